@@ -1,0 +1,85 @@
+"""Documentation that cannot go stale unseen: links, paths, and code that is quoted from files."""
+import pathlib
+import posixpath
+import re
+import textwrap
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`((?:core|comm|layers|train|tests|bench|configs|docs|\.ci)/[\w./*-]+)`")
+_FENCE = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```", re.M | re.S)
+_PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
+_WORD = re.compile(r"\./dev ([a-z]+)")
+
+
+def check(files):
+    """(file, line, why) of everything wrong in Markdown files, and of pages that are missing."""
+    words = set(re.findall(r"^  (\w+) ", files["dev"], re.M))
+    pages = {name: text for name, text in files.items() if name.endswith(".md")}
+    everything = "".join(pages.values())
+    for name, text in files.items():
+        if name in pages:
+            found = (*_links(name, text, files), *_paths(text, files), *_quotes(text, files),
+                     *_words(text, words))
+        else:
+            found = _mentions(text or "", files)
+        for place, why in found:
+            yield name, (text or "").count("\n", 0, place) + 1, why
+        if re.match(r"configs/.*\.yaml$", name) and name not in everything:
+            yield name, 1, "no page of the documentation mentions it"
+
+
+def _anchors(text):
+    """The names GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _links(name, text, files):
+    for match in _LINK.finditer(text):
+        target, _, anchor = match.group(1).partition("#")
+        if re.match(r"\w+:", target):
+            continue
+        beside = posixpath.join(posixpath.dirname(name), target)
+        path = posixpath.normpath(beside) if target else name
+        if path not in files and not pathlib.Path(path).is_dir():
+            yield match.start(), f"link to {target}, which does not exist"
+        elif anchor and anchor not in _anchors(files[path]):
+            yield match.start(), f"link to a heading that {path} does not have: {anchor}"
+
+
+def _paths(text, files):
+    for match in _PATH.finditer(text):
+        path = re.sub(r"[A-Z]{4,}", "*", match.group(1))  # tests/FLOOR/NAME_test.cpp: any
+        if not any(pathlib.PurePath(file).match(path) for file in files) and \
+                not pathlib.Path(path).is_dir():
+            yield match.start(), f"`{path}` does not exist"
+
+
+def _words(text, words):
+    for match in _WORD.finditer(text):
+        if match.group(1) not in words:
+            yield match.start(), f"no such word: {match.group()}"
+
+
+def _mentions(text, files):
+    """Pages that comments in code point to."""
+    for match in _PAGE.finditer(text):
+        if match.group() not in files:
+            yield match.start(), f"{match.group()} does not exist"
+
+
+def _quotes(text, files):
+    """C++ and YAML in a page are quoted from a file, named behind the fence's language."""
+    for match in _FENCE.finditer(text):
+        language, path, body = match.groups()
+        if language not in ("cpp", "yaml", "cmake"):
+            continue
+        if path not in files:
+            yield match.start(), f"```{language} needs the file that it is quoted from"
+        elif _flat(body) not in _flat(files[path]):
+            yield match.start(), f"this is not in {path}"
+
+
+def _flat(text):
+    """Without indentation and empty lines."""
+    return "\n".join(line.strip() for line in textwrap.dedent(text).splitlines() if line.strip())

@@ -1,0 +1,109 @@
+// The speed of convolutions on the CPU device, through the kernels that training calls.
+//
+//     OMP_NUM_THREADS=1 build/release/bench/conv [seconds a figure, default 0.1]
+//
+// A line for each convolution of usual residual nets: GFLOP/s of forward, backward to the input and
+// backward to the weights (a multiply-add is 2 FLOP; the best call counts), and behind each the
+// share of the call that does not grow with the batch: repacking weights, finding the primitive.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include "core/cpu/device.h"
+
+using namespace core;
+
+namespace {
+
+struct Convolution {
+  int64_t batch, size, in, out, kernel, stride;
+
+  Window window() const {
+    return {
+        .size = {kernel, kernel}, .stride = {stride, stride}, .padding = {kernel / 2, kernel / 2}};
+  }
+  int64_t out_size() const { return window().out_height(size); }
+  double flop() const {
+    return 2.0 * static_cast<double>(batch * out_size() * out_size() * out * kernel * kernel * in);
+  }
+};
+
+/// A stem and the stages of a net for 32 x 32 images, then of one for 224 x 224.
+constexpr Convolution convolutions[] = {
+    {128, 32, 1, 32, 3, 1},    {128, 32, 3, 64, 3, 1},    {128, 32, 32, 32, 3, 1},
+    {128, 32, 64, 64, 3, 1},   {128, 32, 64, 128, 3, 2},  {128, 32, 64, 128, 1, 2},
+    {128, 16, 64, 64, 3, 1},   {128, 16, 128, 128, 3, 1}, {128, 8, 128, 128, 3, 1},
+    {128, 8, 256, 256, 3, 1},  {128, 4, 256, 256, 3, 1},  {128, 4, 512, 512, 3, 1},
+    {16, 224, 3, 64, 7, 2},    {16, 56, 64, 64, 3, 1},    {16, 56, 256, 64, 1, 1},
+    {16, 14, 256, 1024, 1, 1}, {16, 14, 256, 256, 3, 1},
+};
+
+/// Seconds of the fastest call, of as many as fit into `budget` seconds after the first.
+template <class F>
+double fastest(double budget, F const& call) {
+  using Clock = std::chrono::steady_clock;
+  call();
+  double best = std::numeric_limits<double>::infinity(), spent = 0;
+  while (spent < budget) {
+    auto const start = Clock::now();
+    call();
+    double const seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::min(best, seconds);
+    spent += seconds;
+  }
+  return best;
+}
+
+/// Seconds of the three directions.
+struct Times {
+  double forward, backward_input, backward_weights;
+};
+
+Times measure(Device& device, Convolution const& c, Dtype dtype, double budget) {
+  Kernels& kernels = device.kernels();
+  Window const window = c.window();
+  auto const ones = [&](Shape shape, Dtype type) {
+    Tensor t(device, std::move(shape), type);
+    kernels.fill(1, t);
+    return t;
+  };
+  Tensor x = ones({c.batch, c.size, c.size, c.in}, dtype);
+  Tensor y = ones({c.batch, c.out_size(), c.out_size(), c.out}, dtype);
+  Tensor const w = ones({c.out, c.kernel, c.kernel, c.in}, dtype);
+  Tensor dw = ones(w.shape(), accumulator(dtype));
+  return {fastest(budget, [&] { kernels.conv2d(x, w, {}, window, 1, y); }),
+          fastest(budget, [&] { kernels.conv2d_backward_input(y, w, window, 1, x); }),
+          fastest(budget, [&] { kernels.conv2d_backward_weights(x, y, window, 1, dw); })};
+}
+
+/// GFLOP/s, and how far a call with half the batch is above half the time.
+void print(Convolution const& c, double whole, double half) {
+  double const fixed = std::clamp((2 * half - whole) / whole, 0.0, 1.0);
+  std::printf("  %6.0f %3.0f %%", c.flop() / whole * 1e-9, 100 * fixed);
+}
+
+void report(Device& device, Convolution const& c, Dtype dtype, double budget) {
+  Convolution small = c;
+  small.batch /= 2;
+  Times const whole = measure(device, c, dtype, budget);
+  Times const half = measure(device, small, dtype, budget);
+  std::printf("%-4s %4ld x %3ld x %3ld  %4ld -> %4ld  %ld x %ld / %ld", name(dtype), c.batch,
+              c.size, c.size, c.in, c.out, c.kernel, c.kernel, c.stride);
+  print(c, whole.forward, half.forward);
+  print(c, whole.backward_input, half.backward_input);
+  print(c, whole.backward_weights, half.backward_weights);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  double const budget = count > 1 ? std::atof(arguments[1]) : 0.1;
+  cpu::Cpu device;
+  std::printf("%s\n%-44s%14s%14s%14s\n", device.describe().c_str(),
+              "dtype, images, channels, kernel / stride", "forward", "input", "weights");
+  for (Dtype const dtype : {Dtype::f32, Dtype::bf16})
+    for (Convolution const& c : convolutions) report(device, c, dtype, budget);
+}

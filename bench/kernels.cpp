@@ -1,0 +1,178 @@
+// The speed of the CPU device's own kernels beside that of memcpy: they are bound by memory, or
+// should be.
+//
+//     OMP_NUM_THREADS=1 build/release/bench/kernels [seconds a figure, default 0.3]
+//
+// A line a kernel and dtype: GB/s read and written (the best call counts), its share of memcpy's,
+// and ns per element. Tensors are activations of 128 images, 32 x 32 x 64; the softmax has 128 rows
+// of 8192 classes, a chunk of the head; SGD updates 8M weights.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include "core/cpu/device.h"
+
+using namespace core;
+
+namespace {
+
+/// Seconds of the fastest call, of as many as fit into `budget` seconds after the first.
+template <class F>
+double fastest(double budget, F const& call) {
+  using Clock = std::chrono::steady_clock;
+  call();
+  double best = std::numeric_limits<double>::infinity(), spent = 0;
+  while (spent < budget) {
+    auto const start = Clock::now();
+    call();
+    double const seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::min(best, seconds);
+    spent += seconds;
+  }
+  return best;
+}
+
+class Bench {
+ public:
+  Bench(Device& device, double budget) : device_(device), budget_(budget) {
+    Tensor const from = normal({int64_t{1} << 25}, Dtype::f32);
+    Tensor to = empty_like(from);
+    copy_speed_ = 2 * static_cast<double>(from.bytes()) /
+                  fastest(budget, [&] { std::memcpy(to.raw(), from.raw(), from.bytes()); });
+    std::printf("%s\nmemcpy %.1f GB/s\n\n%-28s %-5s %8s %8s %8s\n", device.describe().c_str(),
+                copy_speed_ * 1e-9, "kernel", "dtype", "GB/s", "memcpy", "ns");
+  }
+
+  Device& device() { return device_; }
+  Kernels& kernels() { return device_.kernels(); }
+
+  /// Standard normal numbers.
+  Tensor normal(Shape const& shape, Dtype dtype) {
+    Tensor wide(device_, shape, accumulator(dtype)), t(device_, shape, dtype);
+    kernels().random_normal({1, Purpose::synthetic, item_++}, 0, 0, 1, wide);
+    kernels().convert(wide, t);
+    return t;
+  }
+
+  /// `touched`: the tensors that the call reads or writes, each as often as it does.
+  template <class F>
+  void run(char const* kernel, Dtype dtype, std::initializer_list<Tensor> touched, F const& call) {
+    double bytes = 0;
+    for (Tensor const& t : touched) bytes += static_cast<double>(t.bytes());
+    double const seconds = fastest(budget_, call);
+    double const elements = static_cast<double>(touched.begin()->count());
+    std::printf("%-28s %-5s %8.1f %7.0f%% %8.3f\n", kernel, name(dtype), bytes / seconds * 1e-9,
+                100 * bytes / seconds / copy_speed_, seconds / elements * 1e9);
+  }
+
+ private:
+  Device& device_;
+  double budget_, copy_speed_;
+  uint64_t item_ = 0;
+};
+
+void elementwise(Bench& bench, Dtype dtype) {
+  Shape const shape{128, 32, 32, 64};
+  Tensor x = bench.normal(shape, dtype), dy = bench.normal(shape, dtype), y = empty_like(x);
+  Tensor dx = empty_like(x), slope = bench.normal({64}, Dtype::f32), dslope = empty_like(slope);
+  Kernels& k = bench.kernels();
+  if (dtype == Dtype::bf16) {
+    Tensor wide(bench.device(), shape, Dtype::f32);
+    bench.run("convert to f32", dtype, {x, wide}, [&] { k.convert(x, wide); });
+    bench.run("convert from f32", dtype, {x, wide}, [&] { k.convert(wide, x); });
+  }
+  bench.run("add", dtype, {x, dy, y}, [&] { k.add(x, dy, y); });
+  bench.run("relu", dtype, {x, y}, [&] { k.relu(x, y); });
+  bench.run("relu backward", dtype, {y, dy, dx}, [&] { k.relu_backward(y, dy, dx); });
+  bench.run("prelu", dtype, {x, y}, [&] { k.prelu(x, slope, y); });
+  bench.run("prelu backward", dtype, {x, x, dy, dy, dx},
+            [&] { k.prelu_backward(x, slope, dy, dx, dslope); });
+  bench.run("dropout", dtype, {x, y}, [&] { k.dropout(x, {1, Purpose::dropout, 1}, 0, 0.5, y); });
+}
+
+void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
+  Tensor x = bench.normal(shape, dtype), dy = bench.normal(shape, dtype), y = empty_like(x);
+  Tensor dx = empty_like(x), dresidual = empty_like(x), none;
+  int64_t const channels = shape.back();
+  Tensor gain = bench.normal({channels}, Dtype::f32), bias = bench.normal({channels}, Dtype::f32);
+  Tensor moments(bench.device(), {3, channels}, Dtype::f32),
+      sums(bench.device(), {2, channels}, Dtype::f32);
+  Tensor merged = empty_like(moments), mean = empty_like(gain), variance = empty_like(gain);
+  Kernels& k = bench.kernels();
+  bench.run("moments", dtype, {x}, [&] { k.moments(x, moments); });
+  k.fill(0, mean), k.fill(1, variance);
+  k.merge_moments(moments.reshape({1, 3, channels}), 0.1, merged, mean, variance);
+  bench.run("normalise, relu", dtype, {x, y},
+            [&] { k.normalise(x, mean, variance, 1e-5, gain, bias, none, true, y); });
+  bench.run("normalise, residual, relu", dtype, {x, dy, y},
+            [&] { k.normalise(x, mean, variance, 1e-5, gain, bias, dy, true, y); });
+  bench.run("normalise backward sums", dtype, {x, y, dy},
+            [&] { k.normalise_backward_sums(x, y, dy, mean, variance, 1e-5, sums); });
+  bench.run("normalise backward", dtype, {x, y, dy, dx},
+            [&] { k.normalise_backward(x, y, dy, merged, 1e-5, gain, sums, dx, none); });
+  bench.run("  with residual", dtype, {x, y, dy, dx, dresidual},
+            [&] { k.normalise_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
+}
+
+void softmax(Bench& bench) {
+  int64_t const rows = 128, classes = 8192;
+  Tensor z = bench.normal({rows, classes}, Dtype::f32), bias = bench.normal({classes}, Dtype::f32);
+  Tensor stats(bench.device(), {rows, 3}, Dtype::f32), lse(bench.device(), {rows}, Dtype::f32);
+  Tensor labels(bench.device(), {rows}, Dtype::i64), none;
+  Tensor scores(bench.device(), {rows, 5}, Dtype::f32), best(bench.device(), {rows, 5}, Dtype::i64);
+  Kernels& k = bench.kernels();
+  k.fill(7, labels), k.fill(10, lse), k.fill(0, bias);
+  bench.run("softmax statistics", Dtype::f32, {z}, [&] {
+    k.softmax_begin(stats);
+    k.softmax_statistics(none, labels, 0, z, stats);
+  });
+  bench.run("  with bias", Dtype::f32, {z, z}, [&] {
+    k.softmax_begin(stats);
+    k.softmax_statistics(bias, labels, 0, z, stats);
+  });
+  for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
+    Tensor g(bench.device(), z.shape(), dtype);
+    bench.run("softmax gradient", dtype, {z, g},
+              [&] { k.softmax_gradient(z, lse, labels, 0, 0.01, g); });
+  }
+  bench.run("top 5", Dtype::f32, {z}, [&] {
+    k.fill(-std::numeric_limits<double>::infinity(), scores), k.fill(-1, best);
+    k.top_k(z, 0, scores, best);
+  });
+}
+
+void optimizer(Bench& bench) {
+  Shape const shape{int64_t{1} << 23};
+  Tensor w = bench.normal(shape, Dtype::f32), v = bench.normal(shape, Dtype::f32);
+  Tensor g = bench.normal(shape, Dtype::f32), copy = bench.normal(shape, Dtype::bf16), none;
+  Kernels& k = bench.kernels();
+  SgdStep const step{.rate = 1e-3, .momentum = 0.9, .decay = 5e-4};
+  bench.run("sgd", Dtype::f32, {g, w, w}, [&] { k.sgd({.rate = 1e-3}, g, w, none, none); });
+  bench.run("sgd, momentum", Dtype::f32, {g, w, w, v, v}, [&] { k.sgd(step, g, w, v, none); });
+  bench.run("sgd, momentum, copy", Dtype::bf16, {g, w, w, v, v, copy},
+            [&] { k.sgd(step, g, w, v, copy); });
+  bench.run("random normal", Dtype::f32, {g}, [&] {
+    k.random_normal({1, Purpose::weights, 1}, 0, 0, 1, g);
+  });
+  bench.run("random uniform", Dtype::f32, {g}, [&] {
+    k.random_uniform({1, Purpose::weights, 1}, 0, 0, 1, g);
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cpu::Cpu device;
+  Bench bench(device, argc > 1 ? std::strtod(argv[1], nullptr) : 0.3);
+  for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
+    elementwise(bench, dtype);
+    batch_norm(bench, dtype, {128, 32, 32, 64});
+    std::puts("512 channels:");
+    batch_norm(bench, dtype, {128, 8, 8, 512});
+  }
+  softmax(bench);
+  optimizer(bench);
+}

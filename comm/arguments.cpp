@@ -1,0 +1,101 @@
+#include "comm/arguments.h"
+#include <algorithm>
+
+namespace comm {
+namespace {
+
+/// The call whose arguments are checked; in messages "all_gather on rank 1 of 4: ".
+struct Call {
+  char const* collective;
+  Communicator const& ranks;
+};
+
+std::ostream& operator<<(std::ostream& out, Call const& call) {
+  return out << call.collective << " on rank " << call.ranks.rank() << " of " << call.ranks.size()
+             << ": ";
+}
+
+/// "(2, 0, 3)"
+core::Shape list(Counts const& counts) { return core::Shape(counts.begin(), counts.end()); }
+
+void check_tensor(Call const& call, core::Tensor const& t) {
+  core::check(static_cast<bool>(t), "", call, "no tensor");
+}
+
+void check_counts(Call const& call, Counts const& counts) {
+  if (std::ssize(counts) != call.ranks.size()) core::fail("", call, "the counts ", list(counts));
+  if (std::any_of(counts.begin(), counts.end(), [](int64_t n) { return n < 0; }))
+    core::fail("", call, "a negative count in ", list(counts));
+}
+
+/// `t` has `rows` rows, as the counts say.
+void check_rows(Call const& call, core::Tensor const& t, char const* name, int64_t rows,
+                Counts const& counts) {
+  check_tensor(call, t);
+  if (t.shape().empty() || t.shape()[0] != rows)
+    core::fail("", call, name, " has the shape ", t.shape(), ", but ", rows, " rows by the counts ",
+               list(counts));
+}
+
+/// Rows of `a` can be put into `b`.
+void check_alike(Call const& call, core::Tensor const& a, core::Tensor const& b) {
+  bool const rows_alike =
+      std::equal(a.shape().begin() + 1, a.shape().end(), b.shape().begin() + 1, b.shape().end());
+  core::check(rows_alike && a.dtype() == b.dtype(), "", call, "rows of ", a.dtype(), " ", a.shape(),
+              " and of ", b.dtype(), " ", b.shape(), " differ");
+}
+
+int64_t own(Call const& call, Counts const& counts) {
+  return counts[static_cast<size_t>(call.ranks.rank())];
+}
+
+int64_t sum(Call const& call, Counts const& counts) { return begin_of(counts, call.ranks.size()); }
+
+}  // namespace
+
+void check_all_reduce(Communicator const& ranks, core::Tensor const& t) {
+  Call const call{"all_reduce", ranks};
+  check_tensor(call, t);
+  core::check(t.dtype() != core::Dtype::bf16 && t.dtype() != core::Dtype::u8, "", call, t.dtype(),
+              " ", t.shape(), " cannot be reduced; convert it to f32 or i32 first");
+}
+
+void check_all_gather(Communicator const& ranks, core::Tensor const& mine, Counts const& counts,
+                      core::Tensor const& all) {
+  Call const call{"all_gather", ranks};
+  check_counts(call, counts);
+  check_rows(call, mine, "mine", own(call, counts), counts);
+  check_rows(call, all, "all", sum(call, counts), counts);
+  check_alike(call, mine, all);
+}
+
+void check_reduce_scatter(Communicator const& ranks, core::Tensor const& all, Counts const& counts,
+                          core::Tensor const& mine) {
+  Call const call{"reduce_scatter", ranks};
+  check_counts(call, counts);
+  check_rows(call, all, "all", sum(call, counts), counts);
+  check_rows(call, mine, "mine", own(call, counts), counts);
+  check_alike(call, all, mine);
+  core::check(all.dtype() == core::Dtype::f32 || all.dtype() == core::Dtype::f64, "", call,
+              all.dtype(), " ", all.shape(), " cannot be summed; convert it to f32 first");
+}
+
+void check_all_to_all(Communicator const& ranks, core::Tensor const& out, Counts const& send,
+                      core::Tensor const& in, Counts const& receive) {
+  Call const call{"all_to_all", ranks};
+  check_counts(call, send);
+  check_counts(call, receive);
+  check_rows(call, out, "out", sum(call, send), send);
+  check_rows(call, in, "in", sum(call, receive), receive);
+  check_alike(call, out, in);
+  core::check(own(call, send) == own(call, receive), "", call, "sends itself ", own(call, send),
+              " rows and receives ", own(call, receive));
+}
+
+void check_broadcast(Communicator const& ranks, core::Tensor const& t, int root) {
+  Call const call{"broadcast", ranks};
+  check_tensor(call, t);
+  core::check(root >= 0 && root < ranks.size(), "", call, "there is no rank ", root);
+}
+
+}  // namespace comm

@@ -1,0 +1,18 @@
+#pragma once
+#include "comm/communicator.h"
+
+/// What every communicator checks before it enters a collective. Each throws core::Error that names
+/// the collective, the sizes and the rank; where all ranks make the same mistake, all of them throw
+/// and none is left waiting.
+namespace comm {
+
+void check_all_reduce(Communicator const&, core::Tensor const& t);
+void check_all_gather(Communicator const&, core::Tensor const& mine, Counts const& counts,
+                      core::Tensor const& all);
+void check_reduce_scatter(Communicator const&, core::Tensor const& all, Counts const& counts,
+                          core::Tensor const& mine);
+void check_all_to_all(Communicator const&, core::Tensor const& out, Counts const& send,
+                      core::Tensor const& in, Counts const& receive);
+void check_broadcast(Communicator const&, core::Tensor const& t, int root);
+
+}  // namespace comm

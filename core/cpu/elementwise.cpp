@@ -1,0 +1,98 @@
+#include "core/math/elementwise.h"
+#include "core/cpu/kernels.h"
+#include "core/cpu/rows.h"
+#include "core/math/wide.h"
+
+namespace core::cpu {
+namespace {
+
+/// Calls f.operator()<T>() for the dtypes that convert to a Float.
+template <class F>
+void visit_source(Dtype dtype, F&& f) {
+  if (dtype == Dtype::u8)
+    f.template operator()<uint8_t>();
+  else
+    visit_floating(dtype, f);
+}
+
+}  // namespace
+
+void CpuKernels::fill(double value, Tensor& t) {
+  visit(t.dtype(),
+        [&]<class T>() { map(math::Constant<T>{static_cast<T>(value)}, t.count(), t.data<T>()); });
+}
+
+void CpuKernels::convert(Tensor const& from, Tensor& to) {
+  visit_source(from.dtype(), [&]<class From>() {
+    visit_floating(to.dtype(), [&]<class To>() {
+      map(math::Convert<To>{}, to.count(), to.data<To>(), from.data<From>());
+    });
+  });
+}
+
+void CpuKernels::scale(double factor, Tensor& t) {
+  visit_floating(t.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    T* const out = t.data<T>();
+    map(math::Scale<W>{static_cast<W>(factor)}, t.count(), out, out);
+  });
+}
+
+void CpuKernels::accumulate(double alpha, Tensor const& x, Tensor& y) {
+  visit_floating(x.dtype(), [&]<class X>() {
+    visit_floating(y.dtype(), [&]<class Y>() {
+      using W = std::common_type_t<math::Wide<X>, math::Wide<Y>>;
+      Y* const out = y.data<Y>();
+      map(math::Axpy<W>{static_cast<W>(alpha)}, y.count(), out, x.data<X>(), out);
+    });
+  });
+}
+
+void CpuKernels::add(Tensor const& x, Tensor const& y, Tensor& z) {
+  visit_floating(z.dtype(), [&]<class T>() {
+    map(math::Add{}, z.count(), z.data<T>(), x.data<T>(), y.data<T>());
+  });
+}
+
+void CpuKernels::relu(Tensor const& x, Tensor& y) {
+  visit_floating(y.dtype(),
+                 [&]<class T>() { map(math::Relu{}, y.count(), y.data<T>(), x.data<T>()); });
+}
+
+void CpuKernels::relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) {
+  visit_floating(dx.dtype(), [&]<class T>() {
+    map(math::ReluBackward{}, dx.count(), dx.data<T>(), y.data<T>(), dy.data<T>());
+  });
+}
+
+void CpuKernels::prelu(Tensor const& x, Tensor const& slope, Tensor& y) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    for_elements(rows(x), channels(x),
+                 [in = x.data<T>(), s = slope.data<W>(), out = y.data<T>()](int64_t i, int64_t c) {
+                   out[i] = T(math::prelu_slope<W>(in[i], s[c]) * in[i]);
+                 });
+  });
+}
+
+void CpuKernels::prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
+                                Tensor& dslope) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    int64_t const width = channels(x);
+    T const *const in = x.data<T>(), *const grad = dy.data<T>();
+    for_elements(rows(x), width,
+                 [=, s = slope.data<W>(), out = dx.data<T>()](int64_t i, int64_t c) {
+                   out[i] = T(math::prelu_slope<W>(in[i], s[c]) * grad[i]);
+                 });
+    auto const add_tile = [=](int64_t begin, int64_t end, W* sums) {
+      for (int64_t at = begin * width; at < end * width; at += width) {
+        simd(0, width,
+             [=](int64_t c) { sums[c] += in[at + c] > 0 ? W(0) : W(grad[at + c]) * in[at + c]; });
+      }
+    };
+    sum_over_rows(x.device(), rows(x), width, add_tile, dslope.data<W>());
+  });
+}
+
+}  // namespace core::cpu

@@ -1,0 +1,130 @@
+#include "core/cpu/dispatch.h"
+#include "core/cpu/kernels.h"
+#include "core/cpu/rows.h"
+#include "core/math/norm.h"
+#include "core/math/wide.h"
+
+namespace core::cpu {
+namespace {
+
+using math::Moments;
+using math::Wide;
+
+/// Running moments of every channel, in f64: means[Ch], then squares[Ch].
+class ChannelMoments {
+ public:
+  ChannelMoments(double* storage, int64_t width)
+      : mean_(storage), squares_(storage + width), width_(width) {
+    std::fill_n(storage, 2 * width, 0);
+  }
+
+  template <class W>
+  void merge(int64_t count, W const* mean, W const* squares) {
+    auto const old = static_cast<double>(count_), added = static_cast<double>(count);
+#pragma omp simd
+    for (int64_t c = 0; c < width_; ++c) {
+      auto const all = math::merge(Moments<double>{old, mean_[c], squares_[c]},
+                                   Moments<double>{added, mean[c], squares[c]});
+      mean_[c] = all.mean;
+      squares_[c] = all.squares;
+    }
+    count_ += count;
+  }
+
+ private:
+  int64_t count_ = 0;
+  double *mean_, *squares_;
+  int64_t width_;
+};
+
+/// Mean and sum of squared differences of a tile that is in cache, in two passes over it.
+template <class T, class W>
+void tile_moments(T const* x, int64_t tile, int64_t width, W* mean, W* squares) {
+  std::fill_n(mean, width, W(0));
+  std::fill_n(squares, width, W(0));
+  for (int64_t r = 0; r < tile; ++r) {
+    simd(0, width, [=](int64_t c) { mean[c] += x[r * width + c]; });
+  }
+  for (int64_t c = 0; c < width; ++c) mean[c] /= static_cast<W>(tile);
+  for (int64_t r = 0; r < tile; ++r) {
+    simd(0, width, [=](int64_t c) {
+      W const gap = x[r * width + c] - mean[c];
+      squares[c] += gap * gap;
+    });
+  }
+}
+
+/// The moments of each block of rows: blocks (blocks, 2, Ch), mean and sum of squares.
+template <class T>
+void block_moments(Tensor const& x, Tensor& blocks) {
+  using W = Wide<T>;
+  int64_t const width = channels(x), count = rows(x), size = block_rows(count);
+  Tensor tiles(x.device(), blocks.shape(), dtype_of<W>);
+  for_blocks(count, size,
+             [=, in = x.data<T>(), tile = tiles.data<W>(), block = blocks.data<double>()](
+                 int64_t begin, int64_t end) {
+               int64_t const at = begin / size * 2 * width;
+               ChannelMoments sum(block + at, width);
+               W *const mean = tile + at, *const squares = mean + width;
+               for_tiles(begin, end, [&](int64_t first, int64_t last) {
+                 tile_moments(in + first * width, last - first, width, mean, squares);
+                 sum.merge(last - first, mean, squares);
+               });
+             });
+}
+
+template <class T>
+void moments_of(Tensor const& x, Tensor& moments) {
+  using W = Wide<T>;
+  int64_t const width = channels(x), count = rows(x), size = block_rows(count);
+  Tensor blocks(x.device(), {(count + size - 1) / size, 2, width}, Dtype::f64);
+  Tensor total(x.device(), {2, width}, Dtype::f64);
+  block_moments<T>(x, blocks);
+  ChannelMoments sum(total.data<double>(), width);
+  for (int64_t begin = 0; begin < count; begin += size) {
+    double const* const block = blocks.data<double>() + begin / size * 2 * width;
+    sum.merge(std::min(size, count - begin), block, block + width);
+  }
+  W* const out = moments.data<W>();
+  std::fill_n(out, width, static_cast<W>(count));
+  std::copy_n(total.data<double>(), 2 * width, out + width);
+}
+
+template <class W>
+void merge_parts(Tensor const& parts, W momentum, Tensor& merged, W* running_mean,
+                 W* running_variance) {
+  int64_t const width = channels(parts);
+  W const* const in = parts.data<W>();
+  W* const out = merged.data<W>();
+  for (int64_t c = 0; c < width; ++c) {
+    Moments<double> all{0, 0, 0};
+    for (int64_t p = 0; p < parts.size(0); ++p) {
+      W const* const part = in + 3 * width * p + c;
+      all = math::merge(all, Moments<double>{part[0], part[width], part[2 * width]});
+    }
+    double const biased = all.squares / std::max(all.count, 1.0);
+    out[c] = static_cast<W>(all.count);
+    out[width + c] = static_cast<W>(all.mean);
+    out[2 * width + c] = static_cast<W>(biased);
+    if (all.count == 0) continue;
+    W const unbiased = static_cast<W>(all.squares / std::max(all.count - 1, 1.0));
+    running_mean[c] += momentum * (static_cast<W>(all.mean) - running_mean[c]);
+    running_variance[c] += momentum * (unbiased - running_variance[c]);
+  }
+}
+
+}  // namespace
+
+void CpuKernels::moments(Tensor const& x, Tensor& moments) {
+  visit_floating(x.dtype(), [&]<class T>() { moments_of<T>(x, moments); });
+}
+
+void CpuKernels::merge_moments(Tensor const& parts, double momentum, Tensor& merged,
+                               Tensor& running_mean, Tensor& running_variance) {
+  visit_wide(parts.dtype(), [&]<class W>() {
+    merge_parts(parts, static_cast<W>(momentum), merged, running_mean.data<W>(),
+                running_variance.data<W>());
+  });
+}
+
+}  // namespace core::cpu

@@ -1,0 +1,122 @@
+#include "core/math/norm.h"
+#include <vector>
+#include "core/cpu/dispatch.h"
+#include "core/cpu/kernels.h"
+#include "core/cpu/rows.h"
+#include "core/math/elementwise.h"
+#include "core/math/wide.h"
+
+namespace core::cpu {
+namespace {
+
+using math::Wide;
+
+template <class W>
+std::vector<W> inverse_deviations(W const* variance, int64_t width, double epsilon) {
+  std::vector<W> inverse(static_cast<size_t>(width));
+  for (size_t c = 0; c < inverse.size(); ++c)
+    inverse[c] = math::inverse_deviation(variance[c], static_cast<W>(epsilon));
+  return inverse;
+}
+
+/// What of dy passes the activation: `y` is null where there is none.
+template <bool relu, class T>
+T passed(T const* y, T const* dy, int64_t i) {
+  if constexpr (relu) return math::ReluBackward{}(y[i], dy[i]);
+  return dy[i];
+}
+
+/// Adds the sums of g and of g (x - mean) over rows [begin, end) to sums[0 .. width) and the rest.
+template <bool relu, class T, class W>
+void add_backward_sums(T const* x, T const* y, T const* dy, int64_t begin, int64_t end,
+                       int64_t width, W const* mean, W* sums) {
+  for (int64_t at = begin * width; at < end * width; at += width) {
+    simd(0, width, [=](int64_t c) {
+      W const g = passed<relu>(y, dy, at + c);
+      sums[c] += g;
+      sums[width + c] += g * (x[at + c] - mean[c]);
+    });
+  }
+}
+
+}  // namespace
+
+void CpuKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& variance,
+                           double epsilon, Tensor const& gain, Tensor const& bias,
+                           Tensor const& residual, bool relu, Tensor& y) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    int64_t const width = channels(x);
+    auto factors = inverse_deviations(variance.data<W>(), width, epsilon);
+    for (int64_t c = 0; c < width; ++c) factors[static_cast<size_t>(c)] *= gain.data<W>()[c];
+    auto const value = [in = x.data<T>(), m = mean.data<W>(), f = factors.data(),
+                        b = bias.data<W>()](int64_t i, int64_t c) {
+      return math::normalised<W>(in[i], m[c], f[c], b[c]);
+    };
+    auto const run = [&, out = y.data<T>()](auto sum) {
+      with(relu, [&](auto rectified) {
+        for_elements(rows(x), width, [=](int64_t i, int64_t c) {
+          W const v = sum(i, c);
+          out[i] = T(rectified ? math::Relu{}(v) : v);
+        });
+      });
+    };
+    if (!residual) return run(value);
+    run([=, shortcut = residual.data<T>()](int64_t i, int64_t c) {
+      return value(i, c) + shortcut[i];
+    });
+  });
+}
+
+void CpuKernels::normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                         Tensor const& mean, Tensor const& variance, double epsilon,
+                                         Tensor& sums) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    int64_t const width = channels(x);
+    T const *const in = x.data<T>(), *const out = data_or_null<T>(y), *const grad = dy.data<T>();
+    W const* const m = mean.data<W>();
+    with(bool(y), [&](auto relu) {
+      sum_over_rows(
+          x.device(), rows(x), 2 * width,
+          [=](int64_t begin, int64_t end, W* tile) {
+            add_backward_sums<relu>(in, out, grad, begin, end, width, m, tile);
+          },
+          sums.data<W>());
+    });
+    auto const inverse = inverse_deviations(variance.data<W>(), width, epsilon);
+    for (int64_t c = 0; c < width; ++c)
+      sums.data<W>()[width + c] *= inverse[static_cast<size_t>(c)];
+  });
+}
+
+void CpuKernels::normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                    Tensor const& moments, double epsilon, Tensor const& gain,
+                                    Tensor const& sums, Tensor& dx, Tensor& dresidual) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    int64_t const width = channels(x);
+    W const *const count = moments.data<W>(), *const mean = count + width;
+    auto const inverse = inverse_deviations(mean + width, width, epsilon);
+    std::vector<W> factor(inverse), mean_g(inverse), slope(inverse);
+    for (size_t c = 0; c < inverse.size(); ++c) {
+      factor[c] *= gain.data<W>()[c];
+      mean_g[c] = sums.data<W>()[c] / count[c];
+      slope[c] *= sums.data<W>()[inverse.size() + c] / count[c];
+    }
+    with(bool(y), [&](auto relu) {
+      with(bool(dresidual), [&](auto has_residual) {
+        for_elements(rows(x), width,
+                     [=, in = x.data<T>(), out = data_or_null<T>(y), grad = dy.data<T>(),
+                      f = factor.data(), k = mean_g.data(), s = slope.data(), to = dx.data<T>(),
+                      shortcut = data_or_null<T>(dresidual)](int64_t i, int64_t c) {
+                       W const g = passed<relu>(out, grad, i);
+                       to[i] = T(math::normalised_backward<W>(g, in[i], mean[c], f[c], k[c], s[c]));
+                       if constexpr (has_residual) shortcut[i] = T(g);
+                     });
+      });
+    });
+  });
+}
+
+}  // namespace core::cpu

@@ -1,0 +1,227 @@
+#include "core/cpu/onednn.h"
+#include <bit>
+
+namespace core::cpu {
+
+namespace {
+
+using dnnl::memory;
+using Desc = memory::desc;
+using Tag = memory::format_tag;
+
+// More than a run needs. Reached by callers whose shapes or factors never repeat.
+constexpr size_t most_plans = 1024;
+
+enum class Kind { forward, backward_input, backward_weights, product };
+
+memory::data_type type_of(Dtype dtype) {
+  check(dtype == Dtype::f32 || dtype == Dtype::bf16, "oneDNN works on f32 and bf16, not ", dtype);
+  return dtype == Dtype::f32 ? memory::data_type::f32 : memory::data_type::bf16;
+}
+
+/// The three directions of a convolution, with the layout of the weights left to oneDNN.
+/// oneDNN names the sizes of an image N, C, H, W whatever the layout, and counts dilation from 0.
+class Convolution {
+ public:
+  /// w: the weights, or their gradient.
+  Convolution(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+              int64_t groups, Tensor const& y)
+      : x(image(x)),
+        w(weights(w, w.dtype(), groups, groups == 1 ? Tag::ohwi : Tag::gohwi)),
+        y(image(y)),
+        any_(weights(w, x.dtype(), groups, Tag::any)),
+        any_gradient_(weights(w, Dtype::f32, groups, Tag::any)),
+        stride_{window.stride.h, window.stride.w},
+        dilation_{window.dilation.h - 1, window.dilation.w - 1},
+        padding_{window.padding.h, window.padding.w} {
+    if (bias) this->bias = Desc({bias.count()}, type_of(bias.dtype()), Tag::a);
+  }
+
+  dnnl::convolution_forward::primitive_desc forward(dnnl::engine const& engine) const {
+    return {{dnnl::prop_kind::forward_training, direct, x, any_, bias, y, stride_, dilation_,
+             padding_, padding_},
+            engine};
+  }
+  dnnl::convolution_backward_data::primitive_desc backward_input(dnnl::engine const& engine) const {
+    return {{direct, x, any_, y, stride_, dilation_, padding_, padding_}, engine, forward(engine)};
+  }
+  dnnl::convolution_backward_weights::primitive_desc backward_weights(
+      dnnl::engine const& engine) const {
+    return {{direct, x, any_gradient_, y, stride_, dilation_, padding_, padding_},
+            engine,
+            forward(engine)};
+  }
+
+  Desc x, w, y, bias;
+
+ private:
+  static constexpr auto direct = dnnl::algorithm::convolution_direct;
+
+  static Desc image(Tensor const& t) {
+    return {{t.size(0), t.size(3), t.size(1), t.size(2)}, type_of(t.dtype()), Tag::nhwc};
+  }
+  static Desc weights(Tensor const& w, Dtype dtype, int64_t groups, Tag tag) {
+    if (groups == 1) return {{w.size(0), w.size(3), w.size(1), w.size(2)}, type_of(dtype), tag};
+    return {{groups, w.size(0) / groups, w.size(3), w.size(1), w.size(2)}, type_of(dtype), tag};
+  }
+
+  Desc any_, any_gradient_;
+  memory::dims stride_, dilation_, padding_;
+};
+
+std::vector<int64_t> convolution_key(Kind kind, Tensor const& x, Tensor const& w,
+                                     Tensor const& bias, Window const& window, int64_t groups) {
+  std::vector<int64_t> key{static_cast<int64_t>(kind),
+                           static_cast<int64_t>(x.dtype()),
+                           bias ? 1 : 0,
+                           groups,
+                           window.stride.h,
+                           window.stride.w,
+                           window.padding.h,
+                           window.padding.w,
+                           window.dilation.h,
+                           window.dilation.w};
+  key.insert(key.end(), x.shape().begin(), x.shape().end());
+  key.insert(key.end(), w.shape().begin(), w.shape().end());
+  return key;
+}
+
+dnnl::reorder reorder(dnnl::engine const& engine, Desc const& from, Desc const& to) {
+  if (from == to) return {};
+  return dnnl::reorder({engine, from, engine, to});
+}
+
+/// op(t) as oneDNN sees it: transposed is a matter of strides.
+Desc matrix(Tensor const& t, Transpose transpose = Transpose::no) {
+  int64_t const rows = t.size(0), columns = t.size(1);
+  if (transpose == Transpose::no)
+    return {{rows, columns}, type_of(t.dtype()), memory::dims{columns, 1}};
+  return {{columns, rows}, type_of(t.dtype()), memory::dims{1, columns}};
+}
+
+dnnl::matmul::primitive_desc product(dnnl::engine const& engine, Desc const& a, Desc const& b,
+                                     float alpha, float beta, Desc const& c) {
+  dnnl::primitive_attr options;
+  if (alpha != 1) options.set_output_scales(0, {alpha});
+  if (beta != 0) {
+    dnnl::post_ops after;
+    after.append_sum(beta);
+    options.set_post_ops(after);
+  }
+  return {{a, b, c}, options, engine};
+}
+
+}  // namespace
+
+size_t OneDnn::Hash::operator()(Key const& key) const {
+  uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, a number at a time
+  for (int64_t const number : key) hash = (hash ^ static_cast<uint64_t>(number)) * 0x100000001B3u;
+  return hash ^ (hash >> 32);
+}
+
+template <class Make>
+OneDnn::Plan const& OneDnn::plan(Key const& key, Make make) {
+  if (auto const found = plans_.find(key); found != plans_.end()) return found->second;
+  if (plans_.size() == most_plans) plans_.clear();
+  try {
+    return plans_.emplace(key, make()).first->second;
+  } catch (dnnl::error const& error) {
+    fail("oneDNN cannot do this here (bf16 needs AVX-512): ", error.what());
+  }
+}
+
+memory OneDnn::view(Desc const& desc, Tensor const& t) const {
+  return {desc, engine_, const_cast<std::byte*>(t.raw())};
+}
+
+memory OneDnn::room(Desc const& desc) {
+  auto const bytes = static_cast<int64_t>(desc.get_size());
+  if (!room_ || static_cast<int64_t>(room_.get_desc().get_size()) < bytes)
+    room_ = memory({{bytes}, memory::data_type::u8, Tag::a}, engine_);
+  return {desc, engine_, room_.get_data_handle()};
+}
+
+memory OneDnn::packed(Plan const& plan, Tensor const& w) {
+  memory plain = view(plan.w, w);
+  if (!plan.repack) return plain;
+  memory packed = room(plan.packed);
+  plan.repack.execute(stream_, plain, packed);
+  return packed;
+}
+
+void OneDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+                    int64_t groups, Tensor& y) {
+  auto const& plan = this->plan(convolution_key(Kind::forward, x, w, bias, window, groups), [&] {
+    Convolution const c(x, w, bias, window, groups, y);
+    auto const best = c.forward(engine_);
+    auto const packed = best.weights_desc();
+    return Plan{dnnl::convolution_forward(best), c.x, c.w, c.y, c.bias, packed,
+                reorder(engine_, c.w, packed)};
+  });
+  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, view(plan.x, x)},
+                                            {DNNL_ARG_WEIGHTS, packed(plan, w)},
+                                            {DNNL_ARG_DST, view(plan.y, y)}};
+  if (bias) arguments.emplace(DNNL_ARG_BIAS, view(plan.bias, bias));
+  plan.run.execute(stream_, arguments);
+}
+
+void OneDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
+                                   int64_t groups, Tensor& dx) {
+  auto const& plan =
+      this->plan(convolution_key(Kind::backward_input, dx, w, {}, window, groups), [&] {
+        Convolution const c(dx, w, {}, window, groups, dy);
+        auto const best = c.backward_input(engine_);
+        auto const packed = best.weights_desc();
+        return Plan{dnnl::convolution_backward_data(best), c.x, c.w, c.y, {}, packed,
+                    reorder(engine_, c.w, packed)};
+      });
+  plan.run.execute(stream_, {{DNNL_ARG_DIFF_DST, view(plan.y, dy)},
+                             {DNNL_ARG_WEIGHTS, packed(plan, w)},
+                             {DNNL_ARG_DIFF_SRC, view(plan.x, dx)}});
+}
+
+void OneDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
+                                     int64_t groups, Tensor& dw) {
+  auto const& plan =
+      this->plan(convolution_key(Kind::backward_weights, x, dw, {}, window, groups), [&] {
+        Convolution const c(x, dw, {}, window, groups, dy);
+        auto const best = c.backward_weights(engine_);
+        auto const packed = best.diff_weights_desc();
+        return Plan{dnnl::convolution_backward_weights(best),
+                    c.x,
+                    c.w,
+                    c.y,
+                    {},
+                    packed,
+                    reorder(engine_, packed, c.w)};
+      });
+  memory worked_on = plan.repack ? room(plan.packed) : view(plan.w, dw), plain = view(plan.w, dw);
+  plan.run.execute(stream_, {{DNNL_ARG_SRC, view(plan.x, x)},
+                             {DNNL_ARG_DIFF_DST, view(plan.y, dy)},
+                             {DNNL_ARG_DIFF_WEIGHTS, worked_on}});
+  if (plan.repack) plan.repack.execute(stream_, worked_on, plain);
+}
+
+void OneDnn::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+                    double beta, Tensor& c) {
+  auto const scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
+  Key const key{static_cast<int64_t>(Kind::product),
+                static_cast<int64_t>(a.dtype()),
+                static_cast<int64_t>(c.dtype()),
+                static_cast<int64_t>(ta),
+                static_cast<int64_t>(tb),
+                a.size(0),
+                a.size(1),
+                c.size(1),
+                std::bit_cast<int32_t>(scale),
+                std::bit_cast<int32_t>(keep)};
+  auto const& plan = this->plan(key, [&] {
+    Desc const left = matrix(a, ta), right = matrix(b, tb), out = matrix(c);
+    return Plan{dnnl::matmul(product(engine_, left, right, scale, keep, out)), left, right, out};
+  });
+  plan.run.execute(stream_, {{DNNL_ARG_SRC, view(plan.x, a)},
+                             {DNNL_ARG_WEIGHTS, view(plan.w, b)},
+                             {DNNL_ARG_DST, view(plan.y, c)}});
+}
+
+}  // namespace core::cpu

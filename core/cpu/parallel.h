@@ -1,0 +1,62 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+namespace core::cpu {
+
+/// Calls f(begin, end) for each block of `size` of [0, count), on all threads. The blocks do not
+/// depend on the number of threads, so neither do sums kept per block.
+template <class F>
+void for_blocks(int64_t count, int64_t size, F const& f) {
+  int64_t const blocks = (count + size - 1) / size;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t block = 0; block < blocks; ++block)
+    f(block * size, std::min(count, (block + 1) * size));
+}
+
+/// Calls f(i) for i in [begin, end), vectorised: f(i) may only touch what belongs to i. A function
+/// and not a loop in place, as g++ keeps bf16 temporaries of a simd loop's own body in memory.
+template <class F>
+void simd(int64_t begin, int64_t end, F f) {
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) f(i);
+}
+
+/// f(0) + ... + f(count - 1), kept in 64 sums side by side: additions do not wait for each other,
+/// and their order does not depend on the processor.
+template <class W, class F>
+W simd_sum(int64_t count, F const& f) {
+  constexpr int64_t lanes = 64;
+  W partial[lanes] = {}, sum = 0;
+  int64_t const whole = count / lanes * lanes;
+  for (int64_t i = 0; i < whole; i += lanes)
+    simd(0, lanes, [&](int64_t lane) { partial[lane] += f(i + lane); });
+  simd(0, count - whole, [&](int64_t lane) { partial[lane] += f(whole + lane); });
+  for (W const part : partial) sum += part;
+  return sum;
+}
+
+/// The largest of x[0 .. count), -inf if there is none. NaN is passed over.
+template <class W>
+W simd_max(W const* x, int64_t count) {
+  W max = -std::numeric_limits<W>::infinity();
+#pragma omp simd reduction(max : max)
+  for (int64_t i = 0; i < count; ++i) max = max < x[i] ? x[i] : max;
+  return max;
+}
+
+/// simd over [0, count), on all threads.
+template <class F>
+void for_elements(int64_t count, F const& f) {
+  constexpr int64_t block = 1 << 16;  // some 10 us of work
+  for_blocks(count, block, [=](int64_t begin, int64_t end) { simd(begin, end, f); });
+}
+
+/// out[i] = f(in[i]...); out may be one of the inputs.
+template <class F, class T, class... In>
+void map(F f, int64_t count, T* out, In const*... in) {
+  for_elements(count, [=](int64_t i) { out[i] = f(in[i]...); });
+}
+
+}  // namespace core::cpu

@@ -1,0 +1,61 @@
+#include "core/cpu/dispatch.h"
+#include "core/cpu/kernels.h"
+#include "core/cpu/random_numbers.h"
+#include "core/math/wide.h"
+
+namespace core::cpu {
+namespace {
+
+void uniforms(uint32_t const* bits, float* u) {
+  simd(0, random_tile, [=](int64_t i) { u[i] = uniform(bits[i]); });
+}
+
+void normals(uint32_t const* bits, float* z) {
+  simd(0, random_tile / 2, [=](int64_t i) {
+    auto const [x, y] = normal_pair(bits[2 * i], bits[2 * i + 1]);
+    z[2 * i] = x;
+    z[2 * i + 1] = y;
+  });
+}
+
+}  // namespace
+
+void CpuKernels::random_normal(RandomKey key, int64_t first, double mean, double deviation,
+                               Tensor& t) {
+  visit_wide(t.dtype(), [&]<class T>() {
+    auto const m = static_cast<float>(mean), d = static_cast<float>(deviation);
+    for_random(key, first, t.count(), normals,
+               [=, out = t.data<T>()](float const* z, int64_t i, int64_t n) {
+                 simd(0, n, [=](int64_t j) { out[i + j] = m + d * z[j]; });
+               });
+  });
+}
+
+void CpuKernels::random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) {
+  visit_wide(t.dtype(), [&]<class T>() {
+    auto const from = static_cast<float>(low), to = static_cast<float>(high);
+    float const last = std::nextafter(to, from);  // rounding must not reach `high`
+    for_random(key, first, t.count(), uniforms,
+               [=, out = t.data<T>()](float const* u, int64_t i, int64_t n) {
+                 simd(0, n,
+                      [=](int64_t j) { out[i + j] = std::min(from + (to - from) * u[j], last); });
+               });
+  });
+}
+
+void CpuKernels::dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
+                         Tensor& y) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    auto const threshold = static_cast<float>(probability);
+    auto const kept = static_cast<W>(1 / (1 - probability));
+    for_random(key, first, x.count(), uniforms,
+               [=, in = x.data<T>(), out = y.data<T>()](float const* u, int64_t i, int64_t n) {
+                 simd(0, n, [=](int64_t j) {
+                   out[i + j] = u[j] < threshold ? T(0) : T(kept * in[i + j]);
+                 });
+               });
+  });
+}
+
+}  // namespace core::cpu

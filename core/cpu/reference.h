@@ -1,0 +1,98 @@
+#pragma once
+#include <vector>
+#include "core/kernels.h"
+
+/// Convolutions and products as plain loops, with sums in f64. They specify the fast ones, and are
+/// what the CPU device runs for f64 and for operands without elements.
+namespace core::cpu::reference {
+
+/// Calls f(ix, iw, iy) for every product of a convolution, y[iy] += x[ix] w[iw], by flat indices
+/// into x (N, H, W, Ch), w (Out, h, w, Ch / groups) and y (N, H', W', Out). Output channels fall
+/// into `groups` equal blocks; block g sees block g of the input channels.
+template <class F>
+void each_product(Shape const& x, Shape const& w, Shape const& y, Window const& window,
+                  int64_t groups, F f) {
+  int64_t const block = groups == 0 ? 0 : w[0] / groups;
+  for (int64_t n = 0; n < y[0]; ++n)
+    for (int64_t i = 0; i < y[1]; ++i)
+      for (int64_t j = 0; j < y[2]; ++j)
+        for (int64_t a = 0; a < w[1]; ++a)
+          for (int64_t b = 0; b < w[2]; ++b) {
+            int64_t const row = i * window.stride.h - window.padding.h + a * window.dilation.h;
+            int64_t const col = j * window.stride.w - window.padding.w + b * window.dilation.w;
+            if (row < 0 || row >= x[1] || col < 0 || col >= x[2]) continue;
+            for (int64_t o = 0; o < w[0]; ++o)
+              for (int64_t c = 0; c < w[3]; ++c)
+                f(((n * x[1] + row) * x[2] + col) * x[3] + o / block * w[3] + c,
+                  ((o * w[1] + a) * w[2] + b) * w[3] + c, ((n * y[1] + i) * y[2] + j) * y[3] + o);
+          }
+}
+
+/// What a tensor's elements add up to before they are rounded.
+inline std::vector<double> zeros(Tensor const& t) {
+  return std::vector<double>(static_cast<size_t>(t.count()));
+}
+
+template <class T>
+void round(std::vector<double> const& sums, Tensor& to) {
+  T* const out = to.data<T>();
+  for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<T>(sums[i]);
+}
+
+/// T: the element type; Wide: the C++ type of accumulator(T).
+template <class T, class Wide>
+void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+            int64_t groups, Tensor& y) {
+  T const *const in = x.data<T>(), *const weight = w.data<T>();
+  auto sums = zeros(y);
+  each_product(x.shape(), w.shape(), y.shape(), window, groups,
+               [&](int64_t ix, int64_t iw, int64_t iy) {
+                 sums[static_cast<size_t>(iy)] += double{in[ix]} * double{weight[iw]};
+               });
+  if (bias)
+    for (size_t i = 0; i < sums.size(); ++i)
+      sums[i] += bias.data<Wide>()[i % static_cast<size_t>(bias.count())];
+  round<T>(sums, y);
+}
+
+template <class T>
+void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window, int64_t groups,
+                           Tensor& dx) {
+  T const *const out = dy.data<T>(), *const weight = w.data<T>();
+  auto sums = zeros(dx);
+  each_product(dx.shape(), w.shape(), dy.shape(), window, groups,
+               [&](int64_t ix, int64_t iw, int64_t iy) {
+                 sums[static_cast<size_t>(ix)] += double{out[iy]} * double{weight[iw]};
+               });
+  round<T>(sums, dx);
+}
+
+template <class T, class Wide>
+void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
+                             int64_t groups, Tensor& dw) {
+  T const *const in = x.data<T>(), *const out = dy.data<T>();
+  auto sums = zeros(dw);
+  each_product(x.shape(), dw.shape(), dy.shape(), window, groups,
+               [&](int64_t ix, int64_t iw, int64_t iy) {
+                 sums[static_cast<size_t>(iw)] += double{in[ix]} * double{out[iy]};
+               });
+  round<Wide>(sums, dw);
+}
+
+/// c (m, n) := alpha op(a) op(b) + beta c, all f64; c is not read where beta is 0.
+inline void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+                   double beta, Tensor& c) {
+  int64_t const m = c.size(0), n = c.size(1), k = a.size(ta == Transpose::no ? 1 : 0);
+  double const *const left = a.data<double>(), *const right = b.data<double>();
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t p = 0; p < k; ++p)
+        sum += left[ta == Transpose::no ? i * k + p : p * m + i] *
+               right[tb == Transpose::no ? p * n + j : j * k + p];
+      double& out = c.data<double>()[i * n + j];
+      out = alpha * sum + (beta == 0 ? 0 : beta * out);
+    }
+}
+
+}  // namespace core::cpu::reference

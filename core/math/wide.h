@@ -1,0 +1,11 @@
+#pragma once
+#include <type_traits>
+#include "core/dtype.h"
+
+namespace core::math {
+
+/// What sums over T are kept in: the type of accumulator(dtype_of<T>).
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+}  // namespace core::math

@@ -1,0 +1,19 @@
+#include "core/device.h"
+#include "core/ops.h"
+
+namespace core {
+
+Var l2_normalise(Tape& tape, Var const& x) {
+  check(x.value.shape().size() == 2, "l2_normalise: x of shape ", x.value.shape(), "; want (N, D)");
+  Tensor y = empty_like(x.value);
+  Tensor norm(y.device(), {y.size(0)}, accumulator(y.dtype()));
+  y.device().kernels().l2_normalise(x.value, y, norm);
+  if (!x.wants_grad()) return Tape::constant(y);
+  return tape.record(y, [&tape, y, norm, to = Var{{}, x.slot}](Tensor const& dy) {
+    Tensor dx = empty_like(dy);
+    dx.device().kernels().l2_normalise_backward(y, norm, dy, dx);
+    tape.give(to, dx);
+  });
+}
+
+}  // namespace core

@@ -1,0 +1,47 @@
+#include "core/tape.h"
+#include "core/device.h"
+#include "core/kernels.h"
+
+namespace core {
+
+Var Tape::use(Parameter& parameter) {
+  return record(parameter.compute, [&parameter](Tensor const& grad) {
+    parameter.grad = grad;
+    if (parameter.ready) parameter.ready(parameter);
+  });
+}
+
+Var Tape::record(Tensor value, Backward backward) {
+  Var v{std::move(value), add_slot()};
+  if (training()) steps_.push_back({v.slot, std::move(backward)});
+  return v;
+}
+
+void Tape::give(Var const& v, Tensor grad) {
+  if (!v.wants_grad()) return;
+  Tensor& slot = grads_[static_cast<size_t>(v.slot)];
+  if (!slot) {
+    slot = std::move(grad);
+    return;
+  }
+  if (!slot.alone()) slot = clone(slot);
+  slot.device().kernels().accumulate(1, grad, slot);
+}
+
+void Tape::backward(Var const& result, Tensor seed) {
+  check(training(), "backward on an inference tape, which recorded nothing");
+  give(result, std::move(seed));
+  while (!steps_.empty()) {
+    Step const step = std::move(steps_.back());
+    steps_.pop_back();
+    Tensor const grad = std::move(grads_[static_cast<size_t>(step.slot)]);
+    if (grad) step.backward(grad);
+  }
+}
+
+int Tape::add_slot() {
+  grads_.emplace_back();
+  return static_cast<int>(grads_.size()) - 1;
+}
+
+}  // namespace core

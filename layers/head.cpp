@@ -1,0 +1,95 @@
+#include "layers/head.h"
+#include <algorithm>
+#include "core/device.h"
+
+namespace layers {
+namespace {
+
+/// A tensor's numbers on the host, as T.
+template <class T>
+std::vector<T> on_host(core::Tensor const& tensor) {
+  std::vector<T> values(static_cast<size_t>(tensor.count()));
+  tensor.device().download(tensor, values.data());
+  return values;
+}
+
+std::vector<double> as_doubles(core::Tensor const& tensor) {
+  if (tensor.dtype() == core::Dtype::f64) return on_host<double>(tensor);
+  auto const narrow = on_host<float>(tensor);
+  return {narrow.begin(), narrow.end()};
+}
+
+}  // namespace
+
+void check_head(int64_t classes, int64_t features) {
+  core::check(classes > 0 && features > 0, "head: ", classes, " classes of ", features,
+              " features; both must be positive");
+}
+
+void check_step(HeadStep const& step, bool momentum) {
+  core::check(momentum || (step.weight.momentum == 0 && step.bias.momentum == 0),
+              "head: a step with momentum, but the head was made without velocities");
+}
+
+void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts const& counts,
+                 int64_t features, core::Dtype dtype) {
+  core::check(x.shape() == core::Shape{labels.size(0), features} && x.dtype() == dtype,
+              "head: features ", x.shape(), ' ', x.dtype(), " for ", labels.size(0), " labels, ",
+              features, " features in ", dtype);
+  core::check(comm::begin_of(counts, static_cast<int>(counts.size())) > 0,
+              "head: the global batch is empty");
+}
+
+std::vector<Head::State> named_state(core::Tensor const& weight, core::Tensor const& bias,
+                                     core::Tensor const& weight_velocity,
+                                     core::Tensor const& bias_velocity) {
+  std::vector<Head::State> all{{"head.weight", weight},
+                               {"head.bias", bias},
+                               {"head.weight.velocity", weight_velocity},
+                               {"head.bias.velocity", bias_velocity}};
+  std::erase_if(all, [](Head::State const& part) { return !part.tensor; });
+  return all;
+}
+
+core::Tensor gather_rows(comm::Communicator& ranks, core::Tensor const& mine,
+                         comm::Counts const& counts) {
+  auto shape = mine.shape();
+  shape[0] = comm::begin_of(counts, ranks.size());
+  core::Tensor all(mine.device(), shape, mine.dtype());
+  ranks.all_gather(mine, counts, all)->wait();
+  return all;
+}
+
+TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
+                 core::Tensor const& classes) {
+  struct Candidate {
+    double score;
+    int64_t label;
+  };
+  int64_t const rows = scores.size(0), k = scores.size(1), parts = ranks.size();
+  core::Tensor all_scores(scores.device(), {parts, rows, k}, scores.dtype());
+  core::Tensor all_classes(scores.device(), {parts, rows, k}, classes.dtype());
+  ranks.all_gather(scores, all_scores)->wait();
+  ranks.all_gather(classes, all_classes)->wait();
+  auto const score = as_doubles(all_scores);
+  auto const label = on_host<int64_t>(all_classes);
+
+  TopK best{rows, static_cast<int>(k), {}, {}};
+  std::vector<Candidate> row(static_cast<size_t>(parts * k));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < parts * k; ++i) {
+      auto const from = static_cast<size_t>((i / k * rows + r) * k + i % k);
+      row[static_cast<size_t>(i)] = {score[from], label[from]};
+    }
+    // Shards are in class order and each lists equal scores by class, so a stable sort keeps both.
+    std::stable_sort(row.begin(), row.end(),
+                     [](Candidate const& a, Candidate const& b) { return a.score > b.score; });
+    for (int64_t i = 0; i < k; ++i) {
+      best.classes.push_back(row[static_cast<size_t>(i)].label);
+      best.scores.push_back(row[static_cast<size_t>(i)].score);
+    }
+  }
+  return best;
+}
+
+}  // namespace layers

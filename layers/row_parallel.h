@@ -1,0 +1,45 @@
+#pragma once
+#include "comm/communicator.h"
+#include "layers/layer.h"
+
+namespace layers {
+
+/// A linear layer split by its inputs: rank r holds columns [begin, begin + count) of the weight
+/// (out, in); the partial products are all-reduced.
+///
+/// y = x Wᵀ + b for an x (N, in) that is the same on every rank, of which each takes its columns;
+/// y (N, out) is whole on every rank, and so is dx. The bias is on every rank. Exact, but every
+/// rank holds all N × out outputs and the sum moves them: see docs/head.md for what that costs.
+/// Weights start like ColumnParallelLinear's: the same numbers for any number of ranks.
+class RowParallelLinear final : public Layer {
+ public:
+  struct Options {
+    int64_t in, out;
+    bool bias = false;
+    double deviation = 0.01;
+  };
+
+  RowParallelLinear(Context const& context, comm::Communicator& ranks, std::string const& name,
+                    Options const& options);
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override;
+  void each(Visit const& visit) override;
+
+  core::Parameter& weight() { return weight_; }  ///< (out, count)
+  core::Parameter& bias() { return bias_; }      ///< (out), or no value
+  int64_t begin() const { return comm::begin_of(counts_, ranks_.rank()); }
+  int64_t count() const { return counts_[static_cast<size_t>(ranks_.rank())]; }
+
+  /// The whole weight (out, in) on every rank: for comparison with the unsplit layer.
+  core::Tensor whole_weight() const;
+
+ private:
+  core::Var take(core::Tape& tape, core::Var const& x);
+  core::Var sum(core::Tape& tape, core::Var const& partial);
+
+  comm::Communicator& ranks_;
+  comm::Counts counts_;  ///< inputs of each rank
+  core::Parameter weight_, bias_;
+};
+
+}  // namespace layers

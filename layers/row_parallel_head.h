@@ -1,0 +1,43 @@
+#pragma once
+#include "layers/head.h"
+#include "layers/row_parallel.h"
+
+namespace layers {
+
+/// Softmax cross-entropy over a RowParallelLinear: the split by input features, for comparison.
+/// Every rank holds all B × C logits and computes the same loss from them. Backward updates the
+/// rank's columns as soon as their gradient is ready.
+class RowParallelHead final : public Head {
+ public:
+  struct Options {
+    int64_t classes, features;
+    bool bias = false;
+    bool momentum = true;  ///< keep velocities
+  };
+
+  RowParallelHead(Context const& context, comm::Communicator& ranks, Options const& options);
+
+  int64_t classes() const override { return options_.classes; }
+  void set_step(HeadStep const& step) override;
+  core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
+                 comm::Counts const& counts) override;
+  TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
+  std::vector<State> state() override;
+
+  /// The mean squared difference between this head's logits of x (b, D) and those of the unsplit
+  /// layer, computed on every rank from the whole weight.
+  double difference_to_unsplit(core::Tensor const& x, comm::Counts const& counts);
+
+ private:
+  core::Tensor logits(core::Tensor const& x, comm::Counts const& counts);
+  core::Var gather(core::Tape& tape, core::Var const& x, comm::Counts const& counts);
+
+  Options options_;
+  core::Dtype dtype_;
+  comm::Communicator& ranks_;
+  RowParallelLinear linear_;
+  core::Tensor velocity_, bias_velocity_;
+  HeadStep step_;
+};
+
+}  // namespace layers

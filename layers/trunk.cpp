@@ -1,0 +1,101 @@
+#include "layers/trunk.h"
+#include "layers/block.h"
+#include "layers/linear.h"
+
+namespace layers {
+namespace {
+
+class Conv final : public Trunk {
+ public:
+  Conv(Context const& context, ConvTrunk const& o, ImageSize image)
+      : conv_(context, "conv",
+              {.in = image.channels,
+               .out = o.width,
+               .kernel = o.kernel,
+               .stride = o.stride,
+               .padding = o.kernel / 2,
+               .bias = true}),
+        features_(conv_.window().out_height(image.height) * conv_.window().out_width(image.width) *
+                  o.width) {}
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    return flatten(tape, relu(tape, conv_.forward(tape, x)));
+  }
+  void each(Visit const& visit) override { conv_.each(visit); }
+  int64_t features() const override { return features_; }
+
+ private:
+  Conv2d conv_;
+  int64_t features_;
+};
+
+/// Pixels left of an image after three stages that halve its sides, rounding up.
+int64_t after_stages(int64_t height, int64_t width) {
+  return ((height + 7) / 8) * ((width + 7) / 8);
+}
+
+class Small final : public Trunk {
+ public:
+  Small(Context const& context, SmallTrunk const& o, ImageSize image)
+      : options_(o),
+        stem_(context, "conv1",
+              {.in = image.channels,
+               .out = o.width,
+               .kernel = o.kernel,
+               .stride = o.stride,
+               .padding = o.kernel / 2}),
+        stem_bn_(context, "bn1", o.width, core::Activation::relu),
+        fc_(context, "fc",
+            after_stages(stem_.window().out_height(image.height),
+                         stem_.window().out_width(image.width)) *
+                8 * o.width,
+            o.features, false),
+        features_bn_(context, "features", o.features) {
+    int64_t in = o.width;
+    for (int64_t stage = 1; stage <= 3; ++stage) {
+      for (int64_t depth = 0; depth < o.depth; ++depth) {
+        int64_t const out = o.width << stage;
+        auto const name = core::join("layer", stage, '.', depth);
+        blocks_.push_back(std::make_unique<BasicBlock>(context, name, in, out, depth == 0 ? 2 : 1));
+        in = out;
+      }
+    }
+  }
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    auto h = stem_bn_.forward(tape, stem_.forward(tape, x));
+    for (auto const& block : blocks_) h = block->forward(tape, h);
+    h = dropout(tape, flatten(tape, h), options_.dropout, 0);
+    return features_bn_.forward(tape, fc_.forward(tape, h));
+  }
+
+  void each(Visit const& visit) override {
+    stem_.each(visit);
+    stem_bn_.each(visit);
+    for (auto const& block : blocks_) block->each(visit);
+    fc_.each(visit);
+    features_bn_.each(visit);
+  }
+
+  int64_t features() const override { return options_.features; }
+
+ private:
+  SmallTrunk options_;
+  Conv2d stem_;
+  BatchNorm stem_bn_;
+  std::vector<std::unique_ptr<BasicBlock>> blocks_;
+  Linear fc_;
+  BatchNorm features_bn_;
+};
+
+}  // namespace
+
+std::unique_ptr<Trunk> make_trunk(Context const& context, ConvTrunk const& o, ImageSize image) {
+  return std::make_unique<Conv>(context, o, image);
+}
+
+std::unique_ptr<Trunk> make_trunk(Context const& context, SmallTrunk const& o, ImageSize image) {
+  return std::make_unique<Small>(context, o, image);
+}
+
+}  // namespace layers

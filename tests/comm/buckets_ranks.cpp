@@ -1,0 +1,165 @@
+#include <numeric>
+#include "comm/buckets.h"
+#include "tests/support/ranks.h"
+#include "tests/support/reference.h"
+
+using Catch::Contains;
+using comm::GradientBuckets;
+using comm::Reduce;
+using core::Dtype;
+using core::Parameter;
+using core::Tensor;
+
+namespace {
+
+std::vector<core::Shape> const odd_shapes{{33, 3}, {1}, {257}, {7, 5, 3, 3}, {2}, {0}, {31}};
+
+std::vector<Parameter> make(std::vector<core::Shape> const& shapes, Dtype dtype = Dtype::f32) {
+  std::vector<Parameter> parameters(shapes.size());
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    parameters[i].name = core::join("p", i);
+    parameters[i].value = Tensor(tests::device(), shapes[i], dtype);
+  }
+  return parameters;
+}
+
+std::vector<Parameter*> pointers(std::vector<Parameter>& parameters) {
+  std::vector<Parameter*> all;
+  for (Parameter& p : parameters) all.push_back(&p);
+  return all;
+}
+
+/// The gradient that `rank` gives parameter `p` in step `step`.
+Tensor gradient(Parameter const& p, int rank, int step) {
+  auto const seed = static_cast<unsigned>(rank + 100 * step + 1000 * (p.name.back() - '0'));
+  return tests::random(tests::device(), p.value.shape(), p.value.dtype(), seed);
+}
+
+/// What backward does when a parameter's gradient is complete.
+void give(Parameter& p, int step) {
+  p.grad = gradient(p, tests::world().rank(), step);
+  p.ready(p);
+}
+
+void check_sums(std::vector<Parameter> const& parameters, int step) {
+  for (Parameter const& p : parameters) {
+    Tensor plain = gradient(p, tests::world().rank(), step);
+    tests::world().all_reduce(plain, Reduce::sum)->wait();
+    CHECK(p.grad.shape() == p.value.shape());
+    CHECK(tests::values(p.grad) == tests::values(plain));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("buckets of any size give the bits of a plain all_reduce", "[ranks]") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  // 1 byte: every parameter alone. 500: p0 (396) with p1; p2 and p3 are larger than a bucket.
+  size_t const bytes = GENERATE(size_t{1}, size_t{500}, size_t{1} << 22);
+  auto parameters = make(odd_shapes, dtype);
+  GradientBuckets buckets(tests::world(), pointers(parameters), bytes);
+  for (int step = 0; step < 3; ++step) {
+    for (auto p = parameters.rbegin(); p != parameters.rend(); ++p) give(*p, step);
+    buckets.finish();
+    check_sums(parameters, step);
+  }
+}
+
+TEST_CASE("gradients may come in another order on every rank", "[ranks]") {
+  auto parameters = make(odd_shapes);
+  GradientBuckets buckets(tests::world(), pointers(parameters), 500);
+  for (int step = 0; step < 4; ++step) {
+    std::vector<size_t> order(parameters.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::mt19937 shuffle(static_cast<unsigned>(10 * tests::world().rank() + step));
+    std::shuffle(order.begin(), order.end(), shuffle);
+    for (size_t const p : order) give(parameters[p], step);
+    buckets.finish();
+    check_sums(parameters, step);
+  }
+}
+
+TEST_CASE("parameters of several dtypes have buckets of their own", "[ranks]") {
+  auto parameters = make({{3}, {4}, {5}});
+  parameters[1].value = Tensor(tests::device(), {4}, Dtype::f64);
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  for (Parameter& p : parameters) give(p, 0);
+  buckets.finish();
+  check_sums(parameters, 0);
+}
+
+TEST_CASE("a gradient that others share is not written to", "[ranks]") {
+  auto parameters = make({{5}, {5}});
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  Tensor const shared = gradient(parameters[0], tests::world().rank(), 0);
+  auto const before = tests::values(shared);
+  for (Parameter& p : parameters) {
+    p.grad = shared;
+    p.ready(p);
+  }
+  buckets.finish();
+  CHECK(tests::values(shared) == before);
+  check_sums({parameters[0]}, 0);
+  CHECK(tests::values(parameters[1].grad) == tests::values(parameters[0].grad));
+}
+
+TEST_CASE("statistics are left alone", "[ranks]") {
+  auto parameters = make({{3}, {4}});
+  parameters[1].role = core::Role::statistics;
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  CHECK_FALSE(parameters[1].ready);
+  give(parameters[0], 0);
+  buckets.finish();
+  check_sums({parameters[0]}, 0);
+}
+
+TEST_CASE("a missing gradient is named, on every rank that misses it", "[ranks]") {
+  auto parameters = make({{3}, {4}, {5}});
+  GradientBuckets buckets(tests::world(), pointers(parameters), 1);
+  give(parameters[2], 0);
+  give(parameters[0], 0);
+  CHECK_THROWS_WITH(buckets.finish(), Contains("no gradient of p1"));
+}
+
+TEST_CASE("a second gradient in one step is named", "[ranks]") {
+  auto parameters = make({{3}, {4}});
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  give(parameters[1], 0);
+  CHECK_THROWS_WITH(give(parameters[1], 0), Contains("second gradient of p1"));
+}
+
+TEST_CASE("a gradient unlike its parameter is refused", "[ranks]") {
+  if (tests::world().size() == 1) return;  // nothing is copied then
+  auto parameters = make({{3, 2}});
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  parameters[0].grad = Tensor(tests::device(), {6}, Dtype::f32);
+  CHECK_THROWS_WITH(parameters[0].ready(parameters[0]), Contains("gradient of p0 is f32 (6)"));
+}
+
+TEST_CASE("buckets unhook their parameters, and wait, when they go", "[ranks]") {
+  auto parameters = make(odd_shapes);
+  {
+    GradientBuckets buckets(tests::world(), pointers(parameters), 1);
+    CHECK_THROWS_WITH(GradientBuckets(tests::world(), pointers(parameters)),
+                      Contains("has a ready hook already"));
+    for (Parameter& p : parameters) give(p, 0);
+  }
+  for (Parameter const& p : parameters) CHECK_FALSE(p.ready);
+}
+
+TEST_CASE("buckets on a tape: backward's gradients are summed", "[ranks]") {
+  auto parameters = make({{2}, {2}});
+  core::Tape tape;
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  for (Parameter& p : parameters) p.compute = p.value;
+  auto const a = tape.use(parameters[0]), b = tape.use(parameters[1]);
+  auto const y = tape.record(a.value, [&](Tensor const& dy) {
+    tape.give(a, dy);
+    tape.give(b, dy);
+  });
+  double const rank = tests::world().rank(), size = tests::world().size();
+  tape.backward(y, tests::tensor<float>(tests::device(), {2}, {rank, 1}));
+  buckets.finish();
+  for (Parameter const& p : parameters)
+    CHECK(tests::values(p.grad) == std::vector<double>{size * (size - 1) / 2, size});
+}

@@ -1,0 +1,136 @@
+#include "comm/mpi.h"
+#include "tests/comm/conformance.h"
+#include "tests/support/ranks.h"
+#include "tests/support/reference.h"
+
+using Catch::Contains;
+using comm::Counts;
+using comm::Mpi;
+using comm::Reduce;
+using core::Dtype;
+using core::Tensor;
+
+TEST_CASE("MPI collectives give what they must", "[ranks]") {
+  tests::check_communicator(tests::world(), tests::device());
+}
+
+TEST_CASE("transfers cut into many messages give the same", "[ranks]") {
+  // 16 bytes are two or four elements a message, and one in a slice of a reduction.
+  Mpi ranks(tests::ranks().session, 16);
+  tests::check_communicator(ranks, tests::device());
+}
+
+TEST_CASE("groups made by split, and groups of those, give what they must", "[ranks]") {
+  auto const half = tests::world().split(tests::world().rank() % 2);
+  tests::check_communicator(*half, tests::device());
+  auto const alone = half->split(half->rank());
+  CHECK(alone->size() == 1);
+  tests::check_communicator(*alone, tests::device());
+}
+
+TEST_CASE("collectives of two groups are under way at once", "[ranks]") {
+  comm::Communicator& world = tests::world();
+  auto const other = world.split(0);
+  Tensor a = tests::tensor<double>(tests::device(), {1}, {1.0 + world.rank()});
+  Tensor b = core::clone(a);
+  auto first = world.all_reduce(a, Reduce::max);
+  auto second = other->all_reduce(b, Reduce::sum);
+  second->wait();
+  first->wait();
+  int const size = world.size();
+  CHECK(*a.data<double>() == size);
+  CHECK(*b.data<double>() == size * (size + 1) / 2);
+}
+
+TEST_CASE("waiting twice is waiting once", "[ranks]") {
+  Tensor t = tests::tensor<float>(tests::device(), {1}, {2});
+  auto const pending = tests::world().all_reduce(t, Reduce::sum);
+  pending->wait();
+  pending->wait();
+  CHECK(*t.data<float>() == 2.F * static_cast<float>(tests::world().size()));
+}
+
+TEST_CASE("a collective keeps its tensors' memory until it has ended", "[ranks]") {
+  int64_t const count = 100'000;
+  size_t const before = tests::device().memory().now;
+  auto pending = [&] {
+    Tensor t(tests::device(), {count}, Dtype::u8);
+    return tests::world().broadcast(t, 0);
+  }();
+  CHECK(tests::device().memory().now >= before + count);
+  pending.reset();
+  CHECK(tests::device().memory().now == before);
+}
+
+TEST_CASE("the host's ranks are counted", "[ranks]") {
+  // All ranks of this test run on one host.
+  comm::Session const& session = tests::ranks().session;
+  CHECK(session.local_rank() == session.rank());
+  CHECK(session.local_size() == session.size());
+}
+
+TEST_CASE("every rank refuses wrong arguments before it enters", "[ranks]") {
+  comm::Communicator& world = tests::world();
+  core::Device& device = tests::device();
+  Counts const ones(static_cast<size_t>(world.size()), 1);
+  int64_t const size = world.size();
+  Tensor row(device, {1, 3}, Dtype::f32), rows(device, {size, 3}, Dtype::f32);
+  Tensor more(device, {size + 1, 3}, Dtype::f32), wide(device, {size, 4}, Dtype::f32);
+  Tensor doubles(device, {size, 3}, Dtype::f64), half(device, {size, 3}, Dtype::bf16);
+  Tensor half_row(device, {1, 3}, Dtype::bf16), none;
+
+  auto const place = core::join(" on rank ", world.rank(), " of ", size, ": ");
+  CHECK_THROWS_WITH(world.all_gather(row, ones, more), Contains("all_gather" + place));
+  CHECK_THROWS_WITH(world.all_gather(row, ones, more),
+                    Contains("all has the shape (" + std::to_string(size + 1) + ", 3)"));
+  CHECK_THROWS_WITH(world.all_gather(row, ones, wide), Contains("differ"));
+  CHECK_THROWS_WITH(world.all_gather(row, ones, doubles), Contains("differ"));
+  CHECK_THROWS_WITH(world.all_gather(more, ones, rows), Contains("mine has the shape"));
+  CHECK_THROWS_WITH(world.all_gather(row, Counts(5, 1), rows), Contains("(1, 1, 1, 1, 1)"));
+  CHECK_THROWS_WITH(world.all_gather(row, Counts(ones.size(), -1), rows), Contains("negative"));
+  CHECK_THROWS_WITH(world.all_gather(none, ones, rows), Contains("no tensor"));
+  CHECK_THROWS_WITH(world.all_gather(row, more), Contains("all_gather"));  // stacked
+
+  CHECK_THROWS_WITH(world.all_reduce(half, Reduce::sum), Contains("convert"));
+  CHECK_THROWS_WITH(world.all_reduce(none, Reduce::sum), Contains("all_reduce" + place));
+  CHECK_THROWS_WITH(world.reduce_scatter(half, ones, half_row), Contains("convert"));
+  CHECK_THROWS_WITH(world.reduce_scatter(more, ones, row), Contains("reduce_scatter" + place));
+  CHECK_THROWS_WITH(world.all_to_all(rows, ones, more, ones), Contains("all_to_all" + place));
+  CHECK_THROWS_WITH(world.broadcast(row, world.size()), Contains("no rank"));
+  CHECK_THROWS_WITH(world.broadcast(row, -1), Contains("broadcast" + place));
+  CHECK_THROWS_WITH(world.split(-1), Contains("negative"));
+  CHECK_THROWS_WITH(Mpi(tests::ranks().session, 4), Contains("messages of 4 bytes"));
+  world.barrier();  // nobody is left in a collective
+}
+
+TEST_CASE("what a rank sends itself it must receive", "[ranks]") {
+  comm::Communicator& world = tests::world();
+  Counts send(static_cast<size_t>(world.size()), 0), receive = send;
+  send[static_cast<size_t>(world.rank())] = 2;
+  receive[static_cast<size_t>(world.rank())] = 1;
+  Tensor const out(tests::device(), {2}, Dtype::u8);
+  Tensor in(tests::device(), {1}, Dtype::u8);
+  CHECK_THROWS_WITH(world.all_to_all(out, send, in, receive), Contains("sends itself 2"));
+}
+
+// Hidden: 3.2 GB on each of two ranks.
+TEST_CASE("tensors of more than 2^31 bytes are gathered and sent", "[.big]") {
+  comm::Communicator& world = tests::world();
+  int64_t const total = (int64_t{1} << 31) + 12'345;
+  Counts const counts = comm::split_evenly(total, world.size());
+  int64_t const own = counts[static_cast<size_t>(world.rank())];
+  auto const pattern = [](int64_t i) { return static_cast<uint8_t>(i % 251); };
+  Tensor mine(tests::device(), {own}, Dtype::u8), all(tests::device(), {total}, Dtype::u8);
+  for (int64_t i = 0; i < own; ++i)
+    mine.data<uint8_t>()[i] = pattern(comm::begin_of(counts, world.rank()) + i);
+  auto const wrong = [&] {
+    int64_t count = 0;
+    for (int64_t i = 0; i < total; ++i) count += all.data<uint8_t>()[i] != pattern(i);
+    return count;
+  };
+  world.all_gather(mine, counts, all)->wait();
+  CHECK(wrong() == 0);
+  if (world.rank() != 0) std::fill_n(all.data<uint8_t>(), total, 255);
+  world.broadcast(all, 0)->wait();
+  CHECK(wrong() == 0);
+}

@@ -1,0 +1,206 @@
+#include "core/cpu/device.h"
+#include "core/ops.h"
+#include "tests/support/reference.h"
+
+using namespace core;
+using tests::tensor;
+using tests::values;
+
+namespace {
+
+BatchNorm fresh(Device& device, int64_t channels, Dtype wide) {
+  BatchNorm norm{Tensor(device, {channels}, wide), Tensor(device, {channels}, wide)};
+  device.kernels().fill(0, norm.running_mean);
+  device.kernels().fill(1, norm.running_variance);
+  return norm;
+}
+
+/// Everything a batch normalisation gives, for comparison.
+struct Result {
+  Tensor y, dx, dgain, dbias, dresidual, running_mean, running_variance;
+};
+
+struct Inputs {
+  Tensor x, gain, bias, residual, dy;
+};
+
+Inputs random_inputs(Device& device, Shape const& shape, Dtype dtype) {
+  int64_t const channels = shape.back();
+  return {tests::random(device, shape, dtype, 1), tests::random(device, {channels}, Dtype::f32, 2),
+          tests::random(device, {channels}, Dtype::f32, 3), tests::random(device, shape, dtype, 4),
+          tests::random(device, shape, dtype, 5)};
+}
+
+Result run(Inputs const& in, Dtype dtype, Activation activation, BatchNorm::Gather gather = {}) {
+  Dtype const wide = accumulator(dtype);
+  BatchNorm norm = fresh(in.x.device(), in.x.size(-1), wide);
+  norm.gather = std::move(gather);
+  Tape tape;
+  Var const x = tape.input(tests::as(in.x, dtype)), gain = tape.input(tests::as(in.gain, wide));
+  Var const bias = tape.input(tests::as(in.bias, wide));
+  Var const residual = in.residual ? tape.input(tests::as(in.residual, dtype)) : Var{};
+  Var const y = batch_norm(tape, x, gain, bias, norm, activation, residual);
+  tape.backward(y, tests::as(in.dy, dtype));
+  return {y.value,
+          tape.grad(x),
+          tape.grad(gain),
+          tape.grad(bias),
+          in.residual ? tape.grad(residual) : Tensor{},
+          norm.running_mean,
+          norm.running_variance};
+}
+
+}  // namespace
+
+TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const number = [&](double value) { return tensor(device, {1}, Dtype::f64, {value}); };
+  Inputs const in{tensor(device, {4, 1}, dtype, {1, 2, 3, 6}),
+                  number(2),
+                  number(10),
+                  {},
+                  tensor(device, {4, 1}, dtype, {1, 0, 0, 0})};
+  Result const r = run(in, dtype, Activation::none);
+  // Mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5, unbiased 14 / 3; deviation d = 1.870829.
+  double const d = std::sqrt(3.5);
+  auto const close = [&](Tensor const& t, std::vector<double> const& exact) {
+    return tests::distance(values(t), exact) < 1e-5 + (t.dtype() == Dtype::bf16 ? 4e-3 : 0);
+  };
+  CHECK(close(r.y, {10 - 4 / d, 10 - 2 / d, 10, 10 + 6 / d}));
+  CHECK(close(r.running_mean, {0.3}));
+  CHECK(close(r.running_variance, {0.9 + 0.1 * 14 / 3}));
+  CHECK(close(r.dbias, {1}));
+  CHECK(close(r.dgain, {-2 / d}));
+  // dx = 2 / d (g - 1/4 - xhat (-2/d) / 4), xhat = (-2, -1, 0, 3) / d; 1 / d^2 = 2 / 7
+  CHECK(close(r.dx, {2 / d * (0.75 - 2.0 / 7), 2 / d * (-0.25 - 1.0 / 7), 2 / d * -0.25,
+                     2 / d * (-0.25 + 3.0 / 7)}));
+}
+
+TEST_CASE("batch_norm: inference uses the running statistics and leaves them", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  BatchNorm norm = fresh(device, 1, accumulator(dtype));
+  device.kernels().fill(2, norm.running_mean);
+  device.kernels().fill(4, norm.running_variance);
+  norm.epsilon = 0;
+  Tape tape(Mode::inference);
+  auto const number = [&](double value) {
+    return tape.input(tensor(device, {1}, accumulator(dtype), {value}));
+  };
+  Var const x = tape.input(tensor(device, {3, 1}, dtype, {0, 2, 8}));
+  Var const y = batch_norm(tape, x, number(3), number(1), norm);
+  CHECK(values(y.value) == std::vector<double>{-2, 1, 10});
+  CHECK(values(norm.running_mean) == std::vector<double>{2});
+  CHECK(values(norm.running_variance) == std::vector<double>{4});
+}
+
+TEST_CASE("batch_norm: gradients in x, gain, bias and residual", "[norm]") {
+  cpu::Cpu device;
+  auto const shape = GENERATE(Shape{3, 1}, Shape{7, 5}, Shape{2, 3, 5, 3});
+  auto const activation = GENERATE(Activation::none, Activation::relu);
+  Inputs const in = random_inputs(device, shape, Dtype::f64);
+  BatchNorm norm = fresh(device, shape.back(), Dtype::f64);
+  auto const fixed = [](Tensor const& t) { return Tape::constant(tests::as(t, Dtype::f64)); };
+  auto const holds = [&](Tensor const& at, auto const& f) {
+    tests::gradient_holds(device, tests::as(at, Dtype::f64), f, 1e-5, 1e-6);
+  };
+  holds(in.x, [&](Tape& t, Var const& v) {
+    return batch_norm(t, v, fixed(in.gain), fixed(in.bias), norm, activation, fixed(in.residual));
+  });
+  holds(in.x, [&](Tape& t, Var const& v) {
+    return batch_norm(t, v, fixed(in.gain), fixed(in.bias), norm, activation);
+  });
+  holds(in.gain, [&](Tape& t, Var const& v) {
+    return batch_norm(t, fixed(in.x), v, fixed(in.bias), norm, activation, fixed(in.residual));
+  });
+  holds(in.bias, [&](Tape& t, Var const& v) {
+    return batch_norm(t, fixed(in.x), fixed(in.gain), v, norm, activation, fixed(in.residual));
+  });
+  holds(in.residual, [&](Tape& t, Var const& v) {
+    return batch_norm(t, fixed(in.x), fixed(in.gain), fixed(in.bias), norm, activation, v);
+  });
+}
+
+TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  auto const activation = GENERATE(Activation::none, Activation::relu);
+  auto const shape = GENERATE(Shape{33, 31}, Shape{257, 1}, Shape{3, 40, 41, 33}, Shape{64, 257});
+  auto const with_residual = GENERATE(true, false);
+  Inputs in = random_inputs(device, shape, dtype);
+  if (!with_residual) in.residual = {};
+  Result const got = run(in, dtype, activation), exact = run(in, Dtype::f64, activation);
+  double const rounding = tests::tolerance(dtype), sums = tests::f32_reduction;
+  CHECK(tests::distance(got.y, exact.y) < rounding);
+  // Where y is within f32's rounding of 0 its ReLU may pass or not: the sums may miss an element.
+  double const loose = activation == Activation::relu ? 1e-3 : 0;
+  CHECK(tests::distance(got.dx, exact.dx) < rounding + loose);
+  CHECK(tests::distance(got.dgain, exact.dgain) < sums + loose);
+  CHECK(tests::distance(got.dbias, exact.dbias) < sums + loose);
+  CHECK(tests::distance(got.running_mean, exact.running_mean) < sums);
+  CHECK(tests::distance(got.running_variance, exact.running_variance) < sums);
+  if (with_residual) CHECK(tests::distance(got.dresidual, exact.dresidual) < rounding + loose);
+}
+
+TEST_CASE("batch_norm: no rows", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  Result const r = run(random_inputs(device, {0, 3}, dtype), dtype, Activation::relu);
+  CHECK(r.y.shape() == Shape{0, 3});
+  CHECK(r.dx.shape() == Shape{0, 3});
+  CHECK(values(r.dgain) == std::vector<double>{0, 0, 0});
+  CHECK(values(r.running_mean) == std::vector<double>{0, 0, 0});
+  CHECK(values(r.running_variance) == std::vector<double>{1, 1, 1});
+}
+
+TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  Inputs const whole = random_inputs(device, {20, 7}, dtype);
+  Result const exact = run(whole, dtype, Activation::none);
+  // The other rank holds rows [13, 20). Its share of what is gathered is computed here.
+  Kernels& kernels = device.kernels();
+  Dtype const wide = accumulator(dtype);
+  Tensor const x = whole.x.rows(13, 20), dy = whole.dy.rows(13, 20);
+  Tensor moments(device, {3, 7}, wide), sums(device, {2, 7}, wide), merged = empty_like(moments);
+  BatchNorm scratch = fresh(device, 7, wide);
+  Tensor all(device, {1, 3, 7}, wide);
+  kernels.moments(whole.x, all);
+  kernels.merge_moments(all, 0.1, merged, scratch.running_mean, scratch.running_variance);
+  kernels.moments(x, moments);
+  kernels.normalise_backward_sums(x, {}, dy, merged.rows(1, 2).reshape({7}),
+                                  merged.rows(2, 3).reshape({7}), 1e-5, sums);
+  auto const gather = [&](Tensor const& mine) {
+    Tensor both(device, {2, mine.size(0), 7}, wide);
+    Tensor first = both.rows(0, 1), second = both.rows(1, 2);
+    device.copy(mine, first);
+    device.copy(mine.size(0) == 3 ? moments : sums, second);
+    return both;
+  };
+  Inputs const part{whole.x.rows(0, 13), whole.gain, whole.bias, whole.residual.rows(0, 13),
+                    whole.dy.rows(0, 13)};
+  Result const got = run(part, dtype, Activation::none, gather);
+  CHECK(tests::distance(got.y, exact.y.rows(0, 13)) < tests::f32_reduction);
+  CHECK(tests::distance(got.dx, exact.dx.rows(0, 13)) < tests::f32_reduction);
+  CHECK(tests::distance(got.running_mean, exact.running_mean) < tests::f32_reduction);
+  CHECK(tests::distance(got.running_variance, exact.running_variance) < tests::f32_reduction);
+  // Gradients of gain and bias are shares: this rank's and the other's make the whole's.
+  Tensor dgain = clone(got.dgain), dbias = clone(got.dbias);
+  kernels.accumulate(1, sums.rows(1, 2).reshape({7}), dgain);
+  kernels.accumulate(1, sums.rows(0, 1).reshape({7}), dbias);
+  CHECK(tests::distance(dgain, exact.dgain) < tests::f32_reduction);
+  CHECK(tests::distance(dbias, exact.dbias) < tests::f32_reduction);
+}
+
+TEST_CASE("batch_norm: shapes are checked", "[norm]") {
+  cpu::Cpu device;
+  Tape tape;
+  BatchNorm norm = fresh(device, 3, Dtype::f32);
+  Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));
+  Var const good = tape.input(tests::random(device, {3}, Dtype::f32, 1));
+  Var const bad = tape.input(tests::random(device, {2}, Dtype::f32, 1));
+  CHECK_THROWS_WITH(batch_norm(tape, x, bad, good, norm), Catch::StartsWith("batch_norm: x of"));
+  CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::none, good),
+                    Catch::Contains("residual of shape (3)"));
+}

@@ -1,0 +1,96 @@
+#include "core/cpu/device.h"
+#include <catch2/catch.hpp>
+#include <optional>
+#include <thread>
+#include <vector>
+
+using namespace core;
+
+TEST_CASE("cpu: memory is aligned and counted, and freed blocks are used again", "[device]") {
+  cpu::Cpu device;
+  CHECK(device.memory().now == 0);
+  auto const bytes = GENERATE(size_t{0}, size_t{1}, size_t{64}, size_t{1000}, size_t{5} << 20);
+  std::optional first{device.allocate(bytes)};
+  std::byte* const address = first->get();
+  CHECK(reinterpret_cast<uintptr_t>(address) % 64 == 0);
+  std::fill_n(address, bytes, std::byte{7});  // all of it is ours
+
+  size_t const one = device.memory().now;
+  CHECK(one >= bytes);
+  CHECK(one <= std::max<size_t>(64, bytes + bytes / 8 + 64));
+  auto const second = device.allocate(bytes);
+  CHECK(second.get() != address);
+  CHECK(device.memory().now == 2 * one);
+
+  first.reset();
+  CHECK(device.memory().now == one);
+  CHECK(device.memory().peak == 2 * one);
+  CHECK(device.allocate(bytes).get() == address);
+  CHECK(device.memory().peak == 2 * one);
+}
+
+TEST_CASE("cpu: memory that cannot be had is an error that says how much", "[device]") {
+  cpu::Cpu device;
+  Tensor const kept(device, {1000}, Dtype::f32);
+  auto const dropped = [&] { return Tensor(device, {1 << 20}, Dtype::f32).raw(); };
+  dropped();  // a free list for the second attempt to release
+  try {
+    Tensor const huge(device, {int64_t{1} << 58}, Dtype::f64);
+    FAIL("allocated 2^61 bytes");
+  } catch (OutOfMemory const& error) {
+    std::string const text = error.what();
+    CHECK(text.find("asked for 2305843009213693952 bytes") != std::string::npos);
+    CHECK(text.find(join(device.memory().now) + " bytes in use") != std::string::npos);
+  }
+  CHECK(device.memory().now >= 4000);
+  CHECK(device.memory().now < 5000);
+  CHECK(dropped() != nullptr);  // and the device goes on
+}
+
+TEST_CASE("cpu: a tensor may outlive its device's pool", "[device]") {
+  std::optional<cpu::Cpu> device(std::in_place);
+  auto const block = device->allocate(4096);
+  device.reset();
+  std::fill_n(block.get(), 4096, std::byte{1});
+  CHECK(block.get()[4095] == std::byte{1});
+}
+
+TEST_CASE("cpu: several threads may allocate and free", "[device]") {
+  cpu::Cpu device;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i)
+    threads.emplace_back([&device] {
+      for (int round = 0; round < 200; ++round) {
+        Tensor const a(device, {round + 1}, Dtype::f64), b(device, {1 << 16}, Dtype::u8);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(device.memory().now == 0);
+}
+
+TEST_CASE("cpu: bytes go up, over and down unchanged", "[device]") {
+  cpu::Cpu device;
+  std::vector<int32_t> const host{3, -1, 4, 1, -5};
+  Tensor t(device, {5}, Dtype::i32);
+  device.upload(host.data(), t);
+  Tensor copy = clone(t);
+  std::vector<int32_t> back(5);
+  device.download(copy, back.data());
+  CHECK(back == host);
+
+  Tensor to = copy.rows(1, 5);
+  device.copy(copy.rows(0, 4), to);  // overlapping views
+  device.download(copy, back.data());
+  CHECK(back == std::vector<int32_t>{3, 3, -1, 4, 1});
+
+  Tensor none(device, {0, 3}, Dtype::f32);
+  device.upload(nullptr, none);
+  device.download(none, nullptr);
+}
+
+TEST_CASE("cpu: describes itself", "[device]") {
+  CHECK(cpu::Cpu(1).describe().find("CPU, 1 thread") == 0);
+  CHECK(cpu::Cpu(3).describe().find("CPU, 3 threads") == 0);
+  cpu::Cpu const device;
+  CHECK((device.describe().find("AMX") != std::string::npos) == device.fast_bf16());
+}

@@ -1,0 +1,113 @@
+#include "core/cpu/device.h"
+#include "tests/support/reference.h"
+
+using namespace core;
+using tests::values;
+
+namespace {
+
+using Values = std::vector<double>;
+
+auto const no = Transpose::no, yes = Transpose::yes;
+
+/// m x k times k x n.
+struct Sizes {
+  int64_t m, k, n;
+  Shape a(Transpose t) const { return t == no ? Shape{m, k} : Shape{k, m}; }
+  Shape b(Transpose t) const { return t == no ? Shape{k, n} : Shape{n, k}; }
+};
+
+}  // namespace
+
+TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  if (!tests::can_multiply(device, dtype)) return;
+  Tensor const a = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
+  Tensor const at = tests::tensor(device, {3, 2}, dtype, {1, 4, 2, 5, 3, 6});
+  Tensor const b = tests::tensor(device, {3, 2}, dtype, {1, -1, 2, 0, 0, 3});
+  Tensor const bt = tests::tensor(device, {2, 3}, dtype, {1, 2, 0, -1, 0, 3});
+  Tensor c = tests::tensor(device, {2, 2}, dtype, {std::nan(""), 1, 1, 1});  // beta 0: not read
+  Kernels& kernels = device.kernels();
+  Values const product{5, 8, 14, 14};
+  kernels.matmul(a, no, b, no, 1, 0, c);
+  CHECK(values(c) == product);
+  kernels.matmul(at, yes, b, no, 1, 0, c);
+  CHECK(values(c) == product);
+  kernels.matmul(a, no, bt, yes, 1, 0, c);
+  CHECK(values(c) == product);
+  kernels.matmul(at, yes, bt, yes, 2, -1, c);
+  CHECK(values(c) == product);
+}
+
+TEST_CASE("matmul: f32 and bf16 agree with f64", "[matmul]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  if (!tests::can_multiply(device, dtype)) return;
+  auto const out = GENERATE(Dtype::f32, Dtype::bf16);
+  if (dtype == Dtype::f32 && out == Dtype::bf16) return;  // no such product
+  auto const ta = GENERATE(Transpose::no, Transpose::yes);
+  auto const tb = GENERATE(Transpose::no, Transpose::yes);
+  auto const s = GENERATE(Sizes{1, 1, 1}, Sizes{1, 33, 257}, Sizes{31, 1, 33}, Sizes{33, 257, 1},
+                          Sizes{257, 255, 31}, Sizes{64, 32, 128});
+  auto const [alpha, beta] = GENERATE(std::pair{1.0, 0.0}, std::pair{1.0, 1.0},
+                                      std::pair{-0.5, 0.0}, std::pair{3.0, 0.25});
+  CAPTURE(dtype, out, ta, tb, s.m, s.k, s.n, alpha, beta);
+  Tensor const a = tests::random(device, s.a(ta), dtype, 1);
+  Tensor const b = tests::random(device, s.b(tb), dtype, 2);
+  Tensor c = tests::random(device, {s.m, s.n}, out, 3), exact = tests::as(c, Dtype::f64);
+  Tensor again = clone(c);
+  Kernels& kernels = device.kernels();
+  kernels.matmul(a, ta, b, tb, alpha, beta, c);
+  kernels.matmul(tests::as(a, Dtype::f64), ta, tests::as(b, Dtype::f64), tb, alpha, beta, exact);
+  CHECK(tests::distance(c, exact) < tests::tolerance(out));
+  kernels.matmul(a, ta, b, tb, alpha, beta, again);
+  CHECK(values(again) == values(c));
+}
+
+TEST_CASE("matmul: without elements", "[matmul]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  Kernels& kernels = device.kernels();
+  Tensor const tall(device, {2, 0}, dtype), wide(device, {0, 3}, dtype);
+  Tensor c = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
+  kernels.matmul(tall, no, wide, no, 1, 0.5, c);
+  CHECK(values(c) == Values{0.5, 1, 1.5, 2, 2.5, 3});
+  kernels.fill(std::nan(""), c);
+  kernels.matmul(tall, no, wide, no, 1, 0, c);
+  CHECK(values(c) == Values(6, 0.0));
+  Tensor none(device, {0, 3}, dtype);
+  kernels.matmul(Tensor(device, {0, 2}, dtype), no, tests::random(device, {2, 3}, dtype, 1), no, 1,
+                 0, none);
+  CHECK(none.count() == 0);
+}
+
+TEST_CASE("add_bias and sum_rows: by hand", "[matmul]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  Tensor y = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
+  Tensor out = tests::tensor(device, {3}, accumulator(dtype), {9, 9, 9});
+  device.kernels().sum_rows(y, out);
+  CHECK(values(out) == Values{5, 7, 9});
+  device.kernels().add_bias(out, y);
+  CHECK(values(y) == Values{6, 9, 12, 9, 12, 15});
+  device.kernels().sum_rows(Tensor(device, {0, 4, 3}, dtype), out);
+  CHECK(values(out) == Values{0, 0, 0});
+}
+
+TEST_CASE("sum_rows: agrees with f64, with the same bits on any number of threads", "[matmul]") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  auto const shape = GENERATE(Shape{1, 257}, Shape{255, 1}, Shape{7, 11, 33, 31}, Shape{70000, 3});
+  auto const sums = [&](int threads) {
+    cpu::Cpu device(threads);
+    Tensor const x = tests::random(device, shape, dtype, 1);
+    Tensor narrow(device, {shape.back()}, Dtype::f32), exact(device, {shape.back()}, Dtype::f64);
+    device.kernels().sum_rows(x, narrow);
+    device.kernels().sum_rows(tests::as(x, Dtype::f64), exact);
+    CHECK(tests::distance(narrow, exact) < tests::f32_reduction);
+    return values(narrow);
+  };
+  auto const one = sums(1);
+  CHECK(sums(3) == one);
+  cpu::Cpu const usual;  // gives OpenMP its usual number back
+}

@@ -1,0 +1,89 @@
+#include "core/cpu/device.h"
+#include "tests/support/reference.h"
+
+using namespace core;
+using tests::values;
+
+namespace {
+
+Tensor moments_of(Tensor const& x) {
+  Tensor moments(x.device(), {3, x.size(-1)}, accumulator(x.dtype()));
+  x.device().kernels().moments(x, moments);
+  return moments;
+}
+
+/// Rows of x, which may be none.
+Tensor merged(std::vector<Tensor> const& parts) {
+  Device& device = parts[0].device();
+  int64_t const width = parts[0].size(-1);
+  Dtype const wide = accumulator(parts[0].dtype());
+  Tensor all(device, {static_cast<int64_t>(parts.size()), 3, width}, wide);
+  for (size_t p = 0; p < parts.size(); ++p) {
+    Tensor row = all.rows(static_cast<int64_t>(p), static_cast<int64_t>(p) + 1);
+    device.copy(moments_of(parts[p]), row);
+  }
+  Tensor result(device, {3, width}, wide), mean(device, {width}, wide), variance = empty_like(mean);
+  device.kernels().fill(0, mean);
+  device.kernels().fill(1, variance);
+  device.kernels().merge_moments(all, 0.1, result, mean, variance);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("moments: by hand", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  Tensor const x = tests::tensor(device, {3, 2}, dtype, {1, 10, 2, 10, 6, 40});
+  // Means 3 and 20; squares 4 + 1 + 9 and 100 + 100 + 400.
+  CHECK(values(moments_of(x)) == std::vector<double>{3, 3, 3, 20, 14, 600});
+}
+
+TEST_CASE("moments: f32 and bf16 against f64", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  // Tiles have 64 rows, blocks are whole tiles: 5000 rows make 40 blocks of two, the last partial.
+  auto const shape = GENERATE(Shape{1, 1}, Shape{31, 33}, Shape{64, 3}, Shape{65, 257},
+                              Shape{5000, 31}, Shape{2, 5, 7, 3});
+  Tensor const x = tests::random(device, shape, dtype, 1);
+  CHECK(tests::distance(moments_of(x), moments_of(tests::as(x, Dtype::f64))) <
+        tests::f32_elementwise);
+}
+
+TEST_CASE("moments: of no rows they are zero", "[norm]") {
+  cpu::Cpu device;
+  CHECK(values(moments_of(Tensor(device, {0, 2}, Dtype::bf16))) == std::vector<double>(6, 0));
+}
+
+TEST_CASE("moments: a large mean does not spoil the variance", "[norm]") {
+  cpu::Cpu device;
+  Tensor const noise = tests::random(device, {10000, 5}, Dtype::f64, 1);
+  std::vector<double> shifted = values(noise);
+  for (double& value : shifted) value += 1000;
+  Tensor const x = tests::tensor<float>(device, {10000, 5}, shifted);
+  auto const got = values(moments_of(x)), exact = values(moments_of(tests::as(x, Dtype::f64)));
+  for (size_t c = 5; c < 10; ++c) CHECK(std::abs(got[c] - exact[c]) < 1e-4);  // an ulp is 6e-5
+  for (size_t c = 10; c < 15; ++c) CHECK(std::abs(got[c] / exact[c] - 1) < tests::f32_reduction);
+}
+
+TEST_CASE("moments: parts of any size merge to those of the whole", "[norm]") {
+  cpu::Cpu device;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  Tensor const x = tests::random(device, {1000, 7}, dtype, 1);
+  Tensor const whole = merged({x});
+  Tensor const parts =
+      merged({x.rows(0, 0), x.rows(0, 1), x.rows(1, 700), x.rows(700, 700), x.rows(700, 1000)});
+  CHECK(tests::distance(parts, whole) < tests::f32_elementwise);
+  auto const all = values(whole);
+  CHECK(all[0] == 1000);
+  auto const sums = values(moments_of(x));
+  CHECK(all[14] == Approx(sums[14] / 1000));
+}
+
+TEST_CASE("moments: one thread and three give the same bits", "[norm]") {
+  cpu::Cpu one(1), three(3);
+  auto const run = [](cpu::Cpu& device) {
+    return values(moments_of(tests::random(device, {20001, 7}, Dtype::f32, 1)));
+  };
+  CHECK(run(one) == run(three));
+}

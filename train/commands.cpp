@@ -1,0 +1,95 @@
+#include "train/commands.h"
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <unistd.h>
+#include "comm/mpi.h"
+#include "core/cpu/device.h"
+#include "train/picture.h"
+#include "train/report.h"
+#include "train/trainer.h"
+
+namespace train {
+namespace {
+
+constexpr int64_t pictured_samples = 12;  ///< of each split
+
+/// Cores for a rank's threads. A rank bound by its launcher sees its own cores alone; ranks that
+/// are not bound share what the host has.
+int threads_of(RunConfig const& run, comm::Session const& session) {
+  if (run.threads > 0) return run.threads;
+  auto const seen = static_cast<int>(std::thread::hardware_concurrency());
+  auto const online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  int const share = std::max(1, online / session.local_size());
+  return std::max(1, seen <= share ? seen : seen / session.local_size());
+}
+
+/// Loads a checkpoint into the trainer's model; gives its step.
+int64_t restore(Experiment const& e, EvalOptions const& options, Trainer& trainer,
+                comm::Communicator& ranks, int64_t classes, std::ostream& out) {
+  auto const folder = std::filesystem::path(e.run.out) / "checkpoints";
+  auto state = trainer.snapshot(classes);
+  auto const warn = [&](std::string const& text) { out << text << '\n'; };
+  auto const at = Checkpoints(folder, ranks, e.checkpoint.keep).load(state, warn, options.step);
+  if (!at && options.step)
+    throw MissingInput(core::join(folder.string(), " has no checkpoint of step ", *options.step));
+  if (!at) throw MissingInput(folder.string() + " has no complete checkpoint; train first");
+  trainer.restored(at->step);
+  return at->step;
+}
+
+void write_scores(std::filesystem::path const& file, int64_t step, std::vector<Score> const& scores,
+                  std::vector<Score> const& baseline) {
+  nlohmann::ordered_json all{{"step", step}, {"splits", nlohmann::ordered_json::array()}};
+  for (size_t i = 0; i < scores.size(); ++i) {
+    nlohmann::ordered_json one{{"split", scores[i].split},
+                               {"samples", scores[i].samples},
+                               {"top1", scores[i].top1},
+                               {"top5", scores[i].top5}};
+    if (i < baseline.size()) {
+      one["baseline_top1"] = baseline[i].top1;
+      one["baseline_top5"] = baseline[i].top5;
+    }
+    all["splits"].push_back(one);
+  }
+  std::ofstream stream(file);
+  stream << all.dump(2) << std::endl;
+  if (!stream) throw IoError("cannot write " + file.string());
+}
+
+}  // namespace
+
+void train_command(Experiment const& experiment, Existing existing, comm::Session& session,
+                   std::ostream& out) {
+  auto const device = std::make_unique<core::cpu::Cpu>(threads_of(experiment.run, session));
+  comm::Mpi ranks(session);
+  run_training(experiment, existing, *device, ranks, out);
+}
+
+void eval_command(Experiment const& e, EvalOptions const& options, comm::Session& session,
+                  std::ostream& out) {
+  auto const device = std::make_unique<core::cpu::Cpu>(threads_of(e.run, session));
+  comm::Mpi ranks(session);
+  auto const task = open_task(e.data, e.seed);
+  auto model = make_model(e, *device, ranks, task.train.data->shape(), task.classes);
+  Trainer trainer(e, *device, ranks, model, 0);
+  int64_t const step = restore(e, options, trainer, ranks, task.classes, out);
+
+  std::vector<Score> scores, baseline;
+  std::vector<Shown> shown;
+  for (auto const& split : task.evaluation) {
+    SampleDraw draw(split, options.picture.empty() ? 0 : pictured_samples, e.seed);
+    scores.push_back(
+        evaluate(model, split, e, *device, ranks, [&](Prediction const& seen) { draw.see(seen); }));
+    for (auto& sample : draw.gather(*device, ranks)) shown.push_back(std::move(sample));
+    if (options.baseline) {
+      baseline.push_back(nearest_neighbour(task.train, split, *device, ranks));
+    }
+  }
+  if (ranks.rank() != 0) return;
+  out << score_table(scores, baseline, "nearest neighbour on pixels") << std::endl;
+  write_scores(std::filesystem::path(e.run.out) / "eval.json", step, scores, baseline);
+  if (!options.picture.empty()) draw_predictions(options.picture, task, shown);
+}
+
+}  // namespace train

@@ -1,0 +1,45 @@
+#pragma once
+#include <memory>
+#include "train/errors.h"
+#include "train/experiment.h"
+
+namespace train {
+
+/// Pixels of every image of a set.
+struct ImageShape {
+  int64_t height = 0, width = 0, channels = 0;
+  int64_t count() const { return height * width * channels; }
+  bool operator==(ImageShape const&) const = default;
+};
+
+/// Images of one size, each with a class: one split of a data set, in a fixed order. Reading is
+/// safe from several threads.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual ImageShape shape() const = 0;
+  virtual int64_t size() const = 0;
+  /// In [0, classes of the task).
+  virtual int64_t label(int64_t index) const = 0;
+  /// Writes shape().count() numbers, (H, W, Ch); 8-bit pixels as value / 255.
+  virtual void read(int64_t index, float* pixels) const = 0;
+};
+
+/// A split under the name reports call it: "train", "test", a font.
+struct Split {
+  std::string name;
+  std::shared_ptr<Dataset const> data;
+};
+
+/// What a task trains on and is measured on.
+struct Task {
+  int64_t classes = 0;
+  Split train;
+  std::vector<Split> evaluation;         ///< may be empty
+  std::vector<std::string> class_names;  ///< for people, or empty
+};
+
+/// Opens the data an experiment names. Throws MissingInput or BadData naming the file.
+Task open_task(DataConfig const& config, uint64_t seed);
+
+}  // namespace train

@@ -1,0 +1,70 @@
+#include "train/data/sources.h"
+#include "train/safetensors.h"
+
+namespace train {
+namespace {
+
+/// `images` (N, H, W, Ch) u8 or f32 and `labels` (N) i64 of a safetensors file. Images are read
+/// when asked for, so the file may be larger than memory; all ranks share the system's page cache.
+class Arrays final : public Dataset {
+ public:
+  explicit Arrays(std::string const& path) : file_(path) {
+    TensorEntry const& images = file_.entry("images");
+    if (images.shape.size() != 4) refuse("images: expected the shape (N, H, W, Ch), got ", images);
+    if (images.dtype != core::Dtype::u8 && images.dtype != core::Dtype::f32)
+      refuse("images: expected u8 or f32, got ", images);
+    TensorEntry const& labels = file_.entry("labels");
+    if (labels.dtype != core::Dtype::i64 || labels.shape != core::Shape{images.shape[0]})
+      refuse("labels: expected an i64 for each image, got ", labels);
+    shape_ = {images.shape[1], images.shape[2], images.shape[3]};
+    if (shape_.count() == 0) refuse("images without pixels: ", images);
+    bytes_ = images.dtype == core::Dtype::u8;
+    labels_.resize(static_cast<size_t>(images.shape[0]));
+    file_.read("labels", labels_.data(), labels.bytes());
+  }
+
+  std::vector<int64_t> const& labels() const { return labels_; }
+
+  ImageShape shape() const override { return shape_; }
+  int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
+  int64_t label(int64_t index) const override { return labels_[static_cast<size_t>(index)]; }
+  void read(int64_t index, float* pixels) const override {
+    auto const count = static_cast<size_t>(shape_.count()), row = static_cast<size_t>(index);
+    if (!bytes_) {
+      file_.read("images", pixels, count * sizeof(float), row * count * sizeof(float));
+      return;
+    }
+    std::vector<uint8_t> bytes(count);
+    file_.read("images", bytes.data(), count, row * count);
+    to_float(bytes.data(), shape_.count(), pixels);
+  }
+
+ private:
+  void refuse(char const* what, TensorEntry const& entry) const {
+    throw BadData(core::join(file_.path(), ": ", what, entry.dtype, ' ', entry.shape));
+  }
+
+  SafetensorsReader file_;
+  ImageShape shape_;
+  bool bytes_ = false;
+  std::vector<int64_t> labels_;
+};
+
+}  // namespace
+
+Task open_arrays(DataConfig const& config) {
+  auto const train = std::make_shared<Arrays>(config.path);
+  int64_t const classes = count_classes(train->labels(), config.classes, config.path);
+  Task task{classes, {"train", train}, {}, {}};
+  if (!config.eval_path.empty()) {
+    auto const test = std::make_shared<Arrays>(config.eval_path);
+    count_classes(test->labels(), classes, config.eval_path);
+    if (!(test->shape() == train->shape()))
+      throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",
+                               config.path));
+    task.evaluation.push_back({"test", test});
+  }
+  return task;
+}
+
+}  // namespace train

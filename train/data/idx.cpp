@@ -1,0 +1,134 @@
+#include <filesystem>
+#include <zlib.h>
+#include "train/data/sources.h"
+
+/// IDX: big-endian u32 magic (0x08 unsigned bytes, then the number of axes), a u32 size an axis,
+/// the bytes. http://yann.lecun.com/exdb/mnist; as it is or gzipped.
+namespace train {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+template <class... Parts>
+[[noreturn]] void bad(std::string const& path, Parts const&... parts) {
+  throw BadData(core::join(path, ": ", parts...));
+}
+
+/// A file read through zlib, which passes what is not compressed as it is.
+class Unzipped {
+ public:
+  explicit Unzipped(std::string path) : path_(std::move(path)), file_(gzopen(path_.c_str(), "rb")) {
+    if (file_ == nullptr) throw IoError("cannot open " + path_);
+  }
+  ~Unzipped() { gzclose(file_); }
+  Unzipped(Unzipped const&) = delete;
+  Unzipped& operator=(Unzipped const&) = delete;
+
+  void read(uint8_t* to, size_t bytes) {
+    constexpr size_t most = 1 << 30;  // gzread counts in int
+    for (size_t at = 0; at < bytes;) {
+      int const got = gzread(file_, to + at, static_cast<unsigned>(std::min(most, bytes - at)));
+      if (got <= 0) bad(path_, "ends early or is damaged");
+      at += static_cast<size_t>(got);
+    }
+  }
+  uint32_t read_u32() {
+    uint8_t b[4];
+    read(b, sizeof b);
+    return uint32_t{b[0]} << 24 | uint32_t{b[1]} << 16 | uint32_t{b[2]} << 8 | b[3];
+  }
+  /// Also has zlib compare its checksum.
+  void expect_end() {
+    uint8_t extra;
+    int const got = gzread(file_, &extra, 1);
+    int error = Z_OK;  // the only place zlib reports a file cut in its last block or checksum
+    gzerror(file_, &error);
+    if (got > 0) bad(path_, "is longer than its header says");
+    if (got < 0 || error != Z_OK) bad(path_, "ends early or is damaged");
+  }
+
+ private:
+  std::string path_;
+  gzFile file_;
+};
+
+struct Idx {
+  std::vector<int64_t> sizes;
+  Bytes bytes;
+};
+
+/// Real images compress less than this; a header that promises more is not believed.
+constexpr uint64_t most_compressed = 200;
+
+Idx read_idx(std::string const& path, uint32_t axes) {
+  Unzipped file(path);
+  uint32_t const magic = file.read_u32();
+  if (magic != (0x0800u | axes)) bad(path, "magic number ", magic, ", expected ", 0x0800u | axes);
+  Idx idx;
+  uint64_t count = 1;
+  for (uint32_t axis = 0; axis < axes; ++axis) {
+    idx.sizes.push_back(file.read_u32());
+    if (__builtin_mul_overflow(count, static_cast<uint64_t>(idx.sizes.back()), &count))
+      bad(path, "its sizes overflow");
+  }
+  if (count / most_compressed > std::filesystem::file_size(path))
+    bad(path, "too short for the ", count, " bytes its header promises");
+  idx.bytes.resize(count);
+  file.read(idx.bytes.data(), count);
+  file.expect_end();
+  return idx;
+}
+
+std::string find(std::string const& folder, std::string const& name) {
+  for (std::string const& path : {folder + "/" + name, folder + "/" + name + ".gz"})
+    if (std::filesystem::exists(path)) return path;
+  throw MissingInput(core::join("no ", name, "[.gz] in ", folder,
+                                " (Fashion-MNIST: Debian package dataset-fashion-mnist)"));
+}
+
+/// Grey images and their labels, in memory.
+class IdxSet final : public Dataset {
+ public:
+  IdxSet(std::string const& folder, std::string const& stem)
+      : labels_path(find(folder, stem + "-labels-idx1-ubyte")) {
+    std::string const images_path = find(folder, stem + "-images-idx3-ubyte");
+    Idx images = read_idx(images_path, 3);
+    Bytes const labels = read_idx(labels_path, 1).bytes;
+    if (static_cast<int64_t>(labels.size()) != images.sizes[0])
+      bad(labels_path, labels.size(), " labels for ", images.sizes[0], " images");
+    shape_ = {images.sizes[1], images.sizes[2], 1};
+    if (shape_.count() == 0) bad(images_path, "images without pixels");
+    pixels_ = std::move(images.bytes);
+    labels_.assign(labels.begin(), labels.end());
+  }
+
+  std::vector<int64_t> const& labels() const { return labels_; }
+
+  ImageShape shape() const override { return shape_; }
+  int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
+  int64_t label(int64_t index) const override { return labels_[static_cast<size_t>(index)]; }
+  void read(int64_t index, float* pixels) const override {
+    to_float(pixels_.data() + index * shape_.count(), shape_.count(), pixels);
+  }
+
+  std::string const labels_path;
+
+ private:
+  ImageShape shape_;
+  Bytes pixels_;
+  std::vector<int64_t> labels_;
+};
+
+}  // namespace
+
+Task open_idx(DataConfig const& config) {
+  auto const train = std::make_shared<IdxSet>(config.path, "train");
+  auto const test = std::make_shared<IdxSet>(config.path, "t10k");
+  int64_t const classes = count_classes(train->labels(), config.classes, train->labels_path);
+  count_classes(test->labels(), classes, test->labels_path);
+  if (!(test->shape() == train->shape()))
+    bad(config.path, "images of train and t10k differ in shape");
+  return {classes, {"train", train}, {{"test", test}}, {}};
+}
+
+}  // namespace train

@@ -1,0 +1,21 @@
+#pragma once
+#include "train/data.h"
+
+/// The kinds of input behind open_task, a file each.
+namespace train {
+
+Task open_synthetic(DataConfig const& config, uint64_t seed);
+Task open_arrays(DataConfig const& config);
+Task open_idx(DataConfig const& config);
+Task open_glyphs(GlyphsConfig const& config);
+
+/// Classes of a set: `given`, or the largest label + 1 where that is 0. Throws BadData naming
+/// `path` and the first label outside [0, classes).
+int64_t count_classes(std::vector<int64_t> const& labels, int64_t given, std::string const& path);
+
+/// Pixels of 8 bits as value / 255.
+inline void to_float(uint8_t const* bytes, int64_t count, float* pixels) {
+  for (int64_t i = 0; i < count; ++i) pixels[i] = static_cast<float>(bytes[i]) / 255.0f;
+}
+
+}  // namespace train

@@ -1,0 +1,51 @@
+#include "train/evaluate.h"
+#include "core/cpu/device.h"
+#include "train/loader.h"
+#include "train/tally.h"
+#include "train/upload.h"
+
+namespace train {
+namespace {
+
+constexpr int places = 5;
+
+/// The trunk's features of a batch, (b, D).
+core::Tensor features(Model& model, Batch const& batch, core::Device& device) {
+  core::Tape tape(core::Mode::inference);
+  auto const images = images_on(device, batch.images, model.dtype);
+  return model.trunk->forward(tape, core::Tape::constant(images)).value;
+}
+
+/// One row's classes; fewer than five where the task has fewer.
+std::vector<int64_t> best_classes(layers::TopK const& top, int64_t row) {
+  std::vector<int64_t> best;
+  for (int place = 0; place < top.k && top.at(row, place) >= 0; ++place)
+    best.push_back(top.at(row, place));
+  return best;
+}
+
+}  // namespace
+
+Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
+               comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen) {
+  core::cpu::Cpu host(1);
+  // Batches as in training: what fitted there fits here.
+  Loader loader(host, split, experiment.data, experiment.seed, Pass::evaluation, ranks.rank(),
+                ranks.size());
+  Tally tally;
+  int64_t read = 0;  // samples of earlier batches
+  for (Batch batch; loader.next(batch); read += comm::begin_of(batch.counts, ranks.size())) {
+    auto const x = features(model, batch, device);
+    auto const top = model.head->top_k(x, batch.counts, places);  // of all ranks' rows
+    int64_t const begin = comm::begin_of(batch.counts, ranks.rank());
+    auto const* const labels = batch.labels.data<int64_t>();
+    for (int64_t row = 0; row < batch.labels.size(0); ++row) {
+      Prediction const answer{read + begin + row, labels[row], best_classes(top, begin + row)};
+      tally.add(answer.best, answer.label);
+      if (seen) seen(answer);
+    }
+  }
+  return tally.score(split.name, device, ranks);
+}
+
+}  // namespace train

@@ -1,0 +1,169 @@
+#include "train/experiment.h"
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include "train/config.h"
+#include "train/fields.h"
+
+namespace train {
+namespace {
+
+/// A file longer than this is no experiment.
+constexpr std::streamsize largest_file = 1 << 20;
+
+/// The combinations that a document may not have, each at the key to change.
+class Rules {
+ public:
+  explicit Rules(Document& document) : document_(document) {}
+
+  /// Notes a mistake at the first key unless `holds`, or when one of the keys is wrong already.
+  void check(bool holds, std::initializer_list<std::string> keys, std::string const& message) {
+    if (holds) return;
+    for (std::string const& key : keys)
+      if (document_.failed(key)) return;
+    document_.error(*keys.begin(), message);
+  }
+
+ private:
+  Document& document_;
+};
+
+void check_run(Rules& rules, Experiment const& e) {
+  bool const cuda_here =
+#ifdef COLONNADE_CUDA
+      true;
+#else
+      false;
+#endif
+  rules.check(e.device != DeviceChoice::cuda || cuda_here, {"device"},
+              "this build has no CUDA device; use device: cpu or auto");
+  rules.check(e.run.epochs > 0 || e.run.steps > 0, {"run.epochs", "run.steps"},
+              "set run.epochs or run.steps; nothing says when the run ends");
+  rules.check(e.init.from.empty(), {"init.from"}, "beginning with given weights is not there yet");
+}
+
+void check_channels(Rules& rules, Experiment const& e, std::string const& key,
+                    std::vector<double> const& values) {
+  auto const count = static_cast<int64_t>(values.size());
+  rules.check(count > 0, {key}, "needs a number");
+  bool const known = e.data.kind != DataKind::arrays;
+  int64_t const channels = e.data.kind == DataKind::synthetic ? e.data.channels : 1;
+  rules.check(!known || count <= 1 || count == channels, {key, "data.kind", "data.channels"},
+              core::join("has ", count, " numbers, but the images have ", channels,
+                         channels == 1 ? " channel" : " channels"));
+}
+
+void check_data(Rules& rules, Experiment const& e) {
+  DataConfig const& data = e.data;
+  bool const synthetic = data.kind == DataKind::synthetic;
+  rules.check(data.batch > 0, {"data.batch"}, "missing: the samples of a step");
+  rules.check(!synthetic || data.classes > 0, {"data.classes", "data.kind"},
+              "missing: random images need a number of classes");
+  rules.check(!synthetic || data.samples > 0, {"data.samples", "data.kind"},
+              "missing: random images need a number of samples");
+  rules.check(data.kind != DataKind::arrays || !data.path.empty(), {"data.path", "data.kind"},
+              "missing: the safetensors file with the images");
+  check_channels(rules, e, "data.mean", data.mean);
+  check_channels(rules, e, "data.deviation", data.deviation);
+}
+
+void check_fonts(Rules& rules, GlyphsConfig const& glyphs) {
+  std::set<std::pair<std::string, int>> training;
+  std::set<std::string> names;
+  for (size_t i = 0; i < glyphs.train.size(); ++i) {
+    auto const key = core::join("data.glyphs.train[", i, "]");
+    Face const& face = glyphs.train[i];
+    rules.check(!face.path.empty(), {key + ".path"}, "missing: the font");
+    bool const fresh = training.emplace(face.path, face.index).second;
+    rules.check(fresh || face.path.empty(), {key}, "the same font as one before");
+  }
+  for (size_t i = 0; i < glyphs.test.size(); ++i) {
+    auto const key = core::join("data.glyphs.test[", i, "]");
+    Face const& face = glyphs.test[i];
+    rules.check(!face.path.empty(), {key + ".path"}, "missing: the font");
+    rules.check(!training.contains({face.path, face.index}), {key},
+                "this font is trained on; a test needs fonts never seen");
+    rules.check(face.path.empty() || names.insert(face.name).second, {key},
+                "another test font has the name '" + face.name + "'");
+  }
+}
+
+void check_glyphs(Rules& rules, Experiment const& e) {
+  GlyphsConfig const& glyphs = e.data.glyphs;
+  rules.check(glyphs.first <= glyphs.last, {"data.glyphs.last", "data.glyphs.first"},
+              "must not be before data.glyphs.first");
+  check_fonts(rules, glyphs);
+  if (e.data.kind != DataKind::glyphs) return;
+  rules.check(!glyphs.train.empty(), {"data.glyphs.train", "data.kind", "data.glyphs"},
+              "missing: the fonts to train on");
+  auto const fonts = static_cast<int>(glyphs.train.size());
+  rules.check(fonts == 0 || glyphs.min_fonts <= fonts, {"data.glyphs.min_fonts"},
+              core::join("is ", glyphs.min_fonts, ", but there are ", fonts, " training fonts"));
+}
+
+void check_training(Rules& rules, Experiment const& e) {
+  ScheduleConfig const& schedule = e.schedule;
+  rules.check(!e.optimizer.nesterov || e.optimizer.momentum > 0,
+              {"optimizer.nesterov", "optimizer.momentum"}, "needs a momentum above 0");
+  rules.check(e.run.steps == 0 || schedule.warmup_steps < e.run.steps,
+              {"schedule.warmup_steps", "run.steps"}, "the run ends before the warm-up does");
+  rules.check(schedule.kind != Schedule::step || !schedule.milestones.empty(),
+              {"schedule.milestones", "schedule.kind"},
+              "missing: the steps where the rate changes");
+  rules.check(std::ranges::adjacent_find(schedule.milestones, std::ranges::greater_equal{}) ==
+                  schedule.milestones.end(),
+              {"schedule.milestones"}, "must ascend");
+  bool const split_by_class = e.head.kind == HeadKind::softmax;
+  rules.check(split_by_class || e.head.chunk == 0, {"head.chunk", "head.kind"},
+              "row_parallel has all classes at once; leave chunk: auto");
+  rules.check(split_by_class || e.head.logits == Logits::automatic, {"head.logits", "head.kind"},
+              "row_parallel stores all logits; leave logits: auto");
+}
+
+/// Defaults that follow from other keys.
+void fill_defaults(Experiment& e, std::string const& name) {
+  if (e.run.out.empty()) e.run.out = "runs/" + std::filesystem::path(name).stem().string();
+  if (e.data.kind == DataKind::idx && e.data.path.empty())
+    e.data.path = "/usr/share/datasets/fashion-mnist";
+  for (auto* faces : {&e.data.glyphs.train, &e.data.glyphs.test})
+    for (Face& face : *faces)
+      if (face.name.empty()) face.name = std::filesystem::path(face.path).stem().string();
+}
+
+std::string read_text(std::string const& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(largest_file + 1, '\0');
+  if (!file || std::filesystem::is_directory(path))
+    throw MissingInput("cannot read the experiment file " + path);
+  file.read(text.data(), largest_file + 1);
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (file.gcount() > largest_file) throw ConfigError(path + ": longer than 1 MiB");
+  return text;
+}
+
+}  // namespace
+
+Experiment parse_experiment(std::string const& name, std::string const& text,
+                            std::vector<std::string> const& settings) {
+  Document document(name, text);
+  for (auto const& setting : settings) document.set(setting);
+  Experiment experiment;
+  Reader reader(document, &document.root(), "");
+  fields(reader, experiment);
+  reader.done();
+  fill_defaults(experiment, name);
+  Rules rules(document);
+  check_run(rules, experiment);
+  check_data(rules, experiment);
+  check_glyphs(rules, experiment);
+  check_training(rules, experiment);
+  document.finish();
+  return experiment;
+}
+
+Experiment read_experiment(std::string const& path, std::vector<std::string> const& settings) {
+  return parse_experiment(path, read_text(path), settings);
+}
+
+}  // namespace train

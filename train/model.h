@@ -1,0 +1,24 @@
+#pragma once
+#include "layers/head.h"
+#include "layers/trunk.h"
+#include "train/data.h"
+
+namespace train {
+
+/// A network as an experiment describes it: the replicated trunk and the sharded head.
+struct Model {
+  core::Dtype dtype;  ///< of activations: f32 or bf16
+  std::unique_ptr<layers::Trunk> trunk;
+  std::unique_ptr<layers::Head> head;
+};
+
+/// What `precision` means on a device: auto is bf16 where it is fast.
+core::Dtype resolve(Precision precision, core::Device const& device);
+
+/// Builds the network for images of `image` and `classes` classes. Weights are functions of the
+/// seed alone. Throws ConfigError when the sizes do not fit together, or there are more ranks than
+/// classes.
+Model make_model(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
+                 ImageShape const& image, int64_t classes);
+
+}  // namespace train

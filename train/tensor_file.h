@@ -1,0 +1,24 @@
+#pragma once
+#include "core/tensor.h"
+#include "train/safetensors.h"
+
+/// Live tensors to and from safetensors files, a piece of at most 64 MiB at a time.
+namespace train {
+
+/// A tensor under the name files call it.
+struct NamedTensor {
+  std::string name;
+  core::Tensor tensor;
+};
+
+/// Writes the file and waits until it is on the disk. Throws IoError.
+Digest write_tensors(std::string path, std::vector<NamedTensor> const& tensors);
+
+/// Throws ConfigError, with every difference, unless the file has exactly these names, with their
+/// types and shapes.
+void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& tensors);
+
+/// Fills tensors that fit. Throws BadData or IoError.
+void read_tensors(SafetensorsReader const& file, std::vector<NamedTensor>& tensors);
+
+}  // namespace train

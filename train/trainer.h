@@ -1,0 +1,49 @@
+#pragma once
+#include "comm/buckets.h"
+#include "layers/running_statistics.h"
+#include "train/loader.h"
+#include "train/model.h"
+#include "train/optimizer.h"
+#include "train/phases.h"
+
+namespace train {
+
+/// One model in training on one rank.
+class Trainer {
+ public:
+  /// `total_steps` is what the schedule runs over. `model` outlives this.
+  Trainer(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
+          Model& model, int64_t total_steps);
+
+  /// One training step, DESIGN.md section 2, on this rank's share of a batch. Gives the loss of the
+  /// global batch: (1), f32, on the device, the same on every rank.
+  core::Tensor step(Batch const& batch);
+
+  int64_t steps() const { return steps_; }  ///< done
+  double rate() const;                      ///< of the next step
+
+  /// Where the time of the steps went; enabled by run.profile.
+  Phases& phases() { return phases_; }
+
+  /// The live state. After loading into it, call `restored`.
+  Snapshot snapshot(int64_t classes);
+  void restored(int64_t steps);
+
+ private:
+  /// x, with a mark on the tape: its gradient begins a phase.
+  core::Var marked(core::Tape& tape, core::Var const& x, char const* phase);
+
+  Experiment const& experiment_;
+  core::Device& device_;
+  Model& model_;
+  int64_t total_steps_;
+  int64_t steps_ = 0;
+  std::vector<core::Parameter*> parameters_;
+  comm::GradientBuckets buckets_;
+  Sgd sgd_;
+  layers::RunningStatistics statistics_;
+  core::Tensor one_;  ///< seed of backward
+  Phases phases_;
+};
+
+}  // namespace train

@@ -1,0 +1,186 @@
+#include "train/training.h"
+#include <cmath>
+#include <fstream>
+#include "core/cpu/device.h"
+#include "layers/row_parallel_head.h"
+#include "train/evaluate.h"
+#include "train/report.h"
+#include "train/terminal.h"
+#include "train/trainer.h"
+#include "train/upload.h"
+
+namespace train {
+namespace fs = std::filesystem;
+namespace {
+
+/// Makes the run folder ready and writes the resolved configuration into it.
+void prepare_folder(Experiment const& e, Existing existing, comm::Communicator& ranks) {
+  fs::path const folder = e.run.out;
+  bool const holds_a_run =
+      fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "checkpoints");
+  if (holds_a_run && existing == Existing::refuse) {
+    throw ConfigError(folder.string() +
+                      " already holds a run: continue it with --resume, replace it with "
+                      "--overwrite, or choose another folder with run.out=FOLDER");
+  }
+  ranks.barrier();  // nobody looks after rank 0 has begun to write
+  if (ranks.rank() == 0) {
+    std::error_code error;
+    if (existing == Existing::overwrite) {
+      fs::remove_all(folder / "checkpoints", error);
+      fs::remove(folder / "metrics.jsonl", error);
+    }
+    fs::create_directories(folder, error);
+    std::ofstream file(folder / "config.yaml");
+    file << to_yaml(e) << std::flush;
+    if (!file) throw IoError("cannot write " + (folder / "config.yaml").string());
+  }
+  ranks.barrier();
+}
+
+int64_t total_steps(RunConfig const& run, int64_t batches_per_epoch) {
+  int64_t const by_epochs = run.epochs * batches_per_epoch;
+  if (run.steps == 0) return by_epochs;
+  return run.epochs == 0 ? run.steps : std::min(run.steps, by_epochs);
+}
+
+constexpr int64_t warm_up_steps = 5;  ///< that a profile leaves out
+
+double value(core::Tensor const& scalar) {
+  float number = 0;
+  scalar.device().download(scalar, &number);
+  return number;
+}
+
+/// A run's parts, alive for its length, and what happens between steps.
+class Run {
+ public:
+  Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out);
+  void go(Existing existing);
+
+ private:
+  void resume();
+  void after_step(Batch const& batch, core::Tensor const& loss);
+  void log(Batch const& batch, core::Tensor const& loss);
+  void evaluate_all(int64_t epoch);
+  void save();
+  void compare_with_unsplit(Batch const& batch);
+  bool last() const { return position_.step == total_; }
+
+  Experiment const& e_;
+  core::Device& device_;
+  comm::Communicator& ranks_;
+  core::cpu::Cpu host_;
+  Task task_;
+  int64_t batches_;  ///< of an epoch
+  int64_t total_;
+  Model model_;
+  Trainer trainer_;
+  Checkpoints checkpoints_;
+  Report report_;
+  Position position_;
+};
+
+Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out)
+    : e_(e),
+      device_(device),
+      ranks_(ranks),
+      host_(1),
+      task_(open_task(e.data, e.seed)),
+      batches_((task_.train.data->size() + e.data.batch - 1) / e.data.batch),
+      total_(total_steps(e.run, batches_)),
+      model_(make_model(e, device, ranks, task_.train.data->shape(), task_.classes)),
+      trainer_(e, device, ranks, model_, total_),
+      checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep),
+      report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
+               on_terminal()}) {}
+
+void Run::resume() {
+  auto state = trainer_.snapshot(task_.classes);
+  auto const found = checkpoints_.load(state, [&](std::string const& text) { report_.note(text); });
+  if (!found) return;
+  position_ = *found;
+  trainer_.restored(position_.step);
+}
+
+void Run::go(Existing existing) {
+  if (existing == Existing::resume) resume();
+  report_.begin({.device = device_.describe(),
+                 .precision = core::name(model_.dtype),
+                 .ranks = ranks_.size(),
+                 .classes = task_.classes,
+                 .samples = task_.train.data->size(),
+                 .steps = total_,
+                 .steps_per_epoch = batches_,
+                 .first_step = position_.step});
+  Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
+                position_.epoch, position_.batch);
+  Batch batch;
+  while (!last()) {
+    report_.go_on();
+    trainer_.phases().begin("waiting for data");
+    loader.next(batch);
+    if (position_.step == 0) compare_with_unsplit(batch);
+    auto const loss = trainer_.step(batch);
+    report_.trained(comm::begin_of(batch.counts, ranks_.size()));
+    after_step(batch, loss);
+  }
+  if (e_.run.profile) report_.note(trainer_.phases().table());
+}
+
+void Run::after_step(Batch const& batch, core::Tensor const& loss) {
+  bool const epoch_ends = batch.index + 1 == batches_;
+  position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
+  bool const save_now =
+      last() || (e_.checkpoint.every > 0 && position_.step % e_.checkpoint.every == 0);
+  // The first steps of a run build primitives and touch fresh memory.
+  if (position_.step == warm_up_steps) trainer_.phases().clear();
+  if (save_now || position_.step % e_.run.log_every == 0 || position_.step == 1) log(batch, loss);
+  if (save_now) save();
+  int64_t const every = e_.run.eval_every_epochs;
+  bool const due = epoch_ends && every > 0 && position_.epoch % every == 0;
+  if (last() || due) evaluate_all(batch.epoch);
+}
+
+void Run::log(Batch const& batch, core::Tensor const& loss) {
+  double const number = value(loss);
+  report_.step({position_.step, batch.epoch, number, trainer_.rate()});
+  if (!std::isfinite(number)) {
+    throw Diverged(core::join("the loss is ", number, " at step ", position_.step,
+                              ": the training diverged; lower optimizer.rate or warm up longer. ",
+                              "The last checkpoint is intact"));
+  }
+}
+
+void Run::save() {
+  report_.pause();
+  checkpoints_.save(trainer_.snapshot(task_.classes), position_);
+}
+
+void Run::evaluate_all(int64_t epoch) {
+  report_.pause();
+  for (auto const& split : task_.evaluation) {
+    report_.score(position_.step, epoch, evaluate(model_, split, e_, device_, ranks_));
+  }
+}
+
+/// For the row-parallel head: how far its logits are from the unsplit layer's.
+void Run::compare_with_unsplit(Batch const& batch) {
+  auto* const head = dynamic_cast<layers::RowParallelHead*>(model_.head.get());
+  if (head == nullptr) return;
+  core::Tape tape(core::Mode::inference);
+  auto const images = core::Tape::constant(images_on(device_, batch.images, model_.dtype));
+  auto const x = model_.trunk->forward(tape, images).value;
+  report_.note(core::join("row-parallel logits against the unsplit layer: mean squared difference ",
+                          head->difference_to_unsplit(x, batch.counts)));
+}
+
+}  // namespace
+
+void run_training(Experiment const& e, Existing existing, core::Device& device,
+                  comm::Communicator& ranks, std::ostream& out) {
+  prepare_folder(e, existing, ranks);
+  Run(e, device, ranks, out).go(existing);
+}
+
+}  // namespace train
