@@ -196,7 +196,8 @@ PendingPtr Mpi::start(std::unique_ptr<Operation> operation) {
 
 /// While one slice travels the one before is reduced, in the order of the ranks.
 void Mpi::add_reduction(Operation& operation, Reduction whole) {
-  int64_t const room = static_cast<int64_t>(message_bytes_ / size_of(whole.dtype)) / (2 * size_);
+  int64_t const room =
+      static_cast<int64_t>(message_bytes_ / size_of(whole.dtype)) / (int64_t{2} * size_);
   whole.slice = std::max<int64_t>(room, 1);
   int64_t const longest = *std::max_element(whole.counts.begin(), whole.counts.end());
   int64_t const slices = (longest + whole.slice - 1) / whole.slice;

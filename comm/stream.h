@@ -50,7 +50,7 @@ class Stream {
   /// Moves the first operation on, with `mutex_` held. False when nothing has changed.
   bool advance();
   /// With `mutex_` held: every operation fails, and those to come.
-  void give_up(std::exception_ptr reason);
+  void give_up(std::exception_ptr const& reason);
 
   std::mutex mutex_;  // the queue, the state of its operations, and MPI's calls for them
   std::deque<Operation*> queue_;

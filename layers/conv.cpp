@@ -13,10 +13,11 @@ Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o
   core::check(o.groups > 0 && o.in % o.groups == 0 && o.out % o.groups == 0, "convolution ", name,
               ": ", o.in, " input and ", o.out, " output channels do not divide into ", o.groups,
               " groups");
-  auto const fan_in = static_cast<double>(o.kernel * o.kernel * o.in / o.groups);
+  int64_t const inputs = o.in / o.groups;
+  auto const fan_in = static_cast<double>(o.kernel * o.kernel * inputs);
   auto const fan_out = static_cast<double>(o.kernel * o.kernel * o.out);
-  weight_ = normal(context, name + ".weight", Role::weight,
-                   {o.out, o.kernel, o.kernel, o.in / o.groups}, std::sqrt(2 / fan_out));
+  weight_ = normal(context, name + ".weight", Role::weight, {o.out, o.kernel, o.kernel, inputs},
+                   std::sqrt(2 / fan_out));
   if (o.bias) {
     bias_ = uniform(context, name + ".bias", Role::bias, {o.out}, 1 / std::sqrt(fan_in));
   }

@@ -85,7 +85,7 @@ std::optional<Outcome> refusal(std::vector<Outcome> const& all) {
 
 }  // namespace
 
-Checkpoints::Checkpoints(fs::path folder, comm::Communicator& ranks, int64_t keep)
+Checkpoints::Checkpoints(fs::path const& folder, comm::Communicator& ranks, int64_t keep)
     // With an empty name at its end the path has a parent, whether it ended with a slash or not.
     : folder_(fs::absolute(folder / "").lexically_normal().parent_path()),
       ranks_(ranks),
@@ -170,7 +170,7 @@ std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
   std::istringstream names(together(ranks_, device, [&] {
     std::string text;
     if (ranks_.rank() == 0)
-      for (auto const& folder : list()) text = folder.filename().string() + '\n' + text;
+      for (auto const& folder : list()) text.insert(0, folder.filename().string() + '\n');
     return text;
   })[0]);
   std::vector<fs::path> folders;

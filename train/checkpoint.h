@@ -38,7 +38,7 @@ class Checkpoints {
  public:
   /// `keep`: how many to leave, at least 1; older ones go after a newer one is complete. So do
   /// ones of later steps, which a resumed run has passed over.
-  Checkpoints(std::filesystem::path folder, comm::Communicator& ranks, int64_t keep);
+  Checkpoints(std::filesystem::path const& folder, comm::Communicator& ranks, int64_t keep);
 
   /// Throws IoError on every rank, naming the rank and file that failed; older checkpoints stay.
   void save(Snapshot const& state, Position const& at);

@@ -128,7 +128,8 @@ int run(CLI::App const& app, Arguments const& a, int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+// What throws outside the try is a mistake in this file: it may end the program.
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   CLI::App app;
   Arguments arguments;
   describe(app, arguments);

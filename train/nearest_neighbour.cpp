@@ -57,6 +57,7 @@ class Best {
 
   std::vector<int64_t> classes() const {
     std::vector<int64_t> classes;
+    classes.reserve(kept_.size());
     for (Candidate const& candidate : kept_) classes.push_back(candidate.label);
     return classes;
   }

@@ -48,6 +48,7 @@ std::vector<Phases::Row> Phases::rows() const {
   double all = 0;
   for (Phase const& phase : phases_) all += phase.seconds;
   std::vector<Row> rows;
+  rows.reserve(phases_.size());
   for (auto const& [name, seconds] : phases_)
     rows.push_back(
         {name, 1000 * seconds / static_cast<double>(steps_), all > 0 ? seconds / all : 0});

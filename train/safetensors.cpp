@@ -117,6 +117,7 @@ Metadata parse_metadata(json const& value, std::string const& path) {
 void check_places(std::map<std::string, TensorEntry> const& entries, uint64_t data_bytes,
                   std::string const& path) {
   std::vector<std::pair<std::string const*, TensorEntry const*>> ordered;
+  ordered.reserve(entries.size());
   for (auto const& [name, entry] : entries) ordered.emplace_back(&name, &entry);
   std::sort(ordered.begin(), ordered.end(), [](auto const& a, auto const& b) {
     return std::pair(a.second->begin, a.second->end) < std::pair(b.second->begin, b.second->end);

@@ -23,6 +23,7 @@ void each_piece(Tensor const& tensor, F const& f) {
 
 Digest write_tensors(std::string path, std::vector<NamedTensor> const& tensors) {
   std::vector<TensorDeclaration> declarations;
+  declarations.reserve(tensors.size());
   for (auto const& [name, tensor] : tensors)
     declarations.push_back({name, tensor.dtype(), tensor.shape()});
   SafetensorsWriter writer(std::move(path), declarations);
@@ -57,11 +58,11 @@ void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& te
 
 void read_tensors(SafetensorsReader const& file, std::vector<NamedTensor>& tensors) {
   std::vector<std::byte> host;
-  for (auto& [name, tensor] : tensors) {
+  for (NamedTensor& named : tensors) {
     uint64_t at = 0;
-    each_piece(tensor, [&](Tensor piece) {
+    each_piece(named.tensor, [&](Tensor piece) {
       host.resize(std::max(host.size(), piece.bytes()));
-      file.read(name, host.data(), piece.bytes(), at);
+      file.read(named.name, host.data(), piece.bytes(), at);
       piece.device().upload(host.data(), piece);
       at += piece.bytes();
     });

@@ -51,6 +51,7 @@ std::vector<Outcome> outcomes(comm::Communicator& ranks, core::Device& device,
   Outcome const mine = attempt(work);
   auto const texts = gather_texts(ranks, device, static_cast<char>(mine.exit) + mine.text);
   std::vector<Outcome> all;
+  all.reserve(texts.size());
   for (auto const& text : texts)
     all.push_back({static_cast<int>(all.size()), static_cast<Exit>(text.front()), text.substr(1)});
   return all;

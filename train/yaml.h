@@ -20,7 +20,7 @@ struct Node {
   std::string text{};  ///< of a scalar
   bool quoted = false;
   Mark at{};
-  std::vector<Entry> entries{};  ///< of a sequence (keys empty) or mapping
+  std::vector<Entry> entries;  ///< of a sequence (keys empty) or mapping
 
   /// The value of a mapping's key, or null.
   Node const* find(std::string_view key) const;

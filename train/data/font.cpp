@@ -117,7 +117,8 @@ uint32_t Font::glyph(uint32_t code_point) const {
 
 bool Font::draw(uint32_t glyph, int size, uint8_t* picture) {
   auto const pixels = static_cast<unsigned>(size);
-  std::fill_n(picture, pixels * pixels, uint8_t{0});
+  size_t const area = size_t{pixels} * pixels;
+  std::fill_n(picture, area, uint8_t{0});
   FT_Face const face = handles_->face;
   if (FT_Set_Pixel_Sizes(face, pixels, pixels) != 0 ||
       FT_Load_Glyph(face, glyph, FT_LOAD_NO_HINTING | FT_LOAD_NO_BITMAP) != 0 ||
@@ -132,7 +133,7 @@ bool Font::draw(uint32_t glyph, int size, uint8_t* picture) {
   bitmap.num_grays = 256;
   bitmap.pixel_mode = FT_PIXEL_MODE_GRAY;
   if (FT_Outline_Get_Bitmap(handles_->library, &outline, &bitmap) != 0) return false;
-  return std::any_of(picture, picture + pixels * pixels, [](uint8_t ink) { return ink != 0; });
+  return std::any_of(picture, picture + area, [](uint8_t ink) { return ink != 0; });
 }
 
 std::string Font::version() {

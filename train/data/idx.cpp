@@ -80,8 +80,9 @@ Idx read_idx(std::string const& path, uint32_t axes) {
 }
 
 std::string find(std::string const& folder, std::string const& name) {
-  for (std::string const& path : {folder + "/" + name, folder + "/" + name + ".gz"})
-    if (std::filesystem::exists(path)) return path;
+  std::string const path = folder + "/" + name;
+  for (std::string const& candidate : {path, path + ".gz"})
+    if (std::filesystem::exists(candidate)) return candidate;
   throw MissingInput(core::join("no ", name, "[.gz] in ", folder,
                                 " (Fashion-MNIST: Debian package dataset-fashion-mnist)"));
 }
