@@ -107,6 +107,7 @@ bool Operation::settle() {
   int const status = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &through,
                                   which_.data(), statuses_.data());
   if (status != MPI_ERR_IN_STATUS) check_mpi(status);
+  if (through == MPI_UNDEFINED) through = under_way_ = 0;  // after a mistake MPI may report fewer
   under_way_ -= through;
   for (size_t i = 0; i < static_cast<size_t>(through); ++i) {
     // MPI sets the error of a status only when it returns MPI_ERR_IN_STATUS.
