@@ -29,7 +29,7 @@ CONFINED = [
     (r"dnnl", r"core/cpu/onednn"), (r"mpi\.h$", r"comm/|tests/|bench/"),
     (r"yaml-cpp/", r"train/|tests/"), (r"nlohmann/", r"train/|tests/|bench/"),
     (r"CLI/", r"train/|bench/"), (r"catch2/", r"tests/"),
-    (r"(cuda|cublas|cudnn)\w*\.h$", r"core/cuda/|tests/kernels/"),
+    (r"(cuda|cublas|cudnn)\w*\.h$", r"core/cuda/|core/dtype\.h|tests/kernels/"),
     (r"nccl\.h$", r"comm/nccl"), (r"(ft2build\.h|freetype/)", r"train/"),
     (r"png\.h$", r"train/|tests/"),
 ]

@@ -1,16 +1,15 @@
-// The speed of convolutions on the CPU device, through the kernels that training calls.
+// The speed of convolutions on a device, through the kernels that training calls.
 //
-//     OMP_NUM_THREADS=1 build/release/bench/conv [seconds a figure, default 0.1]
+//     OMP_NUM_THREADS=1 build/release/bench/conv [auto | cpu | cuda [seconds a figure, default
+//     0.1]]
 //
 // A line for each convolution of usual residual nets: GFLOP/s of forward, backward to the input and
-// backward to the weights (a multiply-add is 2 FLOP; the best call counts), and behind each the
-// share of the call that does not grow with the batch: repacking weights, finding the primitive.
-#include <algorithm>
-#include <chrono>
+// backward to the weights (a multiply-add is 2 FLOP; the best calls count), and behind each the
+// share of the call that does not grow with the batch: repacking weights, finding the primitive, a
+// GPU that is not full. A GPU gets larger batches than the CPU.
 #include <cstdio>
-#include <cstdlib>
-#include <limits>
-#include "core/cpu/device.h"
+#include "bench/timing.h"
+#include "core/kernels.h"
 
 using namespace core;
 
@@ -39,22 +38,6 @@ constexpr Convolution convolutions[] = {
     {16, 14, 256, 1024, 1, 1}, {16, 14, 256, 256, 3, 1},
 };
 
-/// Seconds of the fastest call, of as many as fit into `budget` seconds after the first.
-template <class F>
-double fastest(double budget, F const& call) {
-  using Clock = std::chrono::steady_clock;
-  call();
-  double best = std::numeric_limits<double>::infinity(), spent = 0;
-  while (spent < budget) {
-    auto const start = Clock::now();
-    call();
-    double const seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, seconds);
-    spent += seconds;
-  }
-  return best;
-}
-
 /// Seconds of the three directions.
 struct Times {
   double forward, backward_input, backward_weights;
@@ -72,9 +55,11 @@ Times measure(Device& device, Convolution const& c, Dtype dtype, double budget) 
   Tensor y = ones({c.batch, c.out_size(), c.out_size(), c.out}, dtype);
   Tensor const w = ones({c.out, c.kernel, c.kernel, c.in}, dtype);
   Tensor dw = ones(w.shape(), accumulator(dtype));
-  return {fastest(budget, [&] { kernels.conv2d(x, w, {}, window, 1, y); }),
-          fastest(budget, [&] { kernels.conv2d_backward_input(y, w, window, 1, x); }),
-          fastest(budget, [&] { kernels.conv2d_backward_weights(x, y, window, 1, dw); })};
+  return {
+      bench::fastest(device, budget, [&] { kernels.conv2d(x, w, {}, window, 1, y); }),
+      bench::fastest(device, budget, [&] { kernels.conv2d_backward_input(y, w, window, 1, x); }),
+      bench::fastest(device, budget,
+                     [&] { kernels.conv2d_backward_weights(x, y, window, 1, dw); })};
 }
 
 /// GFLOP/s, and how far a call with half the batch is above half the time.
@@ -99,11 +84,17 @@ void report(Device& device, Convolution const& c, Dtype dtype, double budget) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  double const budget = count > 1 ? std::atof(arguments[1]) : 0.1;
-  cpu::Cpu device;
-  std::printf("%s\n%-44s%14s%14s%14s\n", device.describe().c_str(),
+int main(int count, char** words) try {
+  bench::Arguments const arguments(count, words, 0.1);
+  auto const device = bench::open_device(arguments.device);
+  std::printf("%s\n%-44s%14s%14s%14s\n", device->describe().c_str(),
               "dtype, images, channels, kernel / stride", "forward", "input", "weights");
   for (Dtype const dtype : {Dtype::f32, Dtype::bf16})
-    for (Convolution const& c : convolutions) report(device, c, dtype, budget);
+    for (Convolution c : convolutions) {
+      c.batch *= bench::scale(*device);
+      report(*device, c, dtype, arguments.seconds);
+    }
+} catch (Error const& error) {
+  std::fprintf(stderr, "conv: %s\n", error.what());
+  return 1;
 }

@@ -1,53 +1,36 @@
-// The speed of the CPU device's own kernels beside that of memcpy: they are bound by memory, or
-// should be.
+// The speed of a device's own kernels beside that of copying its memory: they are bound by memory,
+// or should be.
 //
-//     OMP_NUM_THREADS=1 build/release/bench/kernels [seconds a figure, default 0.3]
+//     OMP_NUM_THREADS=1 build/release/bench/kernels [auto | cpu | cuda [seconds a figure, default
+//     0.3]]
 //
-// A line a kernel and dtype: GB/s read and written (the best call counts), its share of memcpy's,
-// and ns per element. Tensors are activations of 128 images, 32 x 32 x 64; the softmax has 128 rows
-// of 8192 classes, a chunk of the head; SGD updates 8M weights.
-#include <algorithm>
-#include <chrono>
+// A line a kernel and dtype: GB/s read and written (the best calls count), its share of a copy's
+// (memcpy on the CPU, from device to device on a GPU), and ns per element. On the CPU, tensors are
+// activations of 128 images, 32 x 32 x 64; the softmax has 128 rows of 8192 classes, a chunk of the
+// head; SGD updates 8M weights. A GPU gets as many times more as its cache is larger.
+#include "core/kernels.h"
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <string>
-#include "core/cpu/device.h"
+#include "bench/timing.h"
 
 using namespace core;
 
 namespace {
 
-/// Seconds of the fastest call, of as many as fit into `budget` seconds after the first.
-template <class F>
-double fastest(double budget, F const& call) {
-  using Clock = std::chrono::steady_clock;
-  call();
-  double best = std::numeric_limits<double>::infinity(), spent = 0;
-  while (spent < budget) {
-    auto const start = Clock::now();
-    call();
-    double const seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, seconds);
-    spent += seconds;
-  }
-  return best;
-}
-
 class Bench {
  public:
   Bench(Device& device, double budget) : device_(device), budget_(budget) {
-    Tensor const from = normal({int64_t{1} << 25}, Dtype::f32);
+    Tensor const from = normal({scale() << 25}, Dtype::f32);
     Tensor to = empty_like(from);
     copy_speed_ = 2 * static_cast<double>(from.bytes()) /
-                  fastest(budget, [&] { std::memcpy(to.raw(), from.raw(), from.bytes()); });
-    std::printf("%s\nmemcpy %.1f GB/s\n\n%-28s %-5s %8s %8s %8s\n", device.describe().c_str(),
-                copy_speed_ * 1e-9, "kernel", "dtype", "GB/s", "memcpy", "ns");
+                  bench::fastest(device, budget, [&] { device.copy(from, to); });
+    std::printf("%s\ncopy %.1f GB/s\n\n%-28s %-5s %8s %8s %8s\n", device.describe().c_str(),
+                copy_speed_ * 1e-9, "kernel", "dtype", "GB/s", "copy", "ns");
   }
 
   Device& device() { return device_; }
   Kernels& kernels() { return device_.kernels(); }
+  int64_t scale() const { return bench::scale(device_); }
 
   /// Standard normal numbers.
   Tensor normal(Shape const& shape, Dtype dtype) {
@@ -62,7 +45,7 @@ class Bench {
   void run(char const* kernel, Dtype dtype, std::initializer_list<Tensor> touched, F const& call) {
     double bytes = 0;
     for (Tensor const& t : touched) bytes += static_cast<double>(t.bytes());
-    double const seconds = fastest(budget_, call);
+    double const seconds = bench::fastest(device_, budget_, call);
     double const elements = static_cast<double>(touched.begin()->count());
     std::printf("%-28s %-5s %8.1f %7.0f%% %8.3f\n", kernel, name(dtype), bytes / seconds * 1e-9,
                 100 * bytes / seconds / copy_speed_, seconds / elements * 1e9);
@@ -75,7 +58,7 @@ class Bench {
 };
 
 void elementwise(Bench& bench, Dtype dtype) {
-  Shape const shape{128, 32, 32, 64};
+  Shape const shape{128 * bench.scale(), 32, 32, 64};
   Tensor x = bench.normal(shape, dtype), dy = bench.normal(shape, dtype), y = empty_like(x);
   Tensor dx = empty_like(x), slope = bench.normal({64}, Dtype::f32), dslope = empty_like(slope);
   Kernels& k = bench.kernels();
@@ -118,7 +101,7 @@ void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
 }
 
 void softmax(Bench& bench) {
-  int64_t const rows = 128, classes = 8192;
+  int64_t const rows = 128 * bench.scale(), classes = 8192;
   Tensor z = bench.normal({rows, classes}, Dtype::f32), bias = bench.normal({classes}, Dtype::f32);
   Tensor stats(bench.device(), {rows, 3}, Dtype::f32), lse(bench.device(), {rows}, Dtype::f32);
   Tensor labels(bench.device(), {rows}, Dtype::i64), none;
@@ -145,12 +128,13 @@ void softmax(Bench& bench) {
 }
 
 void optimizer(Bench& bench) {
-  Shape const shape{int64_t{1} << 23};
+  Shape const shape{bench.scale() << 23};
   Tensor w = bench.normal(shape, Dtype::f32), v = bench.normal(shape, Dtype::f32);
   Tensor g = bench.normal(shape, Dtype::f32), copy = bench.normal(shape, Dtype::bf16), none;
   Kernels& k = bench.kernels();
-  SgdStep const step{.rate = 1e-3, .momentum = 0.9, .decay = 5e-4};
-  bench.run("sgd", Dtype::f32, {g, w, w}, [&] { k.sgd({.rate = 1e-3}, g, w, none, none); });
+  Tensor const rate = scalar(bench.device(), 1e-3);
+  SgdStep const step{.rate = rate, .momentum = 0.9, .decay = 5e-4};
+  bench.run("sgd", Dtype::f32, {g, w, w}, [&] { k.sgd({.rate = rate}, g, w, none, none); });
   bench.run("sgd, momentum", Dtype::f32, {g, w, w, v, v}, [&] { k.sgd(step, g, w, v, none); });
   bench.run("sgd, momentum, copy", Dtype::bf16, {g, w, w, v, v, copy},
             [&] { k.sgd(step, g, w, v, copy); });
@@ -164,15 +148,20 @@ void optimizer(Bench& bench) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  cpu::Cpu device;
-  Bench bench(device, argc > 1 ? std::strtod(argv[1], nullptr) : 0.3);
+int main(int count, char** words) try {
+  bench::Arguments const arguments(count, words, 0.3);
+  auto const device = bench::open_device(arguments.device);
+  Bench bench(*device, arguments.seconds);
+  int64_t const images = 128 * bench.scale();
   for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
     elementwise(bench, dtype);
-    batch_norm(bench, dtype, {128, 32, 32, 64});
+    batch_norm(bench, dtype, {images, 32, 32, 64});
     std::puts("512 channels:");
-    batch_norm(bench, dtype, {128, 8, 8, 512});
+    batch_norm(bench, dtype, {images, 8, 8, 512});
   }
   softmax(bench);
   optimizer(bench);
+} catch (Error const& error) {
+  std::fprintf(stderr, "kernels: %s\n", error.what());
+  return 1;
 }

@@ -1,5 +1,6 @@
 #include "comm/arguments.h"
 #include <algorithm>
+#include "core/device.h"
 
 namespace comm {
 namespace {
@@ -96,6 +97,14 @@ void check_broadcast(Communicator const& ranks, core::Tensor const& t, int root)
   Call const call{"broadcast", ranks};
   check_tensor(call, t);
   core::check(root >= 0 && root < ranks.size(), "", call, "there is no rank ", root);
+}
+
+void check_device(Communicator const& ranks, Collective what, core::Tensor const& t, bool reachable,
+                  char const* place) {
+  if (reachable) return;
+  core::fail("", Call{name(what), ranks}, t.dtype(), " ", t.shape(), " lies on ",
+             t.device().describe(), ", but these ranks share what lies in ", place,
+             "; open a communicator for that device (comm/open.h)");
 }
 
 }  // namespace comm

@@ -1,4 +1,5 @@
 #pragma once
+#include "comm/collective.h"
 #include "comm/communicator.h"
 
 /// What every communicator checks before it enters a collective. Each throws core::Error that names
@@ -14,5 +15,9 @@ void check_reduce_scatter(Communicator const&, core::Tensor const& all, Counts c
 void check_all_to_all(Communicator const&, core::Tensor const& out, Counts const& send,
                       core::Tensor const& in, Counts const& receive);
 void check_broadcast(Communicator const&, core::Tensor const& t, int root);
+
+/// Refuses a tensor that is not `reachable`; `place` is where the communicator's tensors lie.
+void check_device(Communicator const&, Collective what, core::Tensor const& t, bool reachable,
+                  char const* place);
 
 }  // namespace comm

@@ -32,8 +32,8 @@ int64_t begin_of(Counts const& counts, int rank);
 ///
 /// Every call is asynchronous on the process's one communication stream: it starts after the work
 /// already queued on the tensors' compute stream. Sizes are checked before anyone enters, so a
-/// mistake throws on every rank. Messages may pass 2^31 bytes. Sums are in an order that depends on
-/// the number of ranks alone, so that repeated runs agree bit for bit.
+/// mistake throws on every rank. Messages may pass 2^31 bytes. A sum has the same bits on every
+/// rank, and in every run on the same machines. Over MPI its order is that of the ranks.
 class Communicator {
  public:
   virtual ~Communicator() = default;

@@ -3,30 +3,10 @@
 #include <cstring>
 #include "comm/arguments.h"
 #include "comm/reduce.h"
+#include "core/cpu/device.h"
 
 namespace comm {
-using Block = Operation::Block;
-
 namespace {
-
-/// Bytes of one row, along the first axis.
-size_t row_bytes(core::Tensor const& t) {
-  core::Shape row = t.shape();
-  row.front() = 1;
-  return static_cast<size_t>(core::count(row)) * size_of(t.dtype());
-}
-
-/// The rows of each rank in `t`.
-std::vector<Block> blocks_of(core::Tensor& t, Counts const& counts) {
-  std::vector<Block> blocks;
-  size_t const row = row_bytes(t);
-  std::byte* at = t.raw();
-  for (int64_t const rows : counts) {
-    blocks.push_back({at, static_cast<size_t>(rows) * row});
-    at += blocks.back().bytes;
-  }
-  return blocks;
-}
 
 /// One message to and one from every other rank. Each rank begins with another one, so that no rank
 /// is everybody's first.
@@ -136,9 +116,8 @@ PendingPtr Mpi::all_to_all(core::Tensor const& out, Counts const& send, core::Te
                            Counts const& receive) {
   check_all_to_all(*this, out, send, in, receive);
   auto operation = begin(Collective::all_to_all, {out, in});
-  core::Tensor source = out;
   operation->then(
-      [this, from = blocks_of(source, send), to = blocks_of(in, receive)](Operation& stage) {
+      [this, from = blocks_of(out, send), to = blocks_of(in, receive)](Operation& stage) {
         exchange(stage, rank_, from, to);
         auto const self = static_cast<size_t>(rank_);
         copy_block(from[self], to[self]);
@@ -185,6 +164,9 @@ std::unique_ptr<Communicator> Mpi::split(int color) {
 }
 
 std::unique_ptr<Operation> Mpi::begin(Collective what, std::vector<core::Tensor> tensors) {
+  for (core::Tensor const& t : tensors)
+    check_device(*this, what, t, dynamic_cast<core::cpu::Cpu const*>(&t.device()) != nullptr,
+                 "host memory");
   return std::make_unique<Operation>(session_.stream(), comm_, what, std::move(tensors),
                                      message_bytes_);
 }

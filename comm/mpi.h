@@ -1,5 +1,6 @@
 #pragma once
 #include <mpi.h>
+#include "comm/blocks.h"
 #include "comm/operation.h"
 #include "comm/session.h"
 
@@ -43,7 +44,7 @@ class Mpi final : public Communicator {
   void add_reduction(Operation& operation, Reduction whole);
   void exchange_slice(Operation& stage, Reduction const& whole, int64_t number);
   void reduce_slice(Operation& stage, Reduction const& whole, int64_t number);
-  std::vector<Operation::Block> received(Reduction const& whole, int64_t number);
+  std::vector<Block> received(Reduction const& whole, int64_t number);
 
   Session& session_;
   MPI_Comm comm_;

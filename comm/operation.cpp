@@ -6,17 +6,15 @@
 namespace comm {
 namespace {
 
-constexpr std::array collectives{"all_reduce", "all_gather", "reduce_scatter",
-                                 "all_to_all", "broadcast",  "barrier"};
 constexpr int dtypes = 8;    // room in a tag
 constexpr int no_dtype = 7;  // of a barrier
 
 /// "all_gather of f32", from a message's tag.
 std::string name_of(int tag) {
-  auto const what = static_cast<size_t>(tag / dtypes);
-  if (tag < 0 || what >= collectives.size()) return "an unknown message";
-  if (tag % dtypes == no_dtype) return collectives[what];
-  return core::join(collectives[what], " of ", static_cast<core::Dtype>(tag % dtypes));
+  auto const what = static_cast<Collective>(tag / dtypes);
+  if (tag < 0 || what > Collective::barrier) return "an unknown message";
+  if (tag % dtypes == no_dtype) return name(what);
+  return core::join(what, " of ", static_cast<core::Dtype>(tag % dtypes));
 }
 
 std::string text_of(int status) {

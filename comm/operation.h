@@ -3,6 +3,7 @@
 #include <functional>
 #include <mpi.h>
 #include <vector>
+#include "comm/collective.h"
 #include "comm/communicator.h"
 #include "comm/stream.h"
 
@@ -10,8 +11,6 @@ namespace comm {
 
 /// Throws core::Error with MPI's own text unless `status` is MPI_SUCCESS (needs MPI_ERRORS_RETURN).
 void check_mpi(int status, core::Place at = core::Place::here());
-
-enum class Collective { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier };
 
 /// One collective on the stream: stages that follow each other, each a set of messages that travel
 /// together.
@@ -21,12 +20,6 @@ enum class Collective { all_reduce, all_gather, reduce_scatter, all_to_all, broa
 class Operation final : public Pending {
  public:
   using Stage = std::function<void(Operation&)>;
-
-  /// Memory that goes to or comes from one rank.
-  struct Block {
-    std::byte* data;
-    size_t bytes;
-  };
 
   /// `comm`: the ranks. `tensors`: what is read and written, whose storage is kept until the end;
   /// the first gives the dtype. `message_bytes`: a longer transfer is cut.

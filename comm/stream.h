@@ -35,6 +35,8 @@ class Stream {
   Stream(Stream const&) = delete;
   Stream& operator=(Stream const&) = delete;
 
+  Clock::duration patience() const { return patience_; }
+
   void push(Operation& operation);
   /// Returns when the operation has ended, well or with an error.
   void wait(Operation& operation);

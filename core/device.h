@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include "core/tensor.h"
@@ -6,6 +7,32 @@
 namespace core {
 
 class Kernels;
+
+/// Host data on its way to a device, a tensor at a time: the copy of one runs beside the work that
+/// uses the one before.
+class Feed {
+ public:
+  Feed() = default;
+  virtual ~Feed() = default;
+  Feed(Feed const&) = delete;
+  Feed& operator=(Feed const&) = delete;
+
+  /// The data on the device, for work that is queued before the next call. `host` holds the bytes
+  /// of such a tensor and may be reused when the call returns.
+  virtual Tensor next(void const* host, Shape const& shape, Dtype dtype) = 0;
+};
+
+/// Work that a device has recorded and can queue again, without the host's going through it.
+class Recording {
+ public:
+  Recording() = default;
+  virtual ~Recording() = default;
+  Recording(Recording const&) = delete;
+  Recording& operator=(Recording const&) = delete;
+
+  /// Queues the work once more, on the tensors it was recorded with.
+  virtual void replay() = 0;
+};
 
 /// Bytes a device has handed out.
 struct MemoryUse {
@@ -35,6 +62,10 @@ class Device {
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   virtual MemoryUse memory() const = 0;
 
+  /// Of the fastest memory that what one kernel leaves can stay in for the next: a core's share of
+  /// the cache, or a GPU's L2. Work on large tensors is cut to fit.
+  virtual int64_t cache_bytes() const = 0;
+
   virtual Kernels& kernels() = 0;
 
   /// Host to device. `host` holds tensor.bytes() bytes and may be reused when the call returns.
@@ -45,12 +76,27 @@ class Device {
   virtual void copy(Tensor const& from, Tensor& to) = 0;
   /// Waits until all queued work is done.
   virtual void synchronize() = 0;
+
+  virtual std::unique_ptr<Feed> feed() = 0;
+
+  virtual bool can_record() const = 0;
+  /// Records what `work` queues, which is not run. `work` has run before with the same shapes,
+  /// reads no results back, uploads nothing, and leaves what it computes in tensors made before it.
+  /// Throws Error where the device cannot record.
+  virtual std::unique_ptr<Recording> record(std::function<void()> const& work) = 0;
 };
 
 /// The device cannot give the memory asked for.
 struct OutOfMemory : Error {
   using Error::Error;
 };
+
+/// A number on the device: (1), f64.
+inline Tensor scalar(Device& device, double value) {
+  Tensor t(device, {1}, Dtype::f64);
+  device.upload(&value, t);
+  return t;
+}
 
 /// A new tensor with the same contents.
 inline Tensor clone(Tensor const& tensor) {

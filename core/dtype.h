@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <ostream>
 #include "core/check.h"
+#include "core/math/host_device.h"
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#endif
 
 namespace core {
 
@@ -12,13 +16,19 @@ struct bf16 {
   uint16_t bits = 0;
 
   bf16() = default;
-  explicit bf16(float value) {
+  COLONNADE_HD explicit bf16(float value) {
+#ifdef __CUDA_ARCH__
+    bits = __bfloat16_as_ushort(__float2bfloat16_rn(value));
+#else
     auto const wide = std::bit_cast<uint32_t>(value);
     uint32_t const rounded = (wide + 0x7FFFu + ((wide >> 16) & 1u)) >> 16;
     bool const nan = (wide & 0x7FFFFFFFu) > 0x7F800000u;  // rounding could carry a NaN into inf
     bits = static_cast<uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);
+#endif
   }
-  operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  COLONNADE_HD operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
 };
 
 enum class Dtype { f32, f64, bf16, i32, i64, u8 };
@@ -99,6 +109,15 @@ decltype(auto) visit_floating(Dtype dtype, F&& f) {
     default:
       fail("expected a floating dtype, got ", dtype);
   }
+}
+
+/// Calls f.operator()<T>() for the dtypes that convert to a Float: the Floats, and u8.
+template <class F>
+void visit_source(Dtype dtype, F&& f) {
+  if (dtype == Dtype::u8)
+    f.template operator()<uint8_t>();
+  else
+    visit_floating(dtype, f);
 }
 
 /// Calls f.operator()<T>() with the C++ type of any dtype.

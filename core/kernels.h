@@ -37,7 +37,9 @@ enum class Transpose { no, yes };
 /// One step of stochastic gradient descent: PyTorch's SGD with dampening 0.
 ///   g += decay w;  v = momentum v + g;  w -= rate (nesterov ? g + momentum v : v)
 struct SgdStep {
-  double rate = 0;
+  /// (1), f64, on the weights' device: core::scalar makes one. It changes from step to step, and a
+  /// recorded step (Device::record) reads what it holds when it is replayed.
+  Tensor rate;
   double momentum = 0;  ///< 0: `velocity` is not touched and may be empty
   double decay = 0;
   bool nesterov = false;

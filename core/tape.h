@@ -12,9 +12,10 @@ enum class Role {
   bias,
   norm,        ///< gain and bias of a normalisation, slopes of PReLU
   statistics,  ///< running mean and variance: state without a gradient
+  fixed,       ///< never changed: a gain held at 1, a count that a file brought along
 };
 
-/// A trainable tensor, or state that lives and is saved with them (Role::statistics).
+/// A trainable tensor, or state that lives and is saved with them (Role::statistics, fixed).
 /// `ready` runs once a step, when backward has added the last share of `grad`.
 struct Parameter {
   std::string name;  ///< "layer1.0.conv1.weight"
@@ -23,8 +24,11 @@ struct Parameter {
   Tensor compute;  ///< what the ops read: `value` itself, or its bf16 copy
   Tensor grad;     ///< like `value`
   std::function<void(Parameter&)> ready;
+  /// Of a weight (Out, h * w * Ch) that multiplies flattened images: Ch; otherwise 0. Files of
+  /// other programs flatten channels first.
+  int64_t channels = 0;
 
-  bool trainable() const { return role != Role::statistics; }
+  bool trainable() const { return role != Role::statistics && role != Role::fixed; }
 };
 
 /// A value on a tape: the tensor and the number of its gradient slot, -1 for a constant.

@@ -68,4 +68,8 @@ class Tensor {
 /// A new tensor of `like`'s device, shape and dtype; uninitialised.
 inline Tensor empty_like(Tensor const& like) { return {like.device(), like.shape(), like.dtype()}; }
 
+/// The sizes of a tensor (..., Ch) that is read as (rows, Ch).
+inline int64_t channels(Tensor const& t) { return t.size(-1); }
+inline int64_t rows(Tensor const& t) { return t.count() == 0 ? 0 : t.count() / channels(t); }
+
 }  // namespace core

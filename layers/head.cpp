@@ -27,6 +27,9 @@ void check_head(int64_t classes, int64_t features) {
 }
 
 void check_step(HeadStep const& step, bool momentum) {
+  for (core::Tensor const& rate : {step.weight.rate, step.bias.rate})
+    core::check(rate && rate.count() == 1 && rate.dtype() == core::Dtype::f64,
+                "head: the rate of a step is a tensor (1) of f64; core::scalar makes one");
   core::check(momentum || (step.weight.momentum == 0 && step.bias.momentum == 0),
               "head: a step with momentum, but the head was made without velocities");
 }

@@ -53,8 +53,8 @@ class Head {
   virtual std::vector<State> state() = 0;
 };
 
-/// These throw Error for what no head can do: no classes or features, a step with momentum without
-/// velocities, a batch of other sizes or of no rows at all.
+/// These throw Error for what no head can do: no classes or features, a step without a rate, or
+/// with momentum without velocities, a batch of other sizes or of no rows at all.
 void check_head(int64_t classes, int64_t features);
 void check_step(HeadStep const& step, bool momentum);
 void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts const& counts,

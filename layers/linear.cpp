@@ -4,10 +4,11 @@
 namespace layers {
 using core::Role;
 
-Linear::Linear(Context const& context, std::string const& name, int64_t in, int64_t out,
-               bool bias) {
+Linear::Linear(Context const& context, std::string const& name, int64_t in, int64_t out, bool bias,
+               int64_t channels) {
   double const bound = 1 / std::sqrt(static_cast<double>(in));
   weight_ = uniform(context, name + ".weight", Role::weight, {out, in}, bound);
+  weight_.channels = channels;
   if (bias) bias_ = uniform(context, name + ".bias", Role::bias, {out}, bound);
 }
 

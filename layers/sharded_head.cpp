@@ -40,6 +40,7 @@ struct ShardedHead::Pass {
 ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o)
     : options_(o),
       dtype_(context.dtype),
+      cache_bytes_(context.device.cache_bytes()),
       ranks_(ranks),
       linear_(wide(context), ranks, "head",
               {.in = o.features, .out = o.classes, .bias = o.bias, .deviation = o.deviation}) {
@@ -57,9 +58,9 @@ void ShardedHead::set_step(HeadStep const& step) {
 
 int64_t ShardedHead::chunk(int64_t batch) const {
   if (options_.chunk > 0) return options_.chunk;
-  // Logits f32, probabilities, weights rounded and their gradient f32 share a core's cache.
+  // Logits f32, probabilities, weights rounded and their gradient f32 share the cache.
   int64_t const bytes_a_class = batch * 6 + options_.features * 6;
-  return std::clamp<int64_t>((int64_t{4} << 20) / bytes_a_class / 64 * 64, 256, 4096);
+  return std::clamp<int64_t>(cache_bytes_ / bytes_a_class / 64 * 64, 256, cache_bytes_ >> 10);
 }
 
 std::vector<ShardedHead::Chunk> ShardedHead::chunks(int64_t batch) const {

@@ -64,6 +64,7 @@ class ShardedHead final : public Head {
 
   Options options_;
   core::Dtype dtype_;  ///< of the products' inputs
+  int64_t cache_bytes_;
   comm::Communicator& ranks_;
   ColumnParallelLinear linear_;
   core::Tensor velocity_, bias_velocity_;

@@ -1,6 +1,7 @@
 #include "layers/trunk.h"
 #include "layers/block.h"
 #include "layers/linear.h"
+#include "layers/stages.h"
 
 namespace layers {
 namespace {
@@ -16,17 +17,19 @@ class Conv final : public Trunk {
                .padding = o.kernel / 2,
                .bias = true}),
         features_(conv_.window().out_height(image.height) * conv_.window().out_width(image.width) *
-                  o.width) {}
+                  o.width),
+        channels_(o.width) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     return flatten(tape, relu(tape, conv_.forward(tape, x)));
   }
   void each(Visit const& visit) override { conv_.each(visit); }
   int64_t features() const override { return features_; }
+  int64_t channels() const override { return channels_; }
 
  private:
   Conv2d conv_;
-  int64_t features_;
+  int64_t features_, channels_;
 };
 
 /// Pixels left of an image after three stages that halve its sides, rounding up.
@@ -45,26 +48,18 @@ class Small final : public Trunk {
                .stride = o.stride,
                .padding = o.kernel / 2}),
         stem_bn_(context, "bn1", o.width, core::Activation::relu),
+        stages_(context, o.width,
+                {{o.depth, 2 * o.width, 2}, {o.depth, 4 * o.width, 2}, {o.depth, 8 * o.width, 2}}),
         fc_(context, "fc",
             after_stages(stem_.window().out_height(image.height),
                          stem_.window().out_width(image.width)) *
                 8 * o.width,
-            o.features, false),
-        features_bn_(context, "features", o.features) {
-    int64_t in = o.width;
-    for (int64_t stage = 1; stage <= 3; ++stage) {
-      for (int64_t depth = 0; depth < o.depth; ++depth) {
-        int64_t const out = o.width << stage;
-        auto const name = core::join("layer", stage, '.', depth);
-        blocks_.push_back(std::make_unique<BasicBlock>(context, name, in, out, depth == 0 ? 2 : 1));
-        in = out;
-      }
-    }
-  }
+            o.features, false, 8 * o.width),
+        features_bn_(context, "features", o.features) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     auto h = stem_bn_.forward(tape, stem_.forward(tape, x));
-    for (auto const& block : blocks_) h = block->forward(tape, h);
+    h = stages_.forward(tape, h);
     h = dropout(tape, flatten(tape, h), options_.dropout, 0);
     return features_bn_.forward(tape, fc_.forward(tape, h));
   }
@@ -72,7 +67,7 @@ class Small final : public Trunk {
   void each(Visit const& visit) override {
     stem_.each(visit);
     stem_bn_.each(visit);
-    for (auto const& block : blocks_) block->each(visit);
+    stages_.each(visit);
     fc_.each(visit);
     features_bn_.each(visit);
   }
@@ -83,7 +78,7 @@ class Small final : public Trunk {
   SmallTrunk options_;
   Conv2d stem_;
   BatchNorm stem_bn_;
-  std::vector<std::unique_ptr<BasicBlock>> blocks_;
+  Stages<BasicBlock> stages_;
   Linear fc_;
   BatchNorm features_bn_;
 };

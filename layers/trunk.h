@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include "layers/layer.h"
 
@@ -9,6 +10,8 @@ class Trunk : public Layer {
  public:
   /// D.
   virtual int64_t features() const = 0;
+  /// Where the features are an image flattened, its channels; otherwise 0.
+  virtual int64_t channels() const { return 0; }
 };
 
 /// Size of the images that enter.
@@ -33,7 +36,43 @@ struct SmallTrunk {
   double dropout = 0;
 };
 
+/// ResNet (He et al. 2016) as torchvision builds it: a 7×7 convolution and a 3×3 pooling that halve
+/// the image, four stages of residual blocks with 1, 2, 4 and 8 times `width` channels (four times
+/// that with bottlenecks) that halve it but for the first, the mean over the image. D is the last
+/// stage's channels. Takes images of any size. Parameters have torchvision's names.
+struct ResnetTrunk {
+  enum class Block { basic, bottleneck };
+
+  Block block = Block::basic;
+  std::array<int64_t, 4> stages{2, 2, 2, 2};  ///< blocks of each
+  int64_t width = 64;                         ///< channels of the first convolution
+};
+
+inline constexpr ResnetTrunk resnet18{};
+inline constexpr ResnetTrunk resnet34{.stages = {3, 4, 6, 3}};
+inline constexpr ResnetTrunk resnet50{.block = ResnetTrunk::Block::bottleneck,
+                                      .stages = {3, 4, 6, 3}};
+
+/// ResNet for faces as insightface builds it ("IResNet"; blocks of Han et al. 2017, stem and end of
+/// Deng et al. 2019): a 3×3 convolution, batch norm, PReLU; four stages of blocks with 1, 2, 4 and
+/// 8 times `width` channels, each halving the image, rounding up; batch norm, flatten, dropout, a
+/// linear layer to D, batch norm with its gain fixed at 1. Takes images of any size; 112 × 112 is
+/// what it was made for. Parameters have insightface's names.
+struct IresnetTrunk {
+  std::array<int64_t, 4> stages{2, 2, 2, 2};  ///< blocks of each
+  int64_t width = 64;                         ///< channels of the first convolution
+  int64_t features = 512;
+  double dropout = 0;
+};
+
+inline constexpr IresnetTrunk iresnet18{};
+inline constexpr IresnetTrunk iresnet34{.stages = {3, 4, 6, 3}};
+inline constexpr IresnetTrunk iresnet50{.stages = {3, 4, 14, 3}};
+inline constexpr IresnetTrunk iresnet100{.stages = {3, 13, 30, 3}};
+
 std::unique_ptr<Trunk> make_trunk(Context const&, ConvTrunk const&, ImageSize);
 std::unique_ptr<Trunk> make_trunk(Context const&, SmallTrunk const&, ImageSize);
+std::unique_ptr<Trunk> make_trunk(Context const&, ResnetTrunk const&, ImageSize);
+std::unique_ptr<Trunk> make_trunk(Context const&, IresnetTrunk const&, ImageSize);
 
 }  // namespace layers

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <sstream>
 #include "core/device.h"
+#include "train/checkpoint_files.h"
 #include "train/checkpoint_folder.h"
-#include "train/manifest.h"
 #include "train/together.h"
 
 namespace train {
@@ -11,38 +11,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char const* trunk_file = "trunk.safetensors";
-constexpr char const* manifest_file = "manifest.json";
-constexpr uint64_t manifest_limit = uint64_t{64} << 20;
-
-std::string head_file(int rank, int ranks) {
-  return core::join("head-", rank, "-of-", ranks, ".safetensors");
-}
-
 core::Device& device_of(Snapshot const& state) {
   auto const& some = state.trunk.empty() ? state.head : state.trunk;
   core::check(!some.empty(), "a checkpoint without tensors");
   return some.front().tensor.device();
-}
-
-void write_manifest(Manifest const& manifest, fs::path const& folder) {
-  auto file = File::create(folder / manifest_file);
-  std::string const text = to_text(manifest);
-  file.write(text.data(), text.size());
-  file.sync();
-  file.close();
-  File::open(folder).sync();
-}
-
-Manifest read_manifest(fs::path const& folder) {
-  auto const file = File::open(folder / manifest_file);
-  if (file.size() > manifest_limit) throw BadData(file.path() + " is too long");
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  auto manifest = parse_manifest(text, file.path());
-  if (step_of(folder) != manifest.at.step)
-    throw BadData(core::join(file.path(), " is that of step ", manifest.at.step));
-  return manifest;
 }
 
 void check_run(Manifest const& manifest, Snapshot const& state, int ranks, fs::path const& folder) {
@@ -54,18 +26,6 @@ void check_run(Manifest const& manifest, Snapshot const& state, int ranks, fs::p
   same("ranks", manifest.ranks, ranks);
   same("classes", manifest.classes, state.classes);
   same("seed", manifest.seed, state.seed);
-}
-
-/// Throws BadData unless the file is what the manifest says.
-void verify(Manifest const& manifest, fs::path const& path) {
-  auto const entry = manifest.files.find(path.filename());
-  if (entry == manifest.files.end()) throw BadData(path.string() + " is not in its manifest");
-  auto const file = File::open(path);
-  auto const& expected = entry->second;
-  if (file.size() != expected.bytes)
-    throw BadData(
-        core::join(file.path(), " has ", file.size(), " bytes, expected ", expected.bytes));
-  if (digest(file) != expected) throw BadData(file.path() + ": the checksum is wrong");
 }
 
 bool damaged(Outcome const& outcome) {
@@ -106,7 +66,7 @@ void Checkpoints::save(Snapshot const& state, Position const& at) {
   };
   try {
     on_first([&] { make_fresh(partial); });
-    Manifest manifest{at, state.seed, ranks_.size(), state.classes, {}};
+    Manifest manifest{at, state.seed, ranks_.size(), state.classes, state.image, {}};
     auto const files = together(ranks_, device_of(state), [&] { return write(state, partial); });
     on_first([&] {
       for (auto const& text : files) manifest.files.merge(parse_files(text));

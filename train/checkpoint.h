@@ -3,7 +3,7 @@
 #include <functional>
 #include <optional>
 #include "comm/communicator.h"
-#include "train/errors.h"
+#include "train/data.h"
 #include "train/tensor_file.h"
 
 namespace train {
@@ -25,6 +25,7 @@ struct Snapshot {
   std::vector<NamedTensor> head;   ///< this rank's shard
   int64_t classes = 0;
   uint64_t seed = 0;
+  ImageShape image;  ///< of what enters the trunk
 };
 
 /// Checkpoints of a run: folder/step-00000120/ with trunk.safetensors, head-R-of-P.safetensors for

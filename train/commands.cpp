@@ -1,10 +1,8 @@
 #include "train/commands.h"
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
-#include <unistd.h>
-#include "comm/mpi.h"
-#include "core/cpu/device.h"
+#include "comm/open.h"
+#include "train/open_device.h"
 #include "train/picture.h"
 #include "train/report.h"
 #include "train/trainer.h"
@@ -13,16 +11,6 @@ namespace train {
 namespace {
 
 constexpr int64_t pictured_samples = 12;  ///< of each split
-
-/// Cores for a rank's threads. A rank bound by its launcher sees its own cores alone; ranks that
-/// are not bound share what the host has.
-int threads_of(RunConfig const& run, comm::Session const& session) {
-  if (run.threads > 0) return run.threads;
-  auto const seen = static_cast<int>(std::thread::hardware_concurrency());
-  auto const online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  int const share = std::max(1, online / session.local_size());
-  return std::max(1, seen <= share ? seen : seen / session.local_size());
-}
 
 /// Loads a checkpoint into the trainer's model; gives its step.
 int64_t restore(Experiment const& e, EvalOptions const& options, Trainer& trainer,
@@ -61,15 +49,17 @@ void write_scores(std::filesystem::path const& file, int64_t step, std::vector<S
 
 void train_command(Experiment const& experiment, Existing existing, comm::Session& session,
                    std::ostream& out) {
-  auto const device = std::make_unique<core::cpu::Cpu>(threads_of(experiment.run, session));
-  comm::Mpi ranks(session);
+  auto const device = open_device(experiment, session);
+  auto const joined = comm::open(session, *device);
+  comm::Communicator& ranks = *joined;
   run_training(experiment, existing, *device, ranks, out);
 }
 
 void eval_command(Experiment const& e, EvalOptions const& options, comm::Session& session,
                   std::ostream& out) {
-  auto const device = std::make_unique<core::cpu::Cpu>(threads_of(e.run, session));
-  comm::Mpi ranks(session);
+  auto const device = open_device(e, session);
+  auto const joined = comm::open(session, *device);
+  comm::Communicator& ranks = *joined;
   auto const task = open_task(e.data, e.seed);
   auto model = make_model(e, *device, ranks, task.train.data->shape(), task.classes);
   Trainer trainer(e, *device, ranks, model, 0);

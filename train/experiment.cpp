@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include "core/cuda/open.h"
 #include "train/config.h"
 #include "train/fields.h"
 
@@ -30,17 +31,10 @@ class Rules {
 };
 
 void check_run(Rules& rules, Experiment const& e) {
-  bool const cuda_here =
-#ifdef COLONNADE_CUDA
-      true;
-#else
-      false;
-#endif
-  rules.check(e.device != DeviceChoice::cuda || cuda_here, {"device"},
-              "this build has no CUDA device; use device: cpu or auto");
+  rules.check(e.device != DeviceChoice::cuda || core::cuda::built(), {"device"},
+              "this program was built without CUDA; use device: cpu or auto");
   rules.check(e.run.epochs > 0 || e.run.steps > 0, {"run.epochs", "run.steps"},
               "set run.epochs or run.steps; nothing says when the run ends");
-  rules.check(e.init.from.empty(), {"init.from"}, "beginning with given weights is not there yet");
 }
 
 void check_channels(Rules& rules, Experiment const& e, std::string const& key,
@@ -102,6 +96,25 @@ void check_glyphs(Rules& rules, Experiment const& e) {
               core::join("is ", glyphs.min_fonts, ", but there are ", fonts, " training fonts"));
 }
 
+/// Keys that the trunk does not read must keep their defaults.
+void check_model(Rules& rules, Experiment const& e) {
+  ModelConfig const& m = e.model;
+  ModelConfig const standard;
+  auto const trunk = std::string(names<Trunk>[static_cast<size_t>(m.trunk)]);
+  auto const unread = [&](bool reads, std::string const& key, bool changed) {
+    rules.check(reads || !changed, {"model." + key, "model.trunk"},
+                "the trunk " + trunk + " does not have it; leave the key out");
+  };
+  bool const small = m.trunk == Trunk::small, sized = small || m.trunk == Trunk::conv;
+  bool const resnet =
+      m.trunk == Trunk::resnet18 || m.trunk == Trunk::resnet34 || m.trunk == Trunk::resnet50;
+  unread(sized, "width", m.width != standard.width);
+  unread(sized, "kernel", m.kernel != standard.kernel);
+  unread(sized, "stride", m.stride != standard.stride);
+  unread(small, "depth", m.depth != standard.depth);
+  unread(m.trunk != Trunk::conv && !resnet, "dropout", m.dropout != standard.dropout);
+}
+
 void check_training(Rules& rules, Experiment const& e) {
   ScheduleConfig const& schedule = e.schedule;
   rules.check(!e.optimizer.nesterov || e.optimizer.momentum > 0,
@@ -157,6 +170,7 @@ Experiment parse_experiment(std::string const& name, std::string const& text,
   check_run(rules, experiment);
   check_data(rules, experiment);
   check_glyphs(rules, experiment);
+  check_model(rules, experiment);
   check_training(rules, experiment);
   document.finish();
   return experiment;

@@ -9,13 +9,25 @@
 namespace train {
 
 enum class DeviceChoice { automatic, cpu, cuda };
+enum class CudaGraph { automatic, on, off };
 enum class Precision { automatic, f32, bf16 };
 enum class BatchNormKind { local, sync };
-enum class Trunk { conv, small };
+enum class Trunk {
+  conv,
+  small,
+  resnet18,
+  resnet34,
+  resnet50,
+  iresnet18,
+  iresnet34,
+  iresnet50,
+  iresnet100
+};
 enum class HeadKind { softmax, row_parallel };
 enum class Logits { automatic, store, recompute };
 enum class OptimizerKind { sgd };
 enum class Schedule { constant, cosine, step, linear, polynomial };
+enum class InitHead { automatic, skip };
 enum class DataKind { synthetic, arrays, idx, glyphs };
 
 struct RunConfig {
@@ -26,6 +38,9 @@ struct RunConfig {
   int64_t eval_every_epochs = 1;
   int threads = 0;
   bool profile = false;
+  CudaGraph cuda_graph = CudaGraph::automatic;
+  bool tf32 = false;
+  bool deterministic = false;
   bool operator==(RunConfig const&) const = default;
 };
 
@@ -119,11 +134,13 @@ struct ScheduleConfig {
 struct CheckpointConfig {
   int64_t every = 0;
   int64_t keep = 3;
+  bool initial = false;
   bool operator==(CheckpointConfig const&) const = default;
 };
 
 struct InitConfig {
   std::string from;
+  InitHead head = InitHead::automatic;
   bool operator==(InitConfig const&) const = default;
 };
 

@@ -13,11 +13,15 @@ namespace train {
 template <>
 inline constexpr Names<3> names<DeviceChoice>{"auto", "cpu", "cuda"};
 template <>
+inline constexpr Names<3> names<CudaGraph>{"auto", "on", "off"};
+template <>
 inline constexpr Names<3> names<Precision>{"auto", "f32", "bf16"};
 template <>
 inline constexpr Names<2> names<BatchNormKind>{"local", "sync"};
 template <>
-inline constexpr Names<2> names<Trunk>{"conv", "small"};
+inline constexpr Names<9> names<Trunk>{"conv",      "small",     "resnet18",
+                                       "resnet34",  "resnet50",  "iresnet18",
+                                       "iresnet34", "iresnet50", "iresnet100"};
 template <>
 inline constexpr Names<2> names<HeadKind>{"softmax", "row_parallel"};
 template <>
@@ -26,6 +30,8 @@ template <>
 inline constexpr Names<1> names<OptimizerKind>{"sgd"};
 template <>
 inline constexpr Names<5> names<Schedule>{"constant", "cosine", "step", "linear", "polynomial"};
+template <>
+inline constexpr Names<2> names<InitHead>{"auto", "skip"};
 template <>
 inline constexpr Names<4> names<DataKind>{"synthetic", "arrays", "idx", "glyphs"};
 
@@ -40,6 +46,11 @@ void fields(V& v, RunConfig& c) {
   v.field("threads", c.threads, between(0, 4096).zero_is("auto"),
           "compute threads of a rank; auto: the cores of the host, shared out");
   v.field("profile", c.profile, "measure the phases of a step; the table ends the run");
+  v.choice("cuda_graph", c.cuda_graph,
+           "on a GPU: record a step once and replay it; auto: where nothing forbids it");
+  v.field("tf32", c.tf32, "on a GPU: f32 products and convolutions may round to TF32");
+  v.field("deterministic", c.deterministic,
+          "on a GPU: only algorithms that repeat bit for bit, though they be slower");
 }
 
 template <class V>
@@ -99,12 +110,12 @@ void fields(V& v, DataConfig& c) {
 
 template <class V>
 void fields(V& v, ModelConfig& c) {
-  v.choice("trunk", c.trunk, "conv: one convolution; small: residual stages");
+  v.choice("trunk", c.trunk, "docs/trunks.md describes them");
   v.field("features", c.features, between(0, 65536).zero_is("auto"),
-          "width of what enters the head; auto: 128 for small, what is flattened for conv");
+          "width of what enters the head; auto: 128 for small, 512 for iresnets; else the trunk's");
   v.choice("batch_norm", c.batch_norm, "statistics of a rank, or of all");
-  v.field("dropout", c.dropout, below(0, 1), "before the features");
-  v.field("width", c.width, between(1, 65536), "channels of the first convolution");
+  v.field("dropout", c.dropout, below(0, 1), "small, iresnets: before the features");
+  v.field("width", c.width, between(1, 65536), "conv, small: channels of the first convolution");
   v.field("depth", c.depth, between(1, 64), "small: blocks of a stage");
   v.field("kernel", c.kernel, between(1, 255),
           "pixels a side of conv's convolution, of small's first (odd)");
@@ -144,11 +155,13 @@ template <class V>
 void fields(V& v, CheckpointConfig& c) {
   v.field("every", c.every, at_least(0), "steps between checkpoints; 0: only at the end");
   v.field("keep", c.keep, at_least(1), "newest checkpoints that stay");
+  v.field("initial", c.initial, "one before the first step too");
 }
 
 template <class V>
 void fields(V& v, InitConfig& c) {
-  v.field("from", c.from, "safetensors file with the weights to begin with");
+  v.field("from", c.from, "safetensors file with the weights to begin with: docs/trunks.md");
+  v.choice("head", c.head, "auto: the classifier too, where the file has one; skip: never");
 }
 
 template <class V>

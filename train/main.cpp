@@ -10,6 +10,7 @@
 #include "core/device.h"
 #include "train/commands.h"
 #include "train/errors.h"
+#include "train/export.h"
 
 namespace {
 
@@ -17,10 +18,11 @@ using train::Exit;
 
 struct Arguments {
   std::string config;                 ///< of train
-  std::string run;                    ///< of eval
+  std::string run;                    ///< of eval and export
   std::vector<std::string> settings;  ///< key=value
   bool resume = false, overwrite = false;
   train::EvalOptions eval;
+  train::ExportOptions exporting;
 };
 
 /// This process's rank as the launcher tells it, before MPI has started.
@@ -66,17 +68,34 @@ void describe_train(CLI::App& app, Arguments& a) {
       ->excludes(resume);
 }
 
-void describe_eval(CLI::App& app, Arguments& a) {
-  auto* const eval = app.add_subcommand("eval", "Evaluate a run on its held-out splits");
-  eval->add_option("run", a.run, "folder of the run, or its experiment file")
+void add_run(CLI::App& command, Arguments& a) {
+  command.add_option("run", a.run, "folder of the run, or its experiment file")
       ->option_text("RUN")
       ->required();
+}
+
+void describe_eval(CLI::App& app, Arguments& a) {
+  auto* const eval = app.add_subcommand("eval", "Evaluate a run on its held-out splits");
+  add_run(*eval, a);
   add_settings(*eval, a);
   eval->add_option("--checkpoint", a.eval.step, "the step to evaluate, instead of the newest")
       ->option_text("STEP");
   eval->add_flag("--baseline", a.eval.baseline, "compare with the nearest neighbour on pixels");
   eval->add_option("--picture", a.eval.picture, "draw samples with predictions into this PNG")
       ->option_text("PATH");
+}
+
+void describe_export(CLI::App& app, Arguments& a) {
+  auto* const exporting =
+      app.add_subcommand("export", "Write a run's weights with PyTorch's names and layouts");
+  add_run(*exporting, a);
+  exporting->add_option("--to", a.exporting.to, "safetensors file to write")
+      ->option_text("FILE")
+      ->required();
+  exporting
+      ->add_option("--checkpoint", a.exporting.step, "the step to write, instead of the newest")
+      ->option_text("STEP");
+  exporting->footer("One process does it, whatever the number of ranks that trained.");
 }
 
 void describe(CLI::App& app, Arguments& a) {
@@ -89,10 +108,12 @@ void describe(CLI::App& app, Arguments& a) {
   app.get_formatter()->column_width(24);
   describe_train(app, a);
   describe_eval(app, a);
+  describe_export(app, a);
   app.add_subcommand("config", "Print every key of an experiment file, with its default");
 }
 
-/// What there is to read of an experiment: for `eval`, the resolved one in the run's folder.
+/// What there is to read of an experiment: for `eval` and `export`, the resolved one in the run's
+/// folder.
 std::string experiment_file(bool training, Arguments const& a) {
   if (training) return a.config;
   std::filesystem::path const run = a.run;
@@ -108,6 +129,11 @@ int run(CLI::App const& app, Arguments const& a, int argc, char** argv) {
   auto experiment = train::read_experiment(experiment_file(training, a), a.settings);
   // Folders may have moved since they were written.
   if (std::filesystem::is_directory(a.run)) experiment.run.out = a.run;
+  if (app.got_subcommand("export")) {
+    // Where mpirun started several processes, the first does it.
+    if (launched_rank() == 0) train::export_command(experiment, a.exporting, std::cout);
+    return code(Exit::done);
+  }
 
   comm::Session session(argc, argv);
   auto const body = [&] {

@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int format = 1;  // of the folder; another number is another layout
+constexpr int format = 2;  // of the folder; another number is another layout
 
 std::string hex(uint32_t value) {
   char text[9];
@@ -48,6 +48,11 @@ FileDigests files_of(json const& all) {
   return files;
 }
 
+ImageShape image_of(json const& sizes) {
+  auto const size = [&](size_t axis) { return sizes.at(axis).get<int64_t>(); };
+  return {size(0), size(1), size(2)};
+}
+
 Manifest read(json contents) {
   std::string const expected = contents.at("crc32").get<std::string>();
   contents.erase("crc32");
@@ -61,6 +66,7 @@ Manifest read(json contents) {
           parse_number(contents.at("seed").get<std::string>(), 10),
           whole("ranks"),
           whole("classes"),
+          image_of(contents.at("image")),
           files_of(contents.at("files"))};
 }
 
@@ -75,6 +81,7 @@ std::string to_text(Manifest const& manifest) {
                 {"seed", std::to_string(manifest.seed)},
                 {"ranks", manifest.ranks},
                 {"classes", manifest.classes},
+                {"image", {manifest.image.height, manifest.image.width, manifest.image.channels}},
                 {"files", to_json(manifest.files)}};
   contents["crc32"] = checksum(contents);
   return contents.dump(2) + '\n';

@@ -2,6 +2,7 @@
 #include "core/device.h"
 #include "layers/row_parallel_head.h"
 #include "layers/sharded_head.h"
+#include "train/fields.h"
 
 namespace train {
 namespace {
@@ -18,25 +19,6 @@ layers::Context context(Experiment const& e, core::Device& device, comm::Communi
     };
   }
   return c;
-}
-
-std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig const& m,
-                                          ImageShape const& image) {
-  layers::ImageSize const size{image.height, image.width, image.channels};
-  switch (m.trunk) {
-    case Trunk::conv:
-      return layers::make_trunk(c, layers::ConvTrunk{m.width, m.kernel, m.stride}, size);
-    case Trunk::small:
-      return layers::make_trunk(c,
-                                layers::SmallTrunk{.width = m.width,
-                                                   .kernel = m.kernel,
-                                                   .stride = m.stride,
-                                                   .depth = m.depth,
-                                                   .features = m.features > 0 ? m.features : 128,
-                                                   .dropout = m.dropout},
-                                size);
-  }
-  core::fail("no such trunk");
 }
 
 layers::Logits logits(Logits choice) {
@@ -67,7 +49,47 @@ std::unique_ptr<layers::Head> make_head(layers::Context const& c, Experiment con
   return std::make_unique<layers::ShardedHead>(c, ranks, o);
 }
 
+std::unique_ptr<layers::Trunk> make_iresnet(layers::Context const& c, layers::IresnetTrunk shape,
+                                            ModelConfig const& m, layers::ImageSize const& size) {
+  if (m.features > 0) shape.features = m.features;
+  shape.dropout = m.dropout;
+  return layers::make_trunk(c, shape, size);
+}
+
 }  // namespace
+
+std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig const& m,
+                                          ImageShape const& image) {
+  layers::ImageSize const size{image.height, image.width, image.channels};
+  switch (m.trunk) {
+    case Trunk::conv:
+      return layers::make_trunk(c, layers::ConvTrunk{m.width, m.kernel, m.stride}, size);
+    case Trunk::small:
+      return layers::make_trunk(c,
+                                layers::SmallTrunk{.width = m.width,
+                                                   .kernel = m.kernel,
+                                                   .stride = m.stride,
+                                                   .depth = m.depth,
+                                                   .features = m.features > 0 ? m.features : 128,
+                                                   .dropout = m.dropout},
+                                size);
+    case Trunk::resnet18:
+      return layers::make_trunk(c, layers::resnet18, size);
+    case Trunk::resnet34:
+      return layers::make_trunk(c, layers::resnet34, size);
+    case Trunk::resnet50:
+      return layers::make_trunk(c, layers::resnet50, size);
+    case Trunk::iresnet18:
+      return make_iresnet(c, layers::iresnet18, m, size);
+    case Trunk::iresnet34:
+      return make_iresnet(c, layers::iresnet34, m, size);
+    case Trunk::iresnet50:
+      return make_iresnet(c, layers::iresnet50, m, size);
+    case Trunk::iresnet100:
+      return make_iresnet(c, layers::iresnet100, m, size);
+  }
+  core::fail("no such trunk");
+}
 
 core::Dtype resolve(Precision precision, core::Device const& device) {
   bool const narrow =
@@ -83,12 +105,12 @@ Model make_model(Experiment const& e, core::Device& device, comm::Communicator& 
                                  classes, " ranks"));
   }
   auto const c = context(e, device, ranks);
-  Model model{c.dtype, make_trunk(c, e.model, image), nullptr};
+  Model model{c.dtype, make_trunk(c, e.model, image), nullptr, image};
   int64_t const features = model.trunk->features();
-  if (e.model.trunk == Trunk::conv && e.model.features != 0 && e.model.features != features) {
-    throw ConfigError(core::join("model.features: ", e.model.features,
-                                 ", but the trunk conv leaves ", features, " features of a ",
-                                 image.height, "x", image.width,
+  if (e.model.features != 0 && e.model.features != features) {
+    throw ConfigError(core::join("model.features: ", e.model.features, ", but the trunk ",
+                                 names<Trunk>[static_cast<size_t>(e.model.trunk)], " leaves ",
+                                 features, " features of a ", image.height, "x", image.width,
                                  " image; leave the key out or set it to ", features));
   }
   model.head = make_head(c, e, ranks, features, classes);

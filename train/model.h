@@ -10,10 +10,15 @@ struct Model {
   core::Dtype dtype;  ///< of activations: f32 or bf16
   std::unique_ptr<layers::Trunk> trunk;
   std::unique_ptr<layers::Head> head;
+  ImageShape image = {};  ///< of what enters
 };
 
 /// What `precision` means on a device: auto is bf16 where it is fast.
 core::Dtype resolve(Precision precision, core::Device const& device);
+
+/// The trunk alone.
+std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& context, ModelConfig const& config,
+                                          ImageShape const& image);
 
 /// Builds the network for images of `image` and `classes` classes. Weights are functions of the
 /// seed alone. Throws ConfigError when the sizes do not fit together, or there are more ranks than

@@ -4,7 +4,7 @@
 
 namespace train {
 
-core::SgdStep sgd_step(OptimizerConfig const& config, double rate, core::Role role) {
+core::SgdStep sgd_step(OptimizerConfig const& config, core::Tensor const& rate, core::Role role) {
   bool const decays = role == core::Role::weight || config.decay_norms;
   return {rate, config.momentum, decays ? config.decay : 0, config.nesterov};
 }
@@ -21,7 +21,7 @@ Sgd::Sgd(std::vector<core::Parameter*> const& parameters, OptimizerConfig const&
   }
 }
 
-void Sgd::step(double rate) {
+void Sgd::step(core::Tensor const& rate) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     auto& p = *parameters_[i];
     core::Tensor copy = p.compute.dtype() == p.value.dtype() ? core::Tensor{} : p.compute;

@@ -38,9 +38,11 @@ Digest write_tensors(std::string path, std::vector<NamedTensor> const& tensors) 
   return writer.finish();
 }
 
-void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& tensors) {
+void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& tensors,
+               Others others) {
   std::string differences;
   auto unknown = file.entries();
+  if (others == Others::ignored) unknown.clear();
   for (auto const& [name, tensor] : tensors) {
     unknown.erase(name);
     if (!file.contains(name)) {

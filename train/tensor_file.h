@@ -14,9 +14,12 @@ struct NamedTensor {
 /// Writes the file and waits until it is on the disk. Throws IoError.
 Digest write_tensors(std::string path, std::vector<NamedTensor> const& tensors);
 
-/// Throws ConfigError, with every difference, unless the file has exactly these names, with their
-/// types and shapes.
-void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& tensors);
+enum class Others { refused, ignored };
+
+/// Throws ConfigError, with every difference, unless the file has these names, with their types and
+/// shapes; `others`: what becomes of names beside them.
+void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& tensors,
+               Others others = Others::refused);
 
 /// Fills tensors that fit. Throws BadData or IoError.
 void read_tensors(SafetensorsReader const& file, std::vector<NamedTensor>& tensors);

@@ -1,9 +1,15 @@
 #include "train/trainer.h"
 #include "core/device.h"
 #include "train/schedule.h"
-#include "train/upload.h"
 
 namespace train {
+
+std::string why_not_recorded(Experiment const& experiment, core::Device const& device) {
+  if (!device.can_record()) return "this device runs work at once";
+  if (experiment.model.dropout > 0) return "model.dropout draws other numbers in each step";
+  if (experiment.run.profile) return "run.profile waits for the device between phases";
+  return "";
+}
 
 Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
                  Model& model, int64_t total_steps)
@@ -16,7 +22,14 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
       sgd_(parameters_, experiment.optimizer),
       statistics_(ranks, parameters_),
       one_(device, {1}, core::Dtype::f32),
-      phases_(experiment.run.profile ? Phases(device) : Phases()) {
+      rate_(core::scalar(device, 0)),
+      phases_(experiment.run.profile ? Phases(device) : Phases()),
+      images_(device.feed()),
+      labels_(device.feed()),
+      replay_(
+          device, [this](StepInputs const& inputs) { return work(inputs); },
+          experiment.run.cuda_graph != CudaGraph::off &&
+              why_not_recorded(experiment, device).empty()) {
   device.kernels().fill(1, one_);
 }
 
@@ -25,27 +38,37 @@ double Trainer::rate() const {
 }
 
 core::Tensor Trainer::step(Batch const& batch) {
-  auto const& rule = experiment_.optimizer;
   double const rate = this->rate();
-  model_.head->set_step(
-      {sgd_step(rule, rate, core::Role::weight), sgd_step(rule, rate, core::Role::bias)});
+  device_.upload(&rate, rate_);
+  first_sample_ = batch.first_sample;
+  auto const loss =
+      replay_.run({images_->next(batch.images.raw(), batch.images.shape(), batch.images.dtype()),
+                   labels_->next(batch.labels.raw(), batch.labels.shape(), batch.labels.dtype()),
+                   batch.counts});
+  phases_.end_step();
+  ++steps_;
+  return loss;
+}
 
-  core::Tape tape(core::Mode::training, {experiment_.seed, steps_, batch.first_sample});
+core::Tensor Trainer::work(StepInputs const& inputs) {
+  auto const& rule = experiment_.optimizer;
+  model_.head->set_step(
+      {sgd_step(rule, rate_, core::Role::weight), sgd_step(rule, rate_, core::Role::bias)});
+
+  core::Tape tape(core::Mode::training, {experiment_.seed, steps_, first_sample_});
   phases_.begin("trunk forward");
-  auto const images = core::Tape::constant(images_on(device_, batch.images, model_.dtype));
+  auto const images = convert(tape, core::Tape::constant(inputs.images), model_.dtype);
   auto const features = marked(tape, model_.trunk->forward(tape, images), "trunk backward");
   phases_.begin("head forward");
-  auto const loss = model_.head->loss(tape, features, on(device_, batch.labels), batch.counts);
+  auto const loss = model_.head->loss(tape, features, inputs.labels, inputs.counts);
 
   phases_.begin("head backward, update");
   tape.backward(loss, one_);  // updates the head; starts the buckets
   phases_.begin("gradients over ranks");
   buckets_.finish();
   phases_.begin("trunk update");
-  sgd_.step(rate);
+  sgd_.step(rate_);
   statistics_.average();
-  phases_.end_step();
-  ++steps_;
   return loss.value;
 }
 
@@ -64,6 +87,7 @@ Snapshot Trainer::snapshot(int64_t classes) {
   for (auto& part : model_.head->state()) all.head.push_back({part.name, part.tensor});
   all.classes = classes;
   all.seed = experiment_.seed;
+  all.image = model_.image;
   return all;
 }
 

@@ -5,8 +5,12 @@
 #include "train/model.h"
 #include "train/optimizer.h"
 #include "train/phases.h"
+#include "train/replay.h"
 
 namespace train {
+
+/// Why the steps of an experiment cannot be recorded and replayed on a device; "" if they can.
+std::string why_not_recorded(Experiment const& experiment, core::Device const& device);
 
 /// One model in training on one rank.
 class Trainer {
@@ -16,7 +20,7 @@ class Trainer {
           Model& model, int64_t total_steps);
 
   /// One training step, DESIGN.md section 2, on this rank's share of a batch. Gives the loss of the
-  /// global batch: (1), f32, on the device, the same on every rank.
+  /// global batch: (1), f32, on the device, the same on every rank, good until the next step.
   core::Tensor step(Batch const& batch);
 
   int64_t steps() const { return steps_; }  ///< done
@@ -30,6 +34,7 @@ class Trainer {
   void restored(int64_t steps);
 
  private:
+  core::Tensor work(StepInputs const& inputs);
   /// x, with a mark on the tape: its gradient begins a phase.
   core::Var marked(core::Tape& tape, core::Var const& x, char const* phase);
 
@@ -42,8 +47,12 @@ class Trainer {
   comm::GradientBuckets buckets_;
   Sgd sgd_;
   layers::RunningStatistics statistics_;
-  core::Tensor one_;  ///< seed of backward
+  core::Tensor one_;   ///< seed of backward
+  core::Tensor rate_;  ///< (1), f64: of the step
   Phases phases_;
+  std::unique_ptr<core::Feed> images_, labels_;
+  int64_t first_sample_ = 0;  ///< place of this rank's first row in the global batch
+  Replay replay_;
 };
 
 }  // namespace train

@@ -4,6 +4,7 @@
 #include "core/cpu/device.h"
 #include "layers/row_parallel_head.h"
 #include "train/evaluate.h"
+#include "train/load_weights.h"
 #include "train/report.h"
 #include "train/terminal.h"
 #include "train/trainer.h"
@@ -52,6 +53,13 @@ double value(core::Tensor const& scalar) {
   return number;
 }
 
+/// Throws ConfigError where steps must be recorded and cannot be.
+void check_cuda_graph(Experiment const& e, core::Device const& device) {
+  auto const why_not = why_not_recorded(e, device);
+  if (e.run.cuda_graph == CudaGraph::on && !why_not.empty())
+    throw ConfigError("run.cuda_graph: on, but steps cannot be recorded: " + why_not);
+}
+
 /// A run's parts, alive for its length, and what happens between steps.
 class Run {
  public:
@@ -59,7 +67,7 @@ class Run {
   void go(Existing existing);
 
  private:
-  void resume();
+  bool resume();
   void after_step(Batch const& batch, core::Tensor const& loss);
   void log(Batch const& batch, core::Tensor const& loss);
   void evaluate_all(int64_t epoch);
@@ -95,16 +103,19 @@ Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, s
       report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
                on_terminal()}) {}
 
-void Run::resume() {
+/// False where there is nothing to go on from.
+bool Run::resume() {
   auto state = trainer_.snapshot(task_.classes);
   auto const found = checkpoints_.load(state, [&](std::string const& text) { report_.note(text); });
-  if (!found) return;
+  if (!found) return false;
   position_ = *found;
   trainer_.restored(position_.step);
+  return true;
 }
 
 void Run::go(Existing existing) {
-  if (existing == Existing::resume) resume();
+  bool const resumed = existing == Existing::resume && resume();
+  auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_, ranks_);
   report_.begin({.device = device_.describe(),
                  .precision = core::name(model_.dtype),
                  .ranks = ranks_.size(),
@@ -113,6 +124,11 @@ void Run::go(Existing existing) {
                  .steps = total_,
                  .steps_per_epoch = batches_,
                  .first_step = position_.step});
+  if (auto const why_not = why_not_recorded(e_, device_);
+      device_.can_record() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
+    report_.note("steps are not recorded as a CUDA graph: " + why_not);
+  if (!weights.empty()) report_.note(weights);
+  if (e_.checkpoint.initial && !resumed) save();
   Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
                 position_.epoch, position_.batch);
   Batch batch;
@@ -179,6 +195,7 @@ void Run::compare_with_unsplit(Batch const& batch) {
 
 void run_training(Experiment const& e, Existing existing, core::Device& device,
                   comm::Communicator& ranks, std::ostream& out) {
+  check_cuda_graph(e, device);
   prepare_folder(e, existing, ranks);
   Run(e, device, ranks, out).go(existing);
 }

@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <sys/mman.h>
 #include <utility>
+#include "core/cpu/copies.h"
 #include "core/cpu/isa.h"
 
 namespace core::cpu {
@@ -116,6 +117,12 @@ void Cpu::upload(void const* host, Tensor& tensor) {
 
 void Cpu::download(Tensor const& tensor, void* host) {
   std::copy_n(tensor.raw(), tensor.bytes(), static_cast<std::byte*>(host));
+}
+
+std::unique_ptr<Feed> Cpu::feed() { return std::make_unique<Copies>(*this); }
+
+std::unique_ptr<Recording> Cpu::record(std::function<void()> const&) {
+  fail("the CPU runs work at once; there is nothing to record");
 }
 
 void Cpu::copy(Tensor const& from, Tensor& to) { std::memmove(to.raw(), from.raw(), from.bytes()); }

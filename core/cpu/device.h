@@ -22,6 +22,10 @@ class Cpu final : public Device {
   void download(Tensor const& tensor, void* host) override;
   void copy(Tensor const& from, Tensor& to) override;
   void synchronize() override {}
+  int64_t cache_bytes() const override { return int64_t{4} << 20; }
+  std::unique_ptr<Feed> feed() override;
+  bool can_record() const override { return false; }
+  std::unique_ptr<Recording> record(std::function<void()> const& work) override;
 
  private:
   /// Freed blocks by size: steps ask for the same sizes again, and fresh pages are slow.

@@ -4,18 +4,6 @@
 #include "core/math/wide.h"
 
 namespace core::cpu {
-namespace {
-
-/// Calls f.operator()<T>() for the dtypes that convert to a Float.
-template <class F>
-void visit_source(Dtype dtype, F&& f) {
-  if (dtype == Dtype::u8)
-    f.template operator()<uint8_t>();
-  else
-    visit_floating(dtype, f);
-}
-
-}  // namespace
 
 void CpuKernels::fill(double value, Tensor& t) {
   visit(t.dtype(),
@@ -87,8 +75,9 @@ void CpuKernels::prelu_backward(Tensor const& x, Tensor const& slope, Tensor con
                  });
     auto const add_tile = [=](int64_t begin, int64_t end, W* sums) {
       for (int64_t at = begin * width; at < end * width; at += width) {
-        simd(0, width,
-             [=](int64_t c) { sums[c] += in[at + c] > 0 ? W(0) : W(grad[at + c]) * in[at + c]; });
+        simd(0, width, [=](int64_t c) {
+          sums[c] += math::prelu_slope_gradient<W>(in[at + c], grad[at + c]);
+        });
       }
     };
     sum_over_rows(x.device(), rows(x), width, add_tile, dslope.data<W>());

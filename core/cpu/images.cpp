@@ -5,6 +5,7 @@
 #include "core/cpu/onednn.h"
 #include "core/cpu/parallel.h"
 #include "core/cpu/reference.h"
+#include "core/math/pool.h"
 #include "core/math/wide.h"
 
 namespace core::cpu {
@@ -62,7 +63,7 @@ void max_pool_image(Pooling const& pool, T const* x, T* y, int32_t* where) {
   pool.each_pixel([&](int64_t from, int64_t to, int32_t place) {
     simd(0, pool.ch, [=](int64_t c) {
       Wide<T> const value = x[from + c], best = y[to + c];
-      bool const wins = value > best || value != value || where[to + c] < 0;  // NaN shows
+      bool const wins = math::pool_wins(value, best, where[to + c]);
       y[to + c] = static_cast<T>(wins ? value : best);
       where[to + c] = wins ? place : where[to + c];
     });

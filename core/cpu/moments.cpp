@@ -1,6 +1,6 @@
-#include "core/cpu/dispatch.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
+#include "core/dispatch.h"
 #include "core/math/norm.h"
 #include "core/math/wide.h"
 
@@ -90,29 +90,6 @@ void moments_of(Tensor const& x, Tensor& moments) {
   std::copy_n(total.data<double>(), 2 * width, out + width);
 }
 
-template <class W>
-void merge_parts(Tensor const& parts, W momentum, Tensor& merged, W* running_mean,
-                 W* running_variance) {
-  int64_t const width = channels(parts);
-  W const* const in = parts.data<W>();
-  W* const out = merged.data<W>();
-  for (int64_t c = 0; c < width; ++c) {
-    Moments<double> all{0, 0, 0};
-    for (int64_t p = 0; p < parts.size(0); ++p) {
-      W const* const part = in + 3 * width * p + c;
-      all = math::merge(all, Moments<double>{part[0], part[width], part[2 * width]});
-    }
-    double const biased = all.squares / std::max(all.count, 1.0);
-    out[c] = static_cast<W>(all.count);
-    out[width + c] = static_cast<W>(all.mean);
-    out[2 * width + c] = static_cast<W>(biased);
-    if (all.count == 0) continue;
-    W const unbiased = static_cast<W>(all.squares / std::max(all.count - 1, 1.0));
-    running_mean[c] += momentum * (static_cast<W>(all.mean) - running_mean[c]);
-    running_variance[c] += momentum * (unbiased - running_variance[c]);
-  }
-}
-
 }  // namespace
 
 void CpuKernels::moments(Tensor const& x, Tensor& moments) {
@@ -122,8 +99,11 @@ void CpuKernels::moments(Tensor const& x, Tensor& moments) {
 void CpuKernels::merge_moments(Tensor const& parts, double momentum, Tensor& merged,
                                Tensor& running_mean, Tensor& running_variance) {
   visit_wide(parts.dtype(), [&]<class W>() {
-    merge_parts(parts, static_cast<W>(momentum), merged, running_mean.data<W>(),
-                running_variance.data<W>());
+    math::MergeChannel<W> const merge{parts.data<W>(),           parts.size(0),
+                                      channels(parts),           static_cast<W>(momentum),
+                                      merged.data<W>(),          running_mean.data<W>(),
+                                      running_variance.data<W>()};
+    for (int64_t c = 0; c < merge.width; ++c) merge(c);
   });
 }
 

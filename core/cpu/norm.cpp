@@ -1,8 +1,8 @@
 #include "core/math/norm.h"
 #include <vector>
-#include "core/cpu/dispatch.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
+#include "core/dispatch.h"
 #include "core/math/elementwise.h"
 #include "core/math/wide.h"
 

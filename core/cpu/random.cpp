@@ -1,6 +1,7 @@
-#include "core/cpu/dispatch.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/random_numbers.h"
+#include "core/dispatch.h"
+#include "core/math/distributions.h"
 #include "core/math/wide.h"
 
 namespace core::cpu {
@@ -23,22 +24,20 @@ void normals(uint32_t const* bits, float* z) {
 void CpuKernels::random_normal(RandomKey key, int64_t first, double mean, double deviation,
                                Tensor& t) {
   visit_wide(t.dtype(), [&]<class T>() {
-    auto const m = static_cast<float>(mean), d = static_cast<float>(deviation);
+    math::Normal const normal{static_cast<float>(mean), static_cast<float>(deviation)};
     for_random(key, first, t.count(), normals,
                [=, out = t.data<T>()](float const* z, int64_t i, int64_t n) {
-                 simd(0, n, [=](int64_t j) { out[i + j] = m + d * z[j]; });
+                 simd(0, n, [=](int64_t j) { out[i + j] = normal(z[j]); });
                });
   });
 }
 
 void CpuKernels::random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) {
   visit_wide(t.dtype(), [&]<class T>() {
-    auto const from = static_cast<float>(low), to = static_cast<float>(high);
-    float const last = std::nextafter(to, from);  // rounding must not reach `high`
+    math::Uniform const spread(low, high);
     for_random(key, first, t.count(), uniforms,
                [=, out = t.data<T>()](float const* u, int64_t i, int64_t n) {
-                 simd(0, n,
-                      [=](int64_t j) { out[i + j] = std::min(from + (to - from) * u[j], last); });
+                 simd(0, n, [=](int64_t j) { out[i + j] = spread(u[j]); });
                });
   });
 }
@@ -47,13 +46,11 @@ void CpuKernels::dropout(Tensor const& x, RandomKey key, int64_t first, double p
                          Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = math::Wide<T>;
-    auto const threshold = static_cast<float>(probability);
-    auto const kept = static_cast<W>(1 / (1 - probability));
+    math::Dropout<W> const drop{static_cast<float>(probability),
+                                static_cast<W>(1 / (1 - probability))};
     for_random(key, first, x.count(), uniforms,
                [=, in = x.data<T>(), out = y.data<T>()](float const* u, int64_t i, int64_t n) {
-                 simd(0, n, [=](int64_t j) {
-                   out[i + j] = u[j] < threshold ? T(0) : T(kept * in[i + j]);
-                 });
+                 simd(0, n, [=](int64_t j) { out[i + j] = drop(u[j], in[i + j]); });
                });
   });
 }

@@ -6,9 +6,6 @@
 /// Walks over rows of channels: tensors (..., Ch) read as (rows, Ch).
 namespace core::cpu {
 
-inline int64_t channels(Tensor const& t) { return t.size(-1); }
-inline int64_t rows(Tensor const& t) { return t.count() == 0 ? 0 : t.count() / channels(t); }
-
 /// Calls f(begin, end) for blocks of rows, on all threads.
 template <class F>
 void for_rows(int64_t rows, int64_t width, F const& f) {

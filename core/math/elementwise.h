@@ -66,4 +66,10 @@ COLONNADE_HD W prelu_slope(W x, W slope) {
   return x > 0 ? W(1) : slope;
 }
 
+/// An element's part of the gradient in PReLU's slope.
+template <class W>
+COLONNADE_HD W prelu_slope_gradient(W x, W dy) {
+  return x > 0 ? W(0) : dy * x;
+}
+
 }  // namespace core::math

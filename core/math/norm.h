@@ -1,5 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include "core/math/host_device.h"
 
 /// Formulas of batch normalisation (Ioffe, Szegedy 2015), per element of a channel.
@@ -19,6 +21,50 @@ COLONNADE_HD Moments<W> merge(Moments<W> const& a, Moments<W> const& b) {
   W const gap = b.mean - a.mean;
   return {count, a.mean + share * gap, a.squares + b.squares + gap * gap * a.count * share};
 }
+
+/// Sums over elements of x - shift and of its square.
+template <class W>
+struct ShiftedSums {
+  W shift, sum, squares;
+  COLONNADE_HD void add(W x) {
+    W const gap = x - shift;
+    sum += gap;
+    squares += gap * gap;
+  }
+};
+
+/// The moments of the `count` > 0 elements of the sums, if the shift is one of them: squares then
+/// are less than count + 1 times what is left, so few digits cancel whatever the mean is.
+template <class W>
+COLONNADE_HD Moments<double> moments_of(ShiftedSums<W> const& sums, int64_t count) {
+  auto const n = static_cast<double>(count);
+  double const gap = sums.sum / n, squares = sums.squares - gap * sums.sum;
+  return {n, sums.shift + gap, squares < 0 ? 0 : squares};
+}
+
+/// Kernels::merge_moments, of channel c.
+template <class W>
+struct MergeChannel {
+  W const* parts;  ///< (count, 3, width)
+  int64_t count, width;
+  W momentum;
+  W *merged, *running_mean, *running_variance;
+
+  COLONNADE_HD void operator()(int64_t c) const {
+    Moments<double> all{0, 0, 0};
+    for (int64_t p = 0; p < count; ++p) {
+      W const* const part = parts + 3 * width * p + c;
+      all = merge(all, Moments<double>{part[0], part[width], part[2 * width]});
+    }
+    merged[c] = static_cast<W>(all.count);
+    merged[width + c] = static_cast<W>(all.mean);
+    merged[2 * width + c] = static_cast<W>(all.squares / std::max(all.count, 1.0));
+    if (all.count == 0) return;
+    auto const unbiased = static_cast<W>(all.squares / std::max(all.count - 1, 1.0));
+    running_mean[c] += momentum * (static_cast<W>(all.mean) - running_mean[c]);
+    running_variance[c] += momentum * (unbiased - running_variance[c]);
+  }
+};
 
 template <class W>
 COLONNADE_HD W inverse_deviation(W variance, W epsilon) {

@@ -30,7 +30,7 @@ int train(comm::Session& session) {
   for (int64_t i = 0; i < 4; ++i) labels.data<int64_t>()[i] = 123 * (first + i) % 1000;
   kernels.fill(1, one);
 
-  core::SgdStep const rule{.rate = 0.3};
+  core::SgdStep const rule{.rate = core::scalar(device, 0.3)};
   head.set_step({rule, rule});
   float loss = 0;
   for (int step = 0; step < 60; ++step) {

@@ -1,10 +1,10 @@
 #include "comm/buckets.h"
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 TEST_CASE("a rank alone keeps its gradients where they are") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   core::Parameter weight;
   weight.name = "weight";

@@ -8,4 +8,8 @@ namespace tests {
 /// without communication. Called by every rank.
 void check_communicator(comm::Communicator& ranks, core::Device& device);
 
+/// Checks that sums are taken in the order of the ranks: as communicators over MPI promise, beyond
+/// what all do.
+void check_rank_order(comm::Communicator& ranks, core::Device& device);
+
 }  // namespace tests

@@ -1,5 +1,5 @@
-// Ranks that do not call the same: each test has messages of its own communicator, since a failed
-// collective leaves it in no state to go on.
+// Ranks that do not call the same, over MPI, whose messages say what they belong to. Each test has
+// messages of its own communicator, since a failed collective leaves it in no state to go on.
 #include "comm/mpi.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
@@ -15,18 +15,18 @@ namespace {
 comm::PendingPtr gather(comm::Communicator& ranks, int64_t rows_of_0, Dtype dtype) {
   Counts counts(static_cast<size_t>(ranks.size()), 1);
   counts[0] = rows_of_0;
-  Tensor const mine(tests::device(), {counts[static_cast<size_t>(ranks.rank())]}, dtype);
-  Tensor all(tests::device(), {comm::begin_of(counts, ranks.size())}, dtype);
+  Tensor const mine(tests::host(), {counts[static_cast<size_t>(ranks.rank())]}, dtype);
+  Tensor all(tests::host(), {comm::begin_of(counts, ranks.size())}, dtype);
   return ranks.all_gather(mine, counts, all);
 }
 
 }  // namespace
 
-TEST_CASE("ranks that gather different dtypes are told", "[ranks]") {
-  auto const ranks = tests::world().split(0);
-  if (ranks->size() == 1) return;
-  auto const pending = gather(*ranks, 1, ranks->rank() == 0 ? Dtype::f32 : Dtype::i32);
-  if (ranks->rank() == 0)
+TEST_CASE("ranks that gather different dtypes are told", "[ranks][mpi]") {
+  comm::Mpi ranks(tests::ranks().session);
+  if (ranks.size() == 1) return;
+  auto const pending = gather(ranks, 1, ranks.rank() == 0 ? Dtype::f32 : Dtype::i32);
+  if (ranks.rank() == 0)
     CHECK_THROWS_WITH(pending->wait(),
                       Contains("in all_gather of f32: rank ") && Contains("all_gather of i32"));
   else
@@ -34,36 +34,36 @@ TEST_CASE("ranks that gather different dtypes are told", "[ranks]") {
                       Contains("in all_gather of i32: rank 0 is in all_gather of f32"));
 }
 
-TEST_CASE("ranks in different collectives are told", "[ranks]") {
-  auto const ranks = tests::world().split(0);
-  if (ranks->size() == 1) return;
-  if (ranks->rank() == 0) {
-    CHECK_THROWS_WITH(gather(*ranks, 1, Dtype::u8)->wait(), Contains("is in all_to_all of u8"));
+TEST_CASE("ranks in different collectives are told", "[ranks][mpi]") {
+  comm::Mpi ranks(tests::ranks().session);
+  if (ranks.size() == 1) return;
+  if (ranks.rank() == 0) {
+    CHECK_THROWS_WITH(gather(ranks, 1, Dtype::u8)->wait(), Contains("is in all_to_all of u8"));
   } else {
-    Counts const ones(static_cast<size_t>(ranks->size()), 1);
-    Tensor const out(tests::device(), {ranks->size()}, Dtype::u8);
+    Counts const ones(static_cast<size_t>(ranks.size()), 1);
+    Tensor const out(tests::host(), {ranks.size()}, Dtype::u8);
     Tensor in = core::empty_like(out);
-    CHECK_THROWS_WITH(ranks->all_to_all(out, ones, in, ones)->wait(),
+    CHECK_THROWS_WITH(ranks.all_to_all(out, ones, in, ones)->wait(),
                       Contains("in all_to_all of u8: rank 0 is in all_gather of u8"));
   }
 }
 
-TEST_CASE("ranks with different sizes are told", "[ranks]") {
-  auto const ranks = tests::world().split(0);
-  bool const first = ranks->rank() == 0;
+TEST_CASE("ranks with different sizes are told", "[ranks][mpi]") {
+  comm::Mpi ranks(tests::ranks().session);
+  bool const first = ranks.rank() == 0;
   SECTION("less than expected") {
-    auto const pending = gather(*ranks, first ? 1 : 2, Dtype::f32);
+    auto const pending = gather(ranks, first ? 1 : 2, Dtype::f32);
     if (first) CHECK_NOTHROW(pending->wait());
     if (!first) CHECK_THROWS_WITH(pending->wait(), Contains("rank 0 sent 4 bytes instead of 8"));
   }
   SECTION("more than expected") {
-    auto const pending = gather(*ranks, first ? 2 : 1, Dtype::f32);
+    auto const pending = gather(ranks, first ? 2 : 1, Dtype::f32);
     if (first) CHECK_NOTHROW(pending->wait());
     if (!first) CHECK_THROWS_WITH(pending->wait(), Contains("sent more than the 4 bytes expected"));
   }
 }
 
-TEST_CASE("MPI's errors are thrown from wait, with MPI's text", "[ranks]") {
+TEST_CASE("MPI's errors are thrown from wait, with MPI's text", "[ranks][mpi]") {
   comm::Stream& stream = tests::ranks().session.stream();
   std::byte content{};
   comm::Operation operation(stream, MPI_COMM_WORLD, comm::Collective::broadcast, {}, 8);
@@ -74,7 +74,7 @@ TEST_CASE("MPI's errors are thrown from wait, with MPI's text", "[ranks]") {
   CHECK(content == std::byte{});  // the stage after did not run
 }
 
-TEST_CASE("an operation that nobody pushed or waited for ends", "[ranks]") {
+TEST_CASE("an operation that nobody pushed or waited for ends", "[ranks][mpi]") {
   comm::Stream& stream = tests::ranks().session.stream();
   bool ran = false;
   { comm::Operation const idle(stream, MPI_COMM_WORLD, comm::Collective::barrier, {}, 8); }

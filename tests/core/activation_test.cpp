@@ -1,5 +1,5 @@
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -13,7 +13,7 @@ constexpr auto quiet_nan = std::numeric_limits<double>::quiet_NaN();
 }  // namespace
 
 TEST_CASE("relu: by hand, NaN stays NaN", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape;
   Var const x = tape.input(tensor(device, {5}, dtype, {-2, 0, 3, 1e-20, quiet_nan}));
@@ -27,7 +27,7 @@ TEST_CASE("relu: by hand, NaN stays NaN", "[ops]") {
 }
 
 TEST_CASE("relu: f32 and bf16 select as f64 does, at any size", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const size = GENERATE(0, 1, 31, 33, 257, 70001);
   Tensor const x = tests::random(device, {size}, dtype, 1),
@@ -42,7 +42,7 @@ TEST_CASE("relu: f32 and bf16 select as f64 does, at any size", "[ops]") {
 }
 
 TEST_CASE("relu and prelu: gradients", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const shape = GENERATE(Shape{1}, Shape{3, 5}, Shape{2, 3, 7, 11});
   Tensor const x = tests::random(device, shape, Dtype::f64, 1);
   Tensor const slope = tests::random(device, {shape.back()}, Dtype::f64, 2);
@@ -54,7 +54,7 @@ TEST_CASE("relu and prelu: gradients", "[ops]") {
 }
 
 TEST_CASE("prelu: by hand", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape;
   Var const x = tape.input(tensor(device, {2, 2}, dtype, {-2, 4, 1, -8}));
@@ -67,7 +67,7 @@ TEST_CASE("prelu: by hand", "[ops]") {
 }
 
 TEST_CASE("prelu: f32 and bf16 against f64", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{0, 3}, Shape{1, 1}, Shape{33, 31}, Shape{5000, 17});
   Tensor const x = tests::random(device, shape, dtype, 1),
@@ -89,7 +89,7 @@ TEST_CASE("prelu: f32 and bf16 against f64", "[ops]") {
 }
 
 TEST_CASE("prelu: a slope for each channel", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));
   Var const slope = tape.input(tests::random(device, {2}, Dtype::f32, 1));

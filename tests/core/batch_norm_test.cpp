@@ -1,5 +1,5 @@
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -53,7 +53,7 @@ Result run(Inputs const& in, Dtype dtype, Activation activation, BatchNorm::Gath
 }  // namespace
 
 TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const number = [&](double value) { return tensor(device, {1}, Dtype::f64, {value}); };
   Inputs const in{tensor(device, {4, 1}, dtype, {1, 2, 3, 6}),
@@ -78,7 +78,7 @@ TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
 }
 
 TEST_CASE("batch_norm: inference uses the running statistics and leaves them", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   BatchNorm norm = fresh(device, 1, accumulator(dtype));
   device.kernels().fill(2, norm.running_mean);
@@ -96,7 +96,7 @@ TEST_CASE("batch_norm: inference uses the running statistics and leaves them", "
 }
 
 TEST_CASE("batch_norm: gradients in x, gain, bias and residual", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const shape = GENERATE(Shape{3, 1}, Shape{7, 5}, Shape{2, 3, 5, 3});
   auto const activation = GENERATE(Activation::none, Activation::relu);
   Inputs const in = random_inputs(device, shape, Dtype::f64);
@@ -123,7 +123,7 @@ TEST_CASE("batch_norm: gradients in x, gain, bias and residual", "[norm]") {
 }
 
 TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const activation = GENERATE(Activation::none, Activation::relu);
   auto const shape = GENERATE(Shape{33, 31}, Shape{257, 1}, Shape{3, 40, 41, 33}, Shape{64, 257});
@@ -144,7 +144,7 @@ TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
 }
 
 TEST_CASE("batch_norm: no rows", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Result const r = run(random_inputs(device, {0, 3}, dtype), dtype, Activation::relu);
   CHECK(r.y.shape() == Shape{0, 3});
@@ -155,7 +155,7 @@ TEST_CASE("batch_norm: no rows", "[norm]") {
 }
 
 TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Inputs const whole = random_inputs(device, {20, 7}, dtype);
   Result const exact = run(whole, dtype, Activation::none);
@@ -194,7 +194,7 @@ TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
 }
 
 TEST_CASE("batch_norm: shapes are checked", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   BatchNorm norm = fresh(device, 3, Dtype::f32);
   Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));

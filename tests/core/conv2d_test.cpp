@@ -1,5 +1,5 @@
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -33,6 +33,7 @@ std::vector<Case> const cases{
     {{2, 8, 8, 32}, 64, {.size = {3, 3}, .padding = {1, 1}}},
     {{2, 8, 8, 64}, 32, {.size = {1, 1}, .stride = {2, 2}}},
     {{1, 4, 4, 257}, 31, {}},
+    {{3, 3, 1, 8}, 32, {.size = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}},
     {{2, 11, 6, 16}, 8, {.size = {3, 1}, .stride = {2, 1}, .padding = {0, 2}, .dilation = {3, 1}}},
     {{2, 9, 9, 16}, 16, {.size = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}},
     {{2, 6, 6, 12}, 8, {.size = {3, 3}, .padding = {1, 1}}, 4},
@@ -63,7 +64,7 @@ Tensor count_up(Device& device, Shape const& shape) {
 }  // namespace
 
 TEST_CASE("conv2d: by hand", "[conv2d]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = count_up(device, {1, 3, 3, 1}), w = count_up(device, {1, 2, 2, 1});
   auto const convolve = [&](Window const& window) {
     Case const c{x.shape(), 1, window};
@@ -88,7 +89,7 @@ TEST_CASE("conv2d: by hand", "[conv2d]") {
 }
 
 TEST_CASE("conv2d: groups and bias by hand", "[conv2d]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = count_up(device, {1, 1, 2, 4});  // pixels (1 2 3 4) and (5 6 7 8)
   Tensor const w = count_up(device, {2, 1, 1, 2});  // (1 2) on channels 0, 1; (3 4) on 2, 3
   Tensor const bias = tests::tensor<double>(device, {2}, {0.5, -1});
@@ -100,7 +101,7 @@ TEST_CASE("conv2d: groups and bias by hand", "[conv2d]") {
 }
 
 TEST_CASE("conv2d: f32 and bf16 agree with f64", "[conv2d]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   auto const c = GENERATE(from_range(cases));
@@ -124,7 +125,7 @@ TEST_CASE("conv2d: f32 and bf16 agree with f64", "[conv2d]") {
 }
 
 TEST_CASE("conv2d: an empty batch gives nothing, and no gradient to the weights", "[conv2d]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Case const c{{0, 5, 5, 3}, 4, {.size = {3, 3}}};
   Tensor const x(device, c.x, dtype), dy(device, c.y(), dtype);
@@ -133,7 +134,7 @@ TEST_CASE("conv2d: an empty batch gives nothing, and no gradient to the weights"
 }
 
 TEST_CASE("conv2d: gradients", "[conv2d][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const c =
       GENERATE(Case{{2, 4, 5, 2}, 3, {.size = {3, 2}, .stride = {2, 1}, .padding = {1, 0}}},
                Case{{1, 5, 5, 4}, 6, {.size = {2, 2}, .padding = {1, 1}, .dilation = {2, 1}}, 2});
@@ -153,7 +154,7 @@ TEST_CASE("conv2d: gradients", "[conv2d][ops]") {
 }
 
 TEST_CASE("conv2d: wrong shapes are errors that name them", "[conv2d][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const input = [&](Shape shape, Dtype dtype = Dtype::f32) {
     return tape.input(Tensor(device, std::move(shape), dtype));

@@ -1,4 +1,5 @@
 #include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -19,7 +20,7 @@ double rounding(Dtype dtype) {
 }  // namespace
 
 TEST_CASE("fill: every dtype", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype =
       GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::i32, Dtype::i64, Dtype::u8);
   auto const size = any_size();
@@ -29,7 +30,7 @@ TEST_CASE("fill: every dtype", "[elementwise]") {
 }
 
 TEST_CASE("convert: between all floats, as one value after another would be", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const from = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const to = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tests::random(device, {any_size()}, from, 1);
@@ -39,7 +40,7 @@ TEST_CASE("convert: between all floats, as one value after another would be", "[
 }
 
 TEST_CASE("convert: ties, infinities and NaN keep their meaning in bf16", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   std::vector<double> hard(67, 1 + 0x1p-8);  // ties, in vector and scalar parts of the loop
   for (size_t const i : {0, 40, 66}) hard[i] = quiet_nan;
@@ -55,7 +56,7 @@ TEST_CASE("convert: ties, infinities and NaN keep their meaning in bf16", "[elem
 }
 
 TEST_CASE("convert: bytes to floats", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   std::vector<uint8_t> bytes(256);
   std::vector<double> expected(256);
   for (size_t i = 0; i < 256; ++i) expected[i] = bytes[i] = static_cast<uint8_t>(i);
@@ -69,7 +70,7 @@ TEST_CASE("convert: bytes to floats", "[elementwise]") {
 }
 
 TEST_CASE("scale, accumulate and add: by hand", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tensor(device, {3}, dtype, {1, -2, 4});
   Tensor y = tensor(device, {3}, dtype, {8, 0.5, -1});
@@ -83,7 +84,7 @@ TEST_CASE("scale, accumulate and add: by hand", "[elementwise]") {
 }
 
 TEST_CASE("scale, accumulate and add: f32 and bf16 against f64", "[elementwise]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const other = GENERATE(Dtype::f32, Dtype::bf16, Dtype::f64);
   auto const size = any_size();
@@ -102,9 +103,9 @@ TEST_CASE("scale, accumulate and add: f32 and bf16 against f64", "[elementwise]"
   CHECK(tests::distance(z, sum) < rounding(dtype));
 }
 
-TEST_CASE("elementwise: one thread and three give the same bits", "[elementwise]") {
+TEST_CASE("elementwise: one thread and three give the same bits", "[elementwise][cpu]") {
   cpu::Cpu one(1), three(3);
-  auto const run = [](cpu::Cpu& device) {
+  auto const run = [](Device& device) {
     Tensor const x = tests::random(device, {300001}, Dtype::f32, 1);
     Tensor y(device, x.shape(), Dtype::bf16);
     device.kernels().convert(x, y);

@@ -1,5 +1,5 @@
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -27,7 +27,7 @@ struct Result {
 }  // namespace
 
 TEST_CASE("linear: by hand", "[linear]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   Result const result(tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6}),
@@ -42,7 +42,7 @@ TEST_CASE("linear: by hand", "[linear]") {
 }
 
 TEST_CASE("linear: f32 and bf16 agree with f64", "[linear]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   auto const [n, in, out] = GENERATE(std::tuple{1, 1, 1}, std::tuple{33, 257, 31},
@@ -60,7 +60,7 @@ TEST_CASE("linear: f32 and bf16 agree with f64", "[linear]") {
 }
 
 TEST_CASE("linear: gradients", "[linear][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = tests::random(device, {3, 5}, Dtype::f64, 1);
   Tensor const w = tests::random(device, {4, 5}, Dtype::f64, 2);
   Tensor const bias = tests::random(device, {4}, Dtype::f64, 3);
@@ -76,7 +76,7 @@ TEST_CASE("linear: gradients", "[linear][ops]") {
 }
 
 TEST_CASE("linear: wrong shapes are errors that name them", "[linear][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const input = [&](Shape shape, Dtype dtype = Dtype::f32) {
     return tape.input(Tensor(device, std::move(shape), dtype));

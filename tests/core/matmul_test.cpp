@@ -1,4 +1,5 @@
 #include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -17,10 +18,20 @@ struct Sizes {
   Shape b(Transpose t) const { return t == no ? Shape{k, n} : Shape{n, k}; }
 };
 
+Shape any_rows() {
+  return GENERATE(Shape{1, 257}, Shape{255, 1}, Shape{7, 11, 33, 31}, Shape{70000, 3});
+}
+
+Tensor row_sums(Tensor const& x) {
+  Tensor sums(x.device(), {x.size(-1)}, accumulator(x.dtype()));
+  x.device().kernels().sum_rows(x, sums);
+  return sums;
+}
+
 }  // namespace
 
 TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   Tensor const a = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
@@ -41,7 +52,7 @@ TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
 }
 
 TEST_CASE("matmul: f32 and bf16 agree with f64", "[matmul]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   auto const out = GENERATE(Dtype::f32, Dtype::bf16);
@@ -66,7 +77,7 @@ TEST_CASE("matmul: f32 and bf16 agree with f64", "[matmul]") {
 }
 
 TEST_CASE("matmul: without elements", "[matmul]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Kernels& kernels = device.kernels();
   Tensor const tall(device, {2, 0}, dtype), wide(device, {0, 3}, dtype);
@@ -83,7 +94,7 @@ TEST_CASE("matmul: without elements", "[matmul]") {
 }
 
 TEST_CASE("add_bias and sum_rows: by hand", "[matmul]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor y = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
   Tensor out = tests::tensor(device, {3}, accumulator(dtype), {9, 9, 9});
@@ -95,19 +106,19 @@ TEST_CASE("add_bias and sum_rows: by hand", "[matmul]") {
   CHECK(values(out) == Values{0, 0, 0});
 }
 
-TEST_CASE("sum_rows: agrees with f64, with the same bits on any number of threads", "[matmul]") {
+TEST_CASE("sum_rows: agrees with f64", "[matmul]") {
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
-  auto const shape = GENERATE(Shape{1, 257}, Shape{255, 1}, Shape{7, 11, 33, 31}, Shape{70000, 3});
-  auto const sums = [&](int threads) {
-    cpu::Cpu device(threads);
-    Tensor const x = tests::random(device, shape, dtype, 1);
-    Tensor narrow(device, {shape.back()}, Dtype::f32), exact(device, {shape.back()}, Dtype::f64);
-    device.kernels().sum_rows(x, narrow);
-    device.kernels().sum_rows(tests::as(x, Dtype::f64), exact);
-    CHECK(tests::distance(narrow, exact) < tests::f32_reduction);
-    return values(narrow);
+  Tensor const x = tests::random(device, any_rows(), dtype, 1);
+  CHECK(tests::distance(row_sums(x), row_sums(tests::as(x, Dtype::f64))) < tests::f32_reduction);
+}
+
+TEST_CASE("sum_rows: the same bits on any number of threads", "[matmul][cpu]") {
+  cpu::Cpu one(1), three(3);
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  auto const shape = any_rows();
+  auto const run = [&](Device& device) {
+    return values(row_sums(tests::random(device, shape, dtype, 1)));
   };
-  auto const one = sums(1);
-  CHECK(sums(3) == one);
-  cpu::Cpu const usual;  // gives OpenMP its usual number back
+  CHECK(run(one) == run(three));
 }

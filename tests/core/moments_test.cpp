@@ -1,4 +1,5 @@
 #include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -32,7 +33,7 @@ Tensor merged(std::vector<Tensor> const& parts) {
 }  // namespace
 
 TEST_CASE("moments: by hand", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tests::tensor(device, {3, 2}, dtype, {1, 10, 2, 10, 6, 40});
   // Means 3 and 20; squares 4 + 1 + 9 and 100 + 100 + 400.
@@ -40,7 +41,7 @@ TEST_CASE("moments: by hand", "[norm]") {
 }
 
 TEST_CASE("moments: f32 and bf16 against f64", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   // Tiles have 64 rows, blocks are whole tiles: 5000 rows make 40 blocks of two, the last partial.
   auto const shape = GENERATE(Shape{1, 1}, Shape{31, 33}, Shape{64, 3}, Shape{65, 257},
@@ -51,12 +52,12 @@ TEST_CASE("moments: f32 and bf16 against f64", "[norm]") {
 }
 
 TEST_CASE("moments: of no rows they are zero", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   CHECK(values(moments_of(Tensor(device, {0, 2}, Dtype::bf16))) == std::vector<double>(6, 0));
 }
 
 TEST_CASE("moments: a large mean does not spoil the variance", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const noise = tests::random(device, {10000, 5}, Dtype::f64, 1);
   std::vector<double> shifted = values(noise);
   for (double& value : shifted) value += 1000;
@@ -67,7 +68,7 @@ TEST_CASE("moments: a large mean does not spoil the variance", "[norm]") {
 }
 
 TEST_CASE("moments: parts of any size merge to those of the whole", "[norm]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor const x = tests::random(device, {1000, 7}, dtype, 1);
   Tensor const whole = merged({x});
@@ -80,9 +81,9 @@ TEST_CASE("moments: parts of any size merge to those of the whole", "[norm]") {
   CHECK(all[14] == Approx(sums[14] / 1000));
 }
 
-TEST_CASE("moments: one thread and three give the same bits", "[norm]") {
+TEST_CASE("moments: one thread and three give the same bits", "[norm][cpu]") {
   cpu::Cpu one(1), three(3);
-  auto const run = [](cpu::Cpu& device) {
+  auto const run = [](Device& device) {
     return values(moments_of(tests::random(device, {20001, 7}, Dtype::f32, 1)));
   };
   CHECK(run(one) == run(three));

@@ -1,5 +1,5 @@
 #include "core/ops.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -7,7 +7,7 @@ using tests::tensor;
 using tests::values;
 
 TEST_CASE("add: both gradients, and of a value added to itself", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = tests::random(device, {3, 5}, Dtype::f64, 1),
                y = tests::random(device, {3, 5}, Dtype::f64, 2);
   tests::gradient_holds(device, x,
@@ -18,7 +18,7 @@ TEST_CASE("add: both gradients, and of a value added to itself", "[ops]") {
 }
 
 TEST_CASE("add: shapes must be equal", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));
   Var const y = tape.input(tests::random(device, {3, 2}, Dtype::f32, 1));
@@ -26,7 +26,7 @@ TEST_CASE("add: shapes must be equal", "[ops]") {
 }
 
 TEST_CASE("flatten: a view, and the gradient in the shape of x", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = tests::random(device, {2, 3, 5, 7}, Dtype::f64, 1);
   Tape tape;
   Var const y = flatten(tape, tape.input(x));
@@ -38,7 +38,7 @@ TEST_CASE("flatten: a view, and the gradient in the shape of x", "[ops]") {
 }
 
 TEST_CASE("convert: the gradient comes back in x's dtype", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tensor<float>(device, {2}, {1 + 0x1p-8, 3}));
   Var const y = convert(tape, x, Dtype::bf16);
@@ -51,7 +51,7 @@ TEST_CASE("convert: the gradient comes back in x's dtype", "[ops]") {
 }
 
 TEST_CASE("ops of constants are constants: nothing is computed for them in backward", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   Var const x = Tape::constant(tests::random(device, {2, 3}, Dtype::f32, 1));
   CHECK_FALSE(relu(tape, x).wants_grad());
@@ -62,7 +62,7 @@ TEST_CASE("ops of constants are constants: nothing is computed for them in backw
 }
 
 TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same mask", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor x(device, {100, 33}, dtype);
   device.kernels().fill(3, x);
@@ -83,7 +83,7 @@ TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same m
 }
 
 TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor const x = tests::random(device, {8, 31}, Dtype::f32, 1);
   auto const run = [&](Moment const& moment, uint64_t layer, Tensor const& rows) {
     Tape tape(Mode::training, moment);
@@ -99,7 +99,7 @@ TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[op
 }
 
 TEST_CASE("dropout: nothing in inference and at probability 0", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape training, inference(Mode::inference);
   Tensor const x = tests::random(device, {2, 3}, Dtype::f32, 1);
   CHECK(dropout(inference, inference.input(x), 0.5, 1).value.raw() == x.raw());
@@ -108,7 +108,7 @@ TEST_CASE("dropout: nothing in inference and at probability 0", "[ops]") {
 }
 
 TEST_CASE("l2_normalise: by hand; a zero row stays zero", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape(Mode::inference);
   Var const y = l2_normalise(tape, tape.input(tensor(device, {2, 2}, dtype, {3, 4, 0, 0})));
@@ -117,7 +117,7 @@ TEST_CASE("l2_normalise: by hand; a zero row stays zero", "[ops]") {
 }
 
 TEST_CASE("l2_normalise: gradients, and f32 and bf16 against f64", "[ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{0, 5}, Shape{1, 1}, Shape{3, 31}, Shape{33, 257});
   Tensor const x = tests::random(device, shape, dtype, 1),

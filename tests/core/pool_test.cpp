@@ -1,6 +1,6 @@
 #include <limits>
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -25,7 +25,7 @@ std::pair<Tensor, Tensor> both_ways(Op op, Tensor const& x, Values const& dy) {
 }  // namespace
 
 TEST_CASE("max_pool: by hand", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   // Negative, so that padding would win if it counted as zeros; 5 and 5 are equal.
   Tensor const x = tests::tensor(device, {1, 3, 3, 1}, dtype, {-9, -2, -3, -4, -5, -5, -7, -8, -1});
@@ -39,7 +39,7 @@ TEST_CASE("max_pool: by hand", "[pool]") {
 }
 
 TEST_CASE("max_pool: the first of equals, infinities, NaN, and windows without pixels", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Kernels& kernels = device.kernels();
   double const inf = std::numeric_limits<double>::infinity();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
@@ -60,7 +60,7 @@ TEST_CASE("max_pool: the first of equals, infinities, NaN, and windows without p
 }
 
 TEST_CASE("average_pool: by hand, padding counts", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x = tests::tensor(device, {1, 2, 2, 2}, dtype, {4, 1, 8, 2, 12, 3, 16, 4});
   auto const pool = [](Tape& tape, Var const& v) {
@@ -72,7 +72,7 @@ TEST_CASE("average_pool: by hand, padding counts", "[pool]") {
 }
 
 TEST_CASE("global_average_pool: by hand", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x = tests::tensor(device, {2, 1, 2, 1}, dtype, {1, 2, 5, 7});
   auto const [y, dx] = both_ways(global_average_pool, x, {3, 5});
@@ -82,7 +82,7 @@ TEST_CASE("global_average_pool: by hand", "[pool]") {
 }
 
 TEST_CASE("pools: f32 and bf16 agree with f64", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{1, 1, 1, 1}, Shape{3, 7, 6, 31}, Shape{2, 8, 9, 257});
   Tensor const x = tests::random(device, shape, dtype, 1);
@@ -102,7 +102,7 @@ TEST_CASE("pools: f32 and bf16 agree with f64", "[pool]") {
 }
 
 TEST_CASE("pools: gradients", "[pool][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const window =
       GENERATE(Window{resnet},
                Window{.size = {2, 3}, .stride = {1, 2}, .padding = {0, 1}, .dilation = {2, 1}});
@@ -114,7 +114,7 @@ TEST_CASE("pools: gradients", "[pool][ops]") {
 }
 
 TEST_CASE("pools: an empty batch stays empty", "[pool]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x(device, {0, 7, 7, 5}, dtype);
   auto const most = [](Tape& tape, Var const& v) { return max_pool(tape, v, resnet); };
@@ -127,7 +127,7 @@ TEST_CASE("pools: an empty batch stays empty", "[pool]") {
 }
 
 TEST_CASE("pools: wrong shapes are errors that name them", "[pool][ops]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(Tensor(device, {2, 4, 4, 3}, Dtype::f32));
   auto const flat = tape.input(Tensor(device, {2, 4}, Dtype::f32));

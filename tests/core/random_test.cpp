@@ -1,5 +1,5 @@
 #include "core/random.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -21,12 +21,13 @@ TEST_CASE("philox: the test vectors of its authors", "[random]") {
 }
 
 TEST_CASE("random: tensors hold the numbers of the scalar generator", "[random]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const size = GENERATE(0, 1, 31, 33, 257, 40000);
   auto const first = GENERATE(int64_t{0}, int64_t{1}, int64_t{63}, int64_t{1} << 40);
   Tensor u(device, {size}, Dtype::f32), z = empty_like(u);
   device.kernels().random_uniform(key, first, -1, 3, u);
   device.kernels().random_normal(key, first, 2, 0.5, z);
+  auto const uniforms = tests::values(u), normals = tests::values(z);
   int wrong = 0;
   for (int64_t i = 0; i < size; ++i) {
     auto const number = static_cast<uint64_t>(first + i);
@@ -35,14 +36,14 @@ TEST_CASE("random: tensors hold the numbers of the scalar generator", "[random]"
     auto const [x, y] = normal_pair(block[pair], block[pair + 1]);
     double const normal = 2 + 0.5 * (number % 2 ? y : x);
     double const uniform = -1 + 4 * core::uniform(block[number % 4]);
-    wrong += std::abs(u.data<float>()[i] - uniform) > 1e-6;
-    wrong += std::abs(z.data<float>()[i] - normal) > 1e-6;
+    wrong += std::abs(uniforms[static_cast<size_t>(i)] - uniform) > 1e-6;
+    wrong += std::abs(normals[static_cast<size_t>(i)] - normal) > 1e-6;
   }
   CHECK(wrong == 0);
 }
 
 TEST_CASE("random: a part of a stream is that part of the whole", "[random]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor whole(device, {500}, Dtype::f32), part(device, {100}, Dtype::f32);
   device.kernels().random_normal(key, 7, 0, 1, whole);
   device.kernels().random_normal(key, 7 + 123, 0, 1, part);
@@ -50,7 +51,7 @@ TEST_CASE("random: a part of a stream is that part of the whole", "[random]") {
 }
 
 TEST_CASE("random: f64 tensors hold the same numbers as f32 ones", "[random]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tensor narrow(device, {100}, Dtype::f32), wide(device, {100}, Dtype::f64);
   device.kernels().random_normal(key, 0, 1, 2, narrow);
   device.kernels().random_normal(key, 0, 1, 2, wide);
@@ -60,7 +61,7 @@ TEST_CASE("random: f64 tensors hold the same numbers as f32 ones", "[random]") {
 }
 
 TEST_CASE("random: streams of other seeds, purposes and items differ", "[random]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const draw = [&](RandomKey const& stream) {
     Tensor t(device, {64}, Dtype::f32);
     device.kernels().random_uniform(stream, 0, 0, 1, t);
@@ -73,17 +74,16 @@ TEST_CASE("random: streams of other seeds, purposes and items differ", "[random]
 }
 
 TEST_CASE("random: moments of a million normal and uniform numbers", "[random]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   constexpr int64_t count = 1 << 20;
   Tensor z(device, {count}, Dtype::f32), u = empty_like(z);
   device.kernels().random_normal(key, 0, 0, 1, z);
   device.kernels().random_uniform(key, 0, 5, 5.25, u);
   double sum = 0, squares = 0, fourth = 0, tail = 0, uniform = 0, low = 9, high = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    double const x = z.data<float>()[i], v = u.data<float>()[i];
+  for (double const x : tests::values(z))
     sum += x, squares += x * x, fourth += x * x * x * x, tail += std::abs(x) > 3;
+  for (double const v : tests::values(u))
     uniform += v, low = std::min(low, v), high = std::max(high, v);
-  }
   // Standard errors of the four are 1e-3, 1.4e-3, 9.6e-3 and 5e-5: five of them.
   CHECK(std::abs(sum / count) < 5e-3);
   CHECK(std::abs(squares / count - 1) < 7e-3);

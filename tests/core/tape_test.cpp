@@ -1,5 +1,5 @@
-#include "core/cpu/device.h"
 #include "core/ops.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -21,7 +21,7 @@ Tensor three(Device& device, Values const& numbers) {
 }  // namespace
 
 TEST_CASE("tape: shares of a gradient add up, and shared ones are not overwritten", "[tape]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(three(device, {1, 2, 3}));
   auto const a = pass(tape, x), b = pass(tape, x);
@@ -34,7 +34,7 @@ TEST_CASE("tape: shares of a gradient add up, and shared ones are not overwritte
 }
 
 TEST_CASE("tape: constants and values nothing depends on get no gradient", "[tape]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const constant = Tape::constant(three(device, {1, 2, 3}));
   auto const x = tape.input(three(device, {1, 1, 1})), unused = tape.input(x.value);
@@ -49,7 +49,7 @@ TEST_CASE("tape: constants and values nothing depends on get no gradient", "[tap
 }
 
 TEST_CASE("tape: a parameter is ready once, as soon as its last use is behind", "[tape]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   std::vector<std::string> log;
   auto const parameter = [&](std::string const& name) {
     Tensor const value = three(device, {1, 2, 3});
@@ -71,7 +71,7 @@ TEST_CASE("tape: a parameter is ready once, as soon as its last use is behind", 
 }
 
 TEST_CASE("tape: a backward is dropped once it has run, with what it holds", "[tape]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(three(device, {1, 2, 3}));
   auto const held = std::make_shared<int>(1);
@@ -89,7 +89,7 @@ TEST_CASE("tape: a backward is dropped once it has run, with what it holds", "[t
 }
 
 TEST_CASE("tape: inference records nothing", "[tape]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Tape tape(Mode::inference);
   auto const held = std::make_shared<int>(1);
   auto const x = tape.input(three(device, {1, 2, 3}));

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using namespace core;
@@ -26,7 +26,7 @@ struct Best {
 }  // namespace
 
 TEST_CASE("top_k: chunks by hand, the lower class first among equals", "[top_k]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Best best(device, 2, 3, dtype);
   best.merge(tensor(device, {2, 2}, dtype, {1, 5, -1, -2}), 10);
@@ -43,7 +43,7 @@ TEST_CASE("top_k: chunks by hand, the lower class first among equals", "[top_k]"
 }
 
 TEST_CASE("top_k: agrees with a sort, in one chunk and in many", "[top_k]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   auto const classes = GENERATE(1, 31, 33, 257, 3000);
   auto const k = GENERATE(1, 5, 40);
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -77,7 +77,7 @@ TEST_CASE("top_k: agrees with a sort, in one chunk and in many", "[top_k]") {
 }
 
 TEST_CASE("top_k: NaN and -inf never enter", "[top_k]") {
-  cpu::Cpu device;
+  Device& device = tests::device();
   Best best(device, 1, 2, Dtype::f32);
   double const nan = std::numeric_limits<double>::quiet_NaN();
   best.merge(tensor<float>(device, {1, 4}, {nan, -infinity, 3, nan}), 0);

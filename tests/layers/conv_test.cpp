@@ -1,6 +1,6 @@
 #include "layers/conv.h"
 #include <algorithm>
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using Catch::Contains;
@@ -50,7 +50,7 @@ std::vector<double> convolution(std::vector<double> const& x, Shape const& in,
 }  // namespace
 
 TEST_CASE("layers: conv2d with every option is the convolution of its definition") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-14), std::pair(Dtype::f32, tests::f32_reduction),
         std::pair(Dtype::bf16, tests::bf16_rounding)}) {
@@ -74,7 +74,7 @@ TEST_CASE("layers: conv2d with every option is the convolution of its definition
 }
 
 TEST_CASE("layers: gradients of conv2d with every option") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   for (auto const& options : cases) {
     Conv2d layer({device, Dtype::f64}, "conv", options);
     auto const x = tests::random(device, {2, 5, 6, options.in}, Dtype::f64, 1);
@@ -87,7 +87,7 @@ TEST_CASE("layers: gradients of conv2d with every option") {
 }
 
 TEST_CASE("layers: conv2d on no images") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
     Conv2d layer({device, dtype}, "conv", cases[1]);
     core::Tape tape;
@@ -102,7 +102,7 @@ TEST_CASE("layers: conv2d on no images") {
 }
 
 TEST_CASE("layers: conv2d starts with He's deviation, fan out, and the bias of torch") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (int64_t const groups : {1, 4}) {
     Conv2d layer({device}, "conv",
                  {.in = 64, .out = 96, .kernel = 3, .groups = groups, .bias = true});
@@ -119,7 +119,7 @@ TEST_CASE("layers: conv2d starts with He's deviation, fan out, and the bias of t
 }
 
 TEST_CASE("layers: conv2d refuses groups that do not divide the channels") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   CHECK_THROWS_WITH(Conv2d({device}, "stem", {.in = 3, .out = 4, .kernel = 3, .groups = 2}),
                     Contains("stem") && Contains("2 groups"));
   CHECK_THROWS_WITH(Conv2d({device}, "stem", {.in = 4, .out = 3, .kernel = 3, .groups = 2}),

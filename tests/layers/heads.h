@@ -97,10 +97,11 @@ class DenseHead {
 
   static void update(core::SgdStep const& rule, std::vector<double> const& gradient,
                      std::vector<double>& w, std::vector<double>& velocity) {
+    double const rate = value(rule.rate);
     for (size_t i = 0; i < w.size(); ++i) {
       double const g = gradient[i] + rule.decay * w[i];
       velocity[i] = rule.momentum * velocity[i] + g;
-      w[i] -= rule.rate * (rule.nesterov ? g + rule.momentum * velocity[i] : velocity[i]);
+      w[i] -= rate * (rule.nesterov ? g + rule.momentum * velocity[i] : velocity[i]);
     }
   }
 
@@ -136,9 +137,15 @@ inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
 }
 
 /// Rules with everything in them: momentum, Nesterov and decay, different for weights and biases.
-inline layers::HeadStep full_rule() {
-  return {{.rate = 0.5, .momentum = 0.9, .decay = 0.01, .nesterov = true},
-          {.rate = 0.25, .momentum = 0.8, .decay = 0, .nesterov = false}};
+inline layers::HeadStep full_rule(core::Device& device) {
+  return {{.rate = core::scalar(device, 0.5), .momentum = 0.9, .decay = 0.01, .nesterov = true},
+          {.rate = core::scalar(device, 0.25), .momentum = 0.8, .decay = 0, .nesterov = false}};
+}
+
+/// Gradient descent with nothing else.
+inline layers::HeadStep plain_rule(core::Device& device, double rate) {
+  core::SgdStep const step{.rate = core::scalar(device, rate)};
+  return {step, step};
 }
 
 /// All of a tensor's values on every rank, rank by rank: to see that they are the same.

@@ -1,7 +1,7 @@
 #include "layers/layer.h"
 #include <algorithm>
-#include "core/cpu/device.h"
 #include "layers/linear.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using core::Dtype;
@@ -24,7 +24,7 @@ std::pair<double, double> spread(std::vector<double> const& all) {
 }  // namespace
 
 TEST_CASE("layers: initial weights are functions of the seed and the name") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   auto const draw = [&](uint64_t seed, std::string const& name, Dtype dtype = Dtype::f32) {
     return values(layers::normal({device, dtype, seed}, name, Role::weight, {33}, 1).value);
   };
@@ -39,7 +39,7 @@ TEST_CASE("layers: initial weights are functions of the seed and the name") {
 }
 
 TEST_CASE("layers: parameters have the distribution asked for") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device};
   auto const [mean, deviation] =
       spread(values(layers::normal(context, "a", Role::weight, {200, 500}, 0.3).value));
@@ -57,7 +57,7 @@ TEST_CASE("layers: parameters have the distribution asked for") {
 }
 
 TEST_CASE("layers: weights have a compute copy where products are bf16") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   auto const make = [&](Dtype dtype, Role role) {
     return layers::normal({device, dtype}, "w", role, {31}, 1);
   };
@@ -80,7 +80,7 @@ TEST_CASE("layers: weights have a compute copy where products are bf16") {
 }
 
 TEST_CASE("layers: linear is x times its weight's transpose plus bias") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-14), std::pair(Dtype::f32, tests::f32_reduction),
         std::pair(Dtype::bf16, tests::bf16_rounding)}) {
@@ -113,7 +113,7 @@ TEST_CASE("layers: linear is x times its weight's transpose plus bias") {
 }
 
 TEST_CASE("layers: gradients of linear") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   layers::Linear layer({device, Dtype::f64}, "fc", 5, 3, true);
   auto const x = tests::random(device, {4, 5}, Dtype::f64, 1);
   tests::gradient_holds(

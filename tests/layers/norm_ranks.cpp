@@ -123,7 +123,7 @@ TEST_CASE("running statistics are averaged over the ranks", "[ranks]") {
   layers::RunningStatistics(world(), all).average();
   double const mean_rank = (world().size() + 1) / 2.0;
   for (size_t i = 0; i < all.size(); ++i) {
-    bool const averaged = !all[i]->trainable();
+    bool const averaged = all[i]->role == core::Role::statistics;
     double const expected = double(i + 1) * (averaged ? mean_rank : world().rank() + 1);
     for (double const value : tests::values(all[i]->value)) CHECK(value == Approx(expected));
   }

@@ -1,6 +1,6 @@
 #include "layers/norm.h"
-#include "core/cpu/device.h"
 #include "layers/block.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using core::Activation;
@@ -18,7 +18,7 @@ namespace {
 void shake(core::Device& device, layers::Layer& layer) {
   unsigned seed = 100;
   for (auto* p : layers::parameters(layer)) {
-    if (p->role == core::Role::weight) continue;
+    if (p->role == core::Role::weight || p->role == core::Role::fixed) continue;
     auto numbers = values(tests::random(device, p->value.shape(), Dtype::f64, seed++));
     bool const variance = p->name.find("running_var") != std::string::npos;
     if (variance)
@@ -42,7 +42,7 @@ Tensor infer(layers::Layer& layer, Tensor const& x) {
 }  // namespace
 
 TEST_CASE("layers: batch norm in training takes the batch's statistics, and moves its own") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-13), std::pair(Dtype::f32, tests::f32_reduction),
         std::pair(Dtype::bf16, tests::bf16_rounding)}) {
@@ -78,7 +78,7 @@ TEST_CASE("layers: batch norm in training takes the batch's statistics, and move
 }
 
 TEST_CASE("layers: batch norm in inference takes its own statistics, and leaves them") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   BatchNorm layer({device, Dtype::f64}, "bn", 3);
   shake(device, layer);
   auto const x = tests::random(device, {2, 5, 7, 3}, Dtype::f64, 1);
@@ -97,7 +97,7 @@ TEST_CASE("layers: batch norm in inference takes its own statistics, and leaves 
 }
 
 TEST_CASE("layers: gradients of batch norm, with a residual and ReLU or without") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   auto const other = tests::random(device, {5, 2, 3, 4}, Dtype::f64, 1);
   auto const x = tests::random(device, {5, 2, 3, 4}, Dtype::f64, 2);
   for (auto const activation : {Activation::none, Activation::relu}) {
@@ -120,7 +120,7 @@ TEST_CASE("layers: gradients of batch norm, with a residual and ReLU or without"
 }
 
 TEST_CASE("layers: the basic block is made of its parts") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device, Dtype::f64};
   struct Case {
     int64_t in, out, stride;
@@ -160,12 +160,12 @@ TEST_CASE("layers: the basic block is made of its parts") {
     CHECK(y.shape() == first.shape());
     CHECK(y.size(1) == (c.stride == 2 ? 4 : 7));
     CHECK(tests::distance(values(y), expected) < 1e-13);
-    CHECK(layers::parameters(block).size() == (projects ? 15 : 10));
+    CHECK(layers::parameters(block).size() == (projects ? 18 : 12));
   }
 }
 
 TEST_CASE("layers: gradients of the basic block") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   for (int64_t const stride : {1, 2}) {
     BasicBlock block({device, Dtype::f64}, "b", 3, stride == 1 ? 3 : 4, stride);
     shake(device, block);

@@ -35,12 +35,12 @@ void check_equals_sharded(int64_t classes, int64_t features, bool bias) {
   ShardedHead column(context, world(), {.classes = classes, .features = features, .bias = bias});
   for (unsigned step = 0; step < 2; ++step) {
     auto const batch = batch_of(classes, features, Dtype::f64, step);
-    auto const a = tests::train_step(row, batch, tests::full_rule());
-    auto const b = tests::train_step(column, batch, tests::full_rule());
+    auto const a = tests::train_step(row, batch, tests::full_rule(device()));
+    auto const b = tests::train_step(column, batch, tests::full_rule(device()));
     CHECK(distance(a.loss, b.loss) < 1e-12);
     CHECK(distance(a.dx, b.dx) < 1e-12);
     for (double const other : tests::of_all_ranks(world(), a.loss))
-      CHECK(other == tests::values(a.loss)[0]);
+      CHECK(other == tests::value(a.loss));
   }
   auto const start = tests::state_of(row, "head.weight");
   CHECK(start.shape() == core::Shape{classes, start.size(1)});
@@ -115,9 +115,9 @@ TEST_CASE("row-parallel head: without momentum there is no velocity", "[ranks]")
                        {.classes = 5, .features = 3, .bias = true, .momentum = false});
   CHECK(head.state().size() == 2);
   auto const before = tests::values(tests::state_of(head, "head.bias"));
-  tests::train_step(head, batch_of(5, 3, Dtype::f32, 1), {{.rate = 0.1}, {.rate = 0.1}});
+  tests::train_step(head, batch_of(5, 3, Dtype::f32, 1), tests::plain_rule(device(), 0.1));
   CHECK(tests::values(tests::state_of(head, "head.bias")) != before);
-  CHECK_THROWS_WITH(head.set_step(tests::full_rule()), Contains("without velocities"));
+  CHECK_THROWS_WITH(head.set_step(tests::full_rule(device())), Contains("without velocities"));
 }
 
 TEST_CASE("row-parallel head: what cannot be is refused on every rank", "[ranks]") {

@@ -46,10 +46,10 @@ inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dt
   for (unsigned step = 0; step < 2; ++step) {
     auto const batch =
         head_batch(device, ranks, uneven(ranks.size()), c.classes, c.features, dtype, step + 1);
-    auto const [loss, dx] = train_step(head, batch, full_rule());
-    dense.step(batch.all_x, batch.all_labels, full_rule());
-    CHECK(values(loss)[0] == Approx(dense.loss).epsilon(bound).margin(bound));
-    for (double const other : of_all_ranks(ranks, loss)) CHECK(other == values(loss)[0]);
+    auto const [loss, dx] = train_step(head, batch, full_rule(batch.x.device()));
+    dense.step(batch.all_x, batch.all_labels, full_rule(batch.x.device()));
+    CHECK(value(loss) == Approx(dense.loss).epsilon(bound).margin(bound));
+    for (double const other : of_all_ranks(ranks, loss)) CHECK(other == value(loss));
     int64_t const begin = comm::begin_of(batch.counts, ranks.rank());
     // One class: every gradient is an exact 0, and the dense one some rounding of it.
     auto const expected = part(dense.dx, begin, begin + batch.x.size(0), c.features);

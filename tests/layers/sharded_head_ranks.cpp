@@ -31,7 +31,7 @@ TEST_CASE("sharded head: stored and recomputed logits agree on every rank", "[ra
     for (unsigned step = 0; step < 3; ++step) {
       auto const batch = tests::head_batch(device(), world(), tests::uneven(world().size()), 300,
                                            33, Dtype::f32, step);
-      auto const [loss, dx] = tests::train_step(head, batch, tests::full_rule());
+      auto const [loss, dx] = tests::train_step(head, batch, tests::full_rule(tests::device()));
       for (auto const& t : {loss, dx})
         for (double const value : tests::values(t)) all.push_back(value);
     }

@@ -1,6 +1,7 @@
 #include "comm/self.h"
 #include "core/cpu/device.h"
 #include "tests/layers/sharded_head_checks.h"
+#include "tests/support/device.h"
 
 using core::Dtype;
 using core::Tensor;
@@ -12,14 +13,13 @@ namespace {
 /// The mean loss of a batch, with nothing updated.
 double loss_of(ShardedHead& head, Tensor const& x, tests::HeadBatch const& batch) {
   core::Tape tape(core::Mode::inference);
-  return tests::values(
-      head.loss(tape, core::Tape::constant(x), batch.labels, batch.counts).value)[0];
+  return tests::value(head.loss(tape, core::Tape::constant(x), batch.labels, batch.counts).value);
 }
 
 }  // namespace
 
 TEST_CASE("sharded head: equals the dense one on a rank alone") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   for (int64_t const classes : {1, 2, 3, 7, 50, 1000})
     for (bool const bias : {false, true})
@@ -29,7 +29,7 @@ TEST_CASE("sharded head: equals the dense one on a rank alone") {
 }
 
 TEST_CASE("sharded head: f32 and bf16 stay within their rounding of f64") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   for (auto const logits : {Logits::store, Logits::recompute}) {
     tests::HeadCase const head{50, true, logits, 7, 31};
@@ -39,7 +39,7 @@ TEST_CASE("sharded head: f32 and bf16 stay within their rounding of f64") {
 }
 
 TEST_CASE("sharded head: gradients are the slopes of the loss") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   ShardedHead head({device, Dtype::f64}, self,
                    {.classes = 7, .features = 4, .bias = true, .momentum = false, .deviation = 1});
@@ -50,7 +50,7 @@ TEST_CASE("sharded head: gradients are the slopes of the loss") {
              b_slopes = tests::slopes(bias, loss);
   auto const w = clone(weight), b = clone(bias);
 
-  auto const result = tests::train_step(head, batch, {{.rate = 1}, {.rate = 1}});
+  auto const result = tests::train_step(head, batch, tests::plain_rule(device, 1));
   auto& kernels = device.kernels();
   Tensor dw = clone(w), db = clone(b);  // a step at rate 1 takes the gradient off the weights
   kernels.accumulate(-1, weight, dw);
@@ -61,7 +61,7 @@ TEST_CASE("sharded head: gradients are the slopes of the loss") {
 }
 
 TEST_CASE("sharded head: stored and recomputed logits give the same bits") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
     std::vector<std::vector<double>> seen;
@@ -70,7 +70,7 @@ TEST_CASE("sharded head: stored and recomputed logits give the same bits") {
       auto& all = seen.emplace_back();
       for (unsigned step = 0; step < 3; ++step) {
         auto const batch = tests::head_batch(device, self, {31}, 300, 33, dtype, step);
-        auto const [loss, dx] = tests::train_step(head, batch, tests::full_rule());
+        auto const [loss, dx] = tests::train_step(head, batch, tests::full_rule(device));
         for (auto const& t : {loss, dx})
           for (double const value : tests::values(t)) all.push_back(value);
       }
@@ -80,27 +80,27 @@ TEST_CASE("sharded head: stored and recomputed logits give the same bits") {
 }
 
 TEST_CASE("sharded head: inference updates nothing") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   ShardedHead head({device, Dtype::f32}, self, tests::options_of({50, true, Logits::store, 0}));
   auto const batch = tests::head_batch(device, self, {6}, 50, 5, Dtype::f32, 1);
   auto const before = tests::values(tests::state_of(head, "head.weight"));
-  head.set_step(tests::full_rule());
+  head.set_step(tests::full_rule(device));
   CHECK(loss_of(head, batch.x, batch) > 0);
   CHECK(tests::values(tests::state_of(head, "head.weight")) == before);
 }
 
-TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all logits") {
+TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all logits", "[cpu]") {
   comm::Self self;
   int64_t const classes = 50'000, batch_size = 64, features = 16;
   size_t const all_logits = classes * batch_size * sizeof(float);
   auto const beside_state = [&](Logits logits) {
-    core::cpu::Cpu device;
+    core::cpu::Cpu device;  // whose peak is this head's
     ShardedHead head({device, Dtype::f32}, self,
                      {.classes = classes, .features = features, .bias = true, .logits = logits});
     auto const batch =
         tests::head_batch(device, self, {batch_size}, classes, features, Dtype::f32, 1);
-    tests::train_step(head, batch, tests::full_rule());
+    tests::train_step(head, batch, tests::full_rule(device));
     size_t state = 0;
     for (auto const& [name, tensor] : head.state()) state += tensor.bytes();
     CHECK(state == classes * (features + 1) * 2 * sizeof(float));
@@ -111,7 +111,7 @@ TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all l
   CHECK(beside_state(Logits::automatic) > all_logits);  // 12.8 MB are worth storing
 }
 
-TEST_CASE("sharded head: chunks by themselves suit the cache") {
+TEST_CASE("sharded head: chunks by themselves suit the cache", "[cpu]") {
   core::cpu::Cpu device;
   comm::Self self;
   auto const chunk = [&](int64_t features, int64_t asked, int64_t batch) {
@@ -127,7 +127,7 @@ TEST_CASE("sharded head: chunks by themselves suit the cache") {
 }
 
 TEST_CASE("sharded head: what cannot be is refused") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   layers::Context const context{device};
   using Catch::Contains;
@@ -138,8 +138,11 @@ TEST_CASE("sharded head: what cannot be is refused") {
   CHECK_THROWS_WITH(ShardedHead(context, self, {.classes = 5, .features = 5, .chunk = -1}),
                     Contains("chunk -1"));
   ShardedHead head(context, self, {.classes = 5, .features = 3, .momentum = false});
-  CHECK_THROWS_WITH(head.set_step({{.momentum = 0.9}, {}}), Contains("without velocities"));
-  CHECK_THROWS_WITH(head.set_step({{}, {.momentum = 0.9}}), Contains("without velocities"));
+  core::SgdStep const plain{.rate = core::scalar(device, 1)};
+  core::SgdStep const fast{.rate = plain.rate, .momentum = 0.9};
+  CHECK_THROWS_WITH(head.set_step({fast, plain}), Contains("without velocities"));
+  CHECK_THROWS_WITH(head.set_step({plain, fast}), Contains("without velocities"));
+  CHECK_THROWS_WITH(head.set_step({plain, {}}), Contains("core::scalar"));
   auto const loss = [&](core::Shape const& shape, Dtype dtype, int64_t labels) {
     core::Tape tape;
     head.loss(tape, tape.input(tests::random(device, shape, dtype, 1)),
@@ -155,7 +158,7 @@ TEST_CASE("sharded head: what cannot be is refused") {
 }
 
 TEST_CASE("sharded head: the best classes are those of a full sort") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   comm::Self self;
   for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16})
     for (int64_t const classes : {1, 2, 7, 50, 1000})

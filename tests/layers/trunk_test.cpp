@@ -1,7 +1,7 @@
 #include "layers/trunk.h"
 #include <map>
 #include <set>
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/support/reference.h"
 
 using core::Dtype;
@@ -43,7 +43,7 @@ void check_pass(Trunk& trunk, Context const& context, ImageSize const& image, in
 }  // namespace
 
 TEST_CASE("layers: the trunks take images of 28 to 64 pixels, and none") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     Context const context{device, dtype};
     for (int64_t const side : {28, 32, 33, 64}) {
@@ -64,7 +64,7 @@ TEST_CASE("layers: the trunks take images of 28 to 64 pixels, and none") {
 }
 
 TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever its sides") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device};
   for (int64_t const kernel : {1, 3, 5}) {
     ImageSize const image{5, 8, 2};
@@ -77,7 +77,7 @@ TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever i
 }
 
 TEST_CASE("layers: images of other heights than widths, and deeper trunks") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device};
   ImageSize const image{28, 41, 2};
   auto const trunk = make_trunk(context, SmallTrunk{.width = 2, .depth = 2, .features = 5}, image);
@@ -85,7 +85,7 @@ TEST_CASE("layers: images of other heights than widths, and deeper trunks") {
 }
 
 TEST_CASE("layers: parameter names of the trunks are unique, and those of residual nets") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device};
   auto const trunk = make_trunk(context, SmallTrunk{.depth = 3}, {32, 32, 3});
   std::set<std::string> names;
@@ -103,7 +103,7 @@ TEST_CASE("layers: parameter names of the trunks are unique, and those of residu
 }
 
 TEST_CASE("layers: initial weights of a trunk are functions of the seed and the name") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   auto const weights = [&](uint64_t seed, SmallTrunk const& options) {
     auto const trunk = make_trunk({device, Dtype::f32, seed}, options, {32, 32, 3});
     std::map<std::string, std::vector<double>> all;
@@ -124,7 +124,7 @@ TEST_CASE("layers: initial weights of a trunk are functions of the seed and the 
 }
 
 TEST_CASE("layers: gradients of the trunks") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   Context const context{device, Dtype::f64};
   ImageSize const image{8, 9, 2};
   auto const x =
@@ -142,7 +142,7 @@ TEST_CASE("layers: gradients of the trunks") {
 }
 
 TEST_CASE("layers: a trunk in inference does not depend on who else is in the batch") {
-  core::cpu::Cpu device;
+  core::Device& device = tests::device();
   Context const context{device};
   auto const trunk = make_trunk(context, SmallTrunk{.width = 4, .dropout = 0.5}, {28, 28, 1});
   auto const x = tests::random(device, {5, 28, 28, 1}, Dtype::f32, 1);

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 #include "core/device.h"
@@ -49,6 +50,19 @@ inline std::vector<double> values(core::Tensor const& t) {
     for (T const value : host) wide.push_back(static_cast<double>(value));
     return wide;
   });
+}
+
+/// The one number of a tensor.
+inline double value(core::Tensor const& t) {
+  REQUIRE(t.count() == 1);
+  return values(t)[0];
+}
+
+/// A tensor as it lies in memory: where equal bits are asked for, NaN among them.
+inline std::string bytes(core::Tensor const& t) {
+  std::string host(t.bytes(), '\0');
+  t.device().download(t, host.data());
+  return host;
 }
 
 /// The same numbers in another floating dtype. From f64 to bf16 and back it gives an exact input

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/train/checkpoint_state.h"
 
 using Catch::Contains;
@@ -14,11 +14,10 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Run {
-  core::cpu::Cpu device;
   comm::Self self;
   tests::TemporaryFolder temporary;
   fs::path folder = temporary.path() / "checkpoints";
-  tests::CheckpointState state{device, 0, 7};
+  tests::CheckpointState state{tests::host(), 0, 7};
   train::Checkpoints checkpoints{folder, self, 1};
 
   void save(int64_t step, int64_t number) {

@@ -1,7 +1,6 @@
-#include "tests/support/ranks.h"
 #include "tests/train/checkpoint_state.h"
+#include "tests/train/shared_folder.h"
 #include "train/checkpoint_folder.h"
-#include "train/together.h"
 
 using Catch::Contains;
 using tests::thrown;
@@ -14,27 +13,11 @@ int rank() { return tests::world().rank(); }
 int size() { return tests::world().size(); }
 void meet() { tests::world().barrier(); }
 
-/// One folder for all ranks.
-class SharedFolder {
- public:
-  SharedFolder() {
-    if (rank() == 0) mine_.emplace();
-    path = train::gather_texts(tests::world(), tests::device(),
-                               mine_ ? mine_->path().string() : "")[0];
-  }
-  ~SharedFolder() { meet(); }
-
-  fs::path path;
-
- private:
-  std::optional<tests::TemporaryFolder> mine_;
-};
-
 /// Seven classes over the ranks, as the head deals them.
 int64_t head_rows() { return comm::split_evenly(7, size())[static_cast<size_t>(rank())]; }
 
 struct Run {
-  SharedFolder shared;
+  tests::SharedFolder shared;
   fs::path folder = shared.path / "checkpoints";
   tests::CheckpointState state{tests::device(), rank(), head_rows()};
   std::vector<std::string> warnings;

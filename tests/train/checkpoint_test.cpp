@@ -1,7 +1,7 @@
 #include "train/checkpoint.h"
 #include <nlohmann/json.hpp>
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/train/checkpoint_state.h"
 #include "train/checkpoint_folder.h"
 #include "train/manifest.h"
@@ -18,11 +18,10 @@ namespace {
 
 /// A run on one rank that saves states of known bits.
 struct Run {
-  core::cpu::Cpu device;
   comm::Self self;
   tests::TemporaryFolder temporary;
   fs::path folder = temporary.path() / "checkpoints";
-  tests::CheckpointState state{device, 0, 7};
+  tests::CheckpointState state{tests::device(), 0, 7};
   std::vector<std::string> warnings;
 
   void save(int64_t step, int64_t keep = 3, int64_t number = 0) {
@@ -88,7 +87,7 @@ TEST_CASE("checkpoint: what is saved is loaded, bit for bit") {
 
 TEST_CASE("checkpoint: an empty shard is saved and loaded") {
   Run run;
-  run.state = tests::CheckpointState(run.device, 0, 0);
+  run.state = tests::CheckpointState(tests::device(), 0, 0);
   run.save(1);
   CHECK(run.load().has_value());
   CHECK(run.state.holds(1));
@@ -96,15 +95,16 @@ TEST_CASE("checkpoint: an empty shard is saved and loaded") {
 
 TEST_CASE("checkpoint: tensors pass in pieces, the last of them short") {
   Run run;
-  core::Tensor large(run.device, {(64 << 20) + 3}, core::Dtype::u8);
-  for (int64_t i = 0; i < large.count(); ++i) large.data<uint8_t>()[i] = uint8_t(i * i >> 8);
-  train::Snapshot snapshot{{{"large", clone(large)}}, {}, 1, 1};
+  core::Tensor large(tests::device(), {(64 << 20) + 3}, core::Dtype::u8);
+  std::string bytes(large.bytes(), '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i >> 8);
+  tests::device().upload(bytes.data(), large);
+  train::Snapshot snapshot{{{"large", large}}, {}, 1, 1};
   train::Checkpoints checkpoints(run.folder, run.self, 1);
   checkpoints.save(snapshot, {});
-  auto& read = snapshot.trunk[0].tensor;
-  std::fill_n(read.data<uint8_t>(), read.count(), uint8_t{0});
+  tests::device().kernels().fill(0, large);
   CHECK(checkpoints.load(snapshot, {}).has_value());
-  CHECK(std::equal(read.raw(), read.raw() + read.bytes(), large.raw()));
+  CHECK(tests::bytes(large) == bytes);
 }
 
 TEST_CASE("checkpoint: nothing there is nothing, not an error") {
@@ -125,7 +125,7 @@ TEST_CASE("checkpoint: the manifest says what is in the folder") {
   auto const text = read_file(run.file(20, manifest));
   CHECK_THAT(text, Contains("\n  \"step\": 20"));
   auto const json = nlohmann::json::parse(text);
-  CHECK(json["format"] == 1);
+  CHECK(json["format"] == 2);
   CHECK_THAT(json["program"].get<std::string>(), Contains("colonnade "));
   CHECK(json["step"] == 20);
   CHECK(json["epoch"] == 2);
@@ -133,6 +133,7 @@ TEST_CASE("checkpoint: the manifest says what is in the folder") {
   CHECK(json["seed"] == "18446744073709551615");
   CHECK(json["ranks"] == 1);
   CHECK(json["classes"] == 7);
+  CHECK(json["image"] == nlohmann::json{28, 30, 3});
   CHECK(json["files"].size() == 2);
   CHECK(json["files"][trunk]["bytes"] == fs::file_size(run.file(20, trunk)));
   CHECK(json["files"][head]["crc32"].get<std::string>().size() == 8);
@@ -244,8 +245,8 @@ TEST_CASE("checkpoint: a good one of another run is refused, saying what differs
   }
   SECTION("tensors") {
     snapshot.trunk[0].name = "conv2.weight";
-    snapshot.trunk[4].tensor = core::Tensor(run.device, {1, 5}, core::Dtype::i32);
-    snapshot.trunk[1].tensor = core::Tensor(run.device, {31}, core::Dtype::i64);
+    snapshot.trunk[4].tensor = core::Tensor(tests::device(), {1, 5}, core::Dtype::i32);
+    snapshot.trunk[1].tensor = core::Tensor(tests::device(), {31}, core::Dtype::i64);
     CHECK_THAT(refusal<train::ConfigError>(run),
                Contains(trunk) && Contains("'conv2.weight' is missing") &&
                    Contains("'conv.weight' is unknown") &&
@@ -265,7 +266,7 @@ TEST_CASE("checkpoint: a format to come is refused, not passed over") {
   run.save(10);
   run.save(20);
   auto json = nlohmann::json::parse(read_file(run.file(20, manifest)));
-  json["format"] = 2;
+  json["format"] = 3;
   json["program"] = "colonnade 9.0";
   json.erase("crc32");
   auto const contents = json.dump();
@@ -275,7 +276,7 @@ TEST_CASE("checkpoint: a format to come is refused, not passed over") {
   std::snprintf(crc32, sizeof crc32, "%08x", digest.crc32);
   json["crc32"] = crc32;
   write_file(run.file(20, manifest), json.dump());
-  CHECK_THAT(refusal<train::ConfigError>(run), Contains("format 2 was written by colonnade 9.0"));
+  CHECK_THAT(refusal<train::ConfigError>(run), Contains("format 3 was written by colonnade 9.0"));
 }
 
 TEST_CASE("checkpoint: as many as asked are kept, the newest") {

@@ -47,20 +47,23 @@ std::string const tiny =
 TEST_CASE("help and version", "[cli]") {
   auto const help = colonnade("--help");
   CHECK(help.code == 0);
-  for (auto const* command : {"train", "eval", "config", "mpirun -n"}) CHECK(help.says(command));
+  for (auto const* command : {"train", "eval", "export", "config", "mpirun -n"})
+    CHECK(help.says(command));
   auto const train = colonnade("train --help");
   CHECK(train.code == 0);
   for (auto const* option : {"--resume", "--overwrite", "KEY=VALUE", "colonnade config"})
     CHECK(train.says(option));
   CHECK(colonnade("eval --help").says("--baseline"));
+  CHECK(colonnade("export --help").says("--to FILE"));
   auto const version = colonnade("--version");
   CHECK(version.code == 0);
   CHECK(version.out.starts_with("colonnade 0."));
 }
 
 TEST_CASE("a command line that is not understood", "[cli]") {
-  for (std::string const arguments : {"", "frain", "train", "train a.yaml --fast",
-                                      "train a.yaml --resume --overwrite", "eval", "config more"}) {
+  for (std::string const arguments :
+       {"", "frain", "train", "train a.yaml --fast", "train a.yaml --resume --overwrite", "eval",
+        "export", "export run", "config more"}) {
     INFO(arguments);
     auto const ran = colonnade(arguments);
     CHECK(ran.code == 2);
@@ -124,9 +127,10 @@ TEST_CASE("every experiment of configs/ trains a step", "[cli]") {
     auto const name = entry.path().stem().string();
     INFO(name);
     auto const held_out = name.starts_with("glyphs") ? " 'data.glyphs.test=[]'" : "";
-    auto const ran =
-        colonnade("train " + entry.path().string() + " run.epochs=0 run.steps=1" +
-                  " schedule.warmup_steps=0 data.batch=64 run.out=" + folder.file(name) + held_out);
+    auto const size = name.find("resnet") == std::string::npos ? "" : " data.classes=1000";
+    auto const ran = colonnade(
+        "train " + entry.path().string() + " run.epochs=0 run.steps=1" +
+        " schedule.warmup_steps=0 data.batch=4 run.out=" + folder.file(name) + held_out + size);
     CHECK(ran.code == 0);
     CHECK(ran.says("step 1/1"));
   }
@@ -158,6 +162,38 @@ TEST_CASE("a run is trained, kept, continued and replaced", "[cli]") {
   CHECK(tests::read_file(out + "/metrics.jsonl").find("\"step\":5") == std::string::npos);
 }
 
+TEST_CASE("weights are exported and begun with", "[cli]") {
+  tests::TemporaryFolder folder;
+  auto const file = folder.file("tiny.yaml"), out = folder.file("run");
+  auto const weights = folder.file("weights.safetensors");
+  tests::write_file(file, tiny);
+  auto const exported = "export " + out + " --to " + weights;
+  CHECK(colonnade(exported).code == 66);
+  CHECK(on_two_ranks("train " + file + " run.out=" + out).code == 0);
+  auto const none = colonnade(exported + " --checkpoint 2");
+  CHECK(none.code == 66);
+  CHECK(none.says("has no checkpoint of step 2"));
+  CHECK_FALSE(std::filesystem::exists(weights));
+
+  auto const ran = on_two_ranks(exported);
+  CHECK(ran.code == 0);
+  CHECK(ran.out == "step 3, 10 classes: " + weights + "\n");
+  CHECK_FALSE(std::filesystem::exists(weights + ".partial"));
+  auto const begun =
+      colonnade("train " + file + " --overwrite run.out=" + out + " init.from=" + weights);
+  CHECK(begun.code == 0);
+  CHECK(begun.says("weights from " + weights + ": the trunk and the classifier"));
+  CHECK(colonnade(exported + "/nowhere/w.safetensors").code == 74);
+
+  auto const manifest = out + "/checkpoints/step-00000003/manifest.json";
+  auto bytes = tests::read_file(manifest);
+  bytes[bytes.find("classes")] = 'k';
+  tests::write_file(manifest, bytes);
+  auto const damaged = colonnade(exported);
+  CHECK(damaged.code == 65);
+  CHECK(damaged.says("passed over a damaged checkpoint: " + manifest));
+}
+
 TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("arrays.yaml");
@@ -170,4 +206,16 @@ TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli
 }
 
 }  // namespace
+
+TEST_CASE("steps that must be recorded and cannot be are refused, and leave nothing", "[cli]") {
+  tests::TemporaryFolder folder;
+  auto const file = folder.file("tiny.yaml"), out = folder.file("run");
+  tests::write_file(file, tiny);
+  auto const ran = colonnade("train " + file + " device=cpu run.cuda_graph=on run.out=" + out);
+  CHECK(ran.code == 2);
+  CHECK(
+      ran.says("run.cuda_graph: on, but steps cannot be recorded: this device runs work at once"));
+  CHECK(!std::filesystem::exists(out));
+}
+
 }  // namespace train

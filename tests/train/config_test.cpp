@@ -69,9 +69,10 @@ TEST_CASE("every mistake is listed, in the order of the file", "[config]") {
 
 TEST_CASE("an unknown word far from all others is answered with the choice", "[config]") {
   CHECK(added("checkpoint: {interval: 3}") ==
-        "f.yaml:3:14: checkpoint.interval: unknown key; choose from every, keep");
-  CHECK(added("model: {trunk: resnet18}") ==
-        "f.yaml:3:16: model.trunk: unknown value 'resnet18'; choose from conv, small");
+        "f.yaml:3:14: checkpoint.interval: unknown key; choose from every, keep, initial");
+  CHECK(added("model: {trunk: vgg}") ==
+        "f.yaml:3:16: model.trunk: unknown value 'vgg'; choose from conv, small, resnet18, "
+        "resnet34, resnet50, iresnet18, iresnet34, iresnet50, iresnet100");
   CHECK(added("head: {kind: sotfmax}").ends_with("did you mean 'softmax'?"));
   CHECK(added("head: {kind: [softmax]}").ends_with("expected a word, found a list"));
 }

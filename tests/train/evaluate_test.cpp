@@ -1,7 +1,7 @@
 #include "train/evaluate.h"
 #include <catch2/catch.hpp>
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/train/known_model.h"
 
 using core::Dtype;
@@ -22,7 +22,7 @@ Experiment in_batches_of(int64_t rows) {
 }  // namespace
 
 TEST_CASE("evaluation gives the known shares and tells every sample once, in order") {
-  core::cpu::Cpu device(2);
+  core::Device& device = tests::device();
   comm::Self self;
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const batch = GENERATE(1, 7, 24, 100);
@@ -46,7 +46,7 @@ TEST_CASE("evaluation gives the known shares and tells every sample once, in ord
 }
 
 TEST_CASE("evaluation of an empty split, and without anyone to tell") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   auto model = known_model(device, self);
   auto const none = evaluate(model, known_split(0), in_batches_of(4), device, self);
@@ -56,7 +56,7 @@ TEST_CASE("evaluation of an empty split, and without anyone to tell") {
 }
 
 TEST_CASE("evaluation takes images as training does: normalised, not augmented") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   auto model = known_model(device, self);
   auto experiment = in_batches_of(5);
@@ -70,7 +70,7 @@ TEST_CASE("evaluation takes images as training does: normalised, not augmented")
 }
 
 TEST_CASE("evaluation with fewer than five classes lists those there are") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   auto head = std::make_unique<layers::ShardedHead>(
       layers::Context{device}, self, layers::ShardedHead::Options{.classes = 3, .features = 8});

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include "core/cuda/open.h"
 #include "tests/support/paths.h"
 #include "train/errors.h"
 
@@ -174,7 +175,16 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
             "schedule.warmup_steps: the run ends before"},
            {{"head.kind=row_parallel", "head.chunk=8"}, "head.chunk: row_parallel has all"},
            {{"head.kind=row_parallel", "head.logits=store"}, "head.logits: row_parallel stores"},
-           {{"init.from=w.safetensors"}, "init.from: beginning with given weights is not there"}}) {
+           {{"model.trunk=resnet18", "model.width=64"},
+            "model.width: the trunk resnet18 does not have it; leave the key out"},
+           {{"model.trunk=iresnet18", "model.depth=2"},
+            "model.depth: the trunk iresnet18 does not"},
+           {{"model.trunk=resnet50", "model.dropout=0.1"},
+            "model.dropout: the trunk resnet50 does"},
+           {{"model.trunk=conv", "model.dropout=0.1"}, "model.dropout: the trunk conv does not"},
+           {{"model.trunk=conv", "model.depth=2"}, "model.depth: the trunk conv does not have it"},
+           {{"model.trunk=resnet34", "model.kernel=5"}, "model.kernel: the trunk resnet34 does"},
+           {{"model.trunk=resnet34", "model.stride=2"}, "model.stride: the trunk resnet34 does"}}) {
     auto const message = mistakes(settings);
     INFO(mistake << "\nnot\n" << message);
     CHECK(message.find(mistake) != std::string::npos);
@@ -198,12 +208,12 @@ TEST_CASE("a wrong key is not called missing as well", "[experiment]") {
         "a/fig.yaml:2:7: data: expected a mapping, found '5'");
 }
 
-#ifndef COLONNADE_CUDA
 TEST_CASE("device: cuda needs a build with it", "[experiment]") {
-  CHECK(mistakes({"device=cuda"}) ==
-        "command line: device: this build has no CUDA device; use device: cpu or auto");
+  auto const said = mistakes({"device=cuda"});
+  CHECK(said == (core::cuda::built() ? ""
+                                     : "command line: device: this program was built without CUDA; "
+                                       "use device: cpu or auto"));
 }
-#endif
 
 TEST_CASE("files that cannot be read", "[experiment]") {
   CHECK_THROWS_AS(read_experiment("no/such.yaml"), MissingInput);
@@ -224,7 +234,7 @@ schedule: {kind: cosine, warmup_steps: 100}
 checkpoint: {every: 0, keep: 3}
 init: {from: ""}        # a safetensors file with PyTorch's names and layouts
 )";
-  auto const e = parse({"model.trunk=small", "data.glyphs.train=[{path: a}, {path: b}]"}, text);
+  auto const e = parse({"data.glyphs.train=[{path: a}, {path: b}]"}, text);
   CHECK(e.run.epochs == 10);
   CHECK(e.optimizer.decay == 5e-4);
   CHECK(e.schedule.kind == Schedule::cosine);

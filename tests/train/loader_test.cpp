@@ -6,8 +6,9 @@
 #include <map>
 #include <numeric>
 #include <thread>
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 
+using tests::host;
 using train::Batch;
 using train::DataConfig;
 using train::Loader;
@@ -32,11 +33,6 @@ class Numbered : public train::Dataset {
  private:
   int64_t size_;
 };
-
-core::cpu::Cpu& host() {
-  static core::cpu::Cpu cpu(1);
-  return cpu;
-}
 
 DataConfig config(int64_t batch, int threads = 1) {
   DataConfig config;

@@ -3,7 +3,7 @@
 #include <map>
 #include <random>
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/train/sets.h"
 #include "train/evaluate.h"
 
@@ -56,7 +56,7 @@ Split random_split(char const* name, ImageShape shape, int64_t samples, int64_t 
 }
 
 void compare(Split const& train, Split const& split) {
-  core::cpu::Cpu device(2);
+  core::Device& device = tests::device();
   comm::Self self;
   auto const score = nearest_neighbour(train, split, device, self);
   auto const expected = brute_force(train, split);
@@ -87,7 +87,7 @@ TEST_CASE("nearest neighbour over several blocks of training images") {
 }
 
 TEST_CASE("nearest neighbour by hand") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   // Points on a line: class 7 at 0 and 10, class 3 at 4, class 9 at 5.
   Split const train = make_split("train", {1, 1, 1}, {0, 10, 4, 5}, {7, 7, 3, 9});
@@ -105,7 +105,7 @@ TEST_CASE("nearest neighbour by hand") {
 }
 
 TEST_CASE("nearest neighbour of no samples, and among no images") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   Split const none = make_split("none", {1, 1, 1}, {}, {});
   Split const one = make_split("one", {1, 1, 1}, {1}, {0});

@@ -1,11 +1,11 @@
 #include "train/phases.h"
 #include <catch2/catch.hpp>
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 
 using train::Phases;
 
 TEST_CASE("phases add up what the clock says between switches") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   double now = 100;
   Phases phases(device, [&] { return now; });
   CHECK(phases.enabled());
@@ -45,7 +45,7 @@ TEST_CASE("phases add up what the clock says between switches") {
 }
 
 TEST_CASE("phases of steps that took no time have no share") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   Phases phases(device, [] { return 7.0; });
   phases.begin("step");
   phases.end_step();
@@ -62,7 +62,7 @@ TEST_CASE("phases without a device count nothing") {
 }
 
 TEST_CASE("phases have a clock of their own") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   Phases phases(device);
   phases.begin("step");
   phases.end_step();

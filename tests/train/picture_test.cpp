@@ -5,7 +5,7 @@
 #include <png.h>
 #include <set>
 #include "comm/self.h"
-#include "core/cpu/device.h"
+#include "tests/support/device.h"
 #include "tests/train/files.h"
 #include "tests/train/known_model.h"
 #include "train/canvas.h"
@@ -217,7 +217,7 @@ TEST_CASE("samples are drawn without repetition, by the seed alone") {
 }
 
 TEST_CASE("a draw keeps the predictions it drew, in its order, and leaves out what was not seen") {
-  core::cpu::Cpu device(1);
+  core::Device& device = tests::device();
   comm::Self self;
   auto const split = tests::known_split(50);
   SampleDraw draw(split, 12, 3);

@@ -1,9 +1,9 @@
 #include <catch2/catch.hpp>
-#include <cstring>
 #include "comm/self.h"
-#include "core/cpu/device.h"
 #include "tests/support/ranks.h"
+#include "tests/support/reference.h"
 #include "tests/train/files.h"
+#include "train/together.h"
 #include "train/trainer.h"
 
 using namespace train;
@@ -36,7 +36,7 @@ struct Training {
   }
 
   void start(Position const& at) {
-    loader = std::make_unique<Loader>(tests::device(), task.train, config, seed, Pass::training,
+    loader = std::make_unique<Loader>(tests::host(), task.train, config, seed, Pass::training,
                                       ranks.rank(), ranks.size(), at.epoch, at.batch);
     position = at;
   }
@@ -44,7 +44,7 @@ struct Training {
   double step() {
     Batch batch;
     loader->next(batch);
-    double const loss = *trainer.step(batch).data<float>();
+    double const loss = tests::value(trainer.step(batch));
     bool const epoch_ends = batch.index + 1 == loader->batches_per_epoch();
     position = {position.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
     return loss;
@@ -65,7 +65,7 @@ void check_equal(std::vector<NamedTensor> const& a, std::vector<NamedTensor> con
   for (size_t i = 0; i < a.size(); ++i) {
     INFO(a[i].name);
     CHECK(a[i].name == b[i].name);
-    CHECK(std::memcmp(a[i].tensor.raw(), b[i].tensor.raw(), a[i].tensor.bytes()) == 0);
+    CHECK(tests::bytes(a[i].tensor) == tests::bytes(b[i].tensor));
   }
 }
 
@@ -88,11 +88,7 @@ TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][trai
   e.model.batch_norm = norm == "sync" ? BatchNormKind::sync : BatchNormKind::local;
   // The folder is rank 0's; on one host all ranks see it.
   tests::TemporaryFolder const mine;
-  std::string folder = mine.path().string();
-  core::Tensor name(tests::device(), {static_cast<int64_t>(folder.size())}, core::Dtype::u8);
-  std::memcpy(name.raw(), folder.data(), folder.size());
-  tests::world().broadcast(name, 0)->wait();
-  std::memcpy(folder.data(), name.raw(), folder.size());
+  auto const folder = gather_texts(tests::world(), tests::device(), mine.path().string())[0];
 
   Training whole(e, tests::world());
   for (int step = 0; step < 15; ++step) whole.step();
@@ -124,6 +120,6 @@ TEST_CASE("running statistics are the same on every rank after each step", "[ran
     INFO(name);
     core::Tensor top = clone(tensor);
     tests::world().all_reduce(top, comm::Reduce::max)->wait();
-    CHECK(std::memcmp(top.raw(), tensor.raw(), tensor.bytes()) == 0);
+    CHECK(tests::bytes(top) == tests::bytes(tensor));
   }
 }

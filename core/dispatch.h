@@ -2,7 +2,7 @@
 #include <type_traits>
 #include "core/tensor.h"
 
-namespace core::cpu {
+namespace core {
 
 /// Calls f.operator()<T>() with the C++ type of a Wide dtype, f32 or f64. Throws Error for others.
 template <class F>
@@ -27,4 +27,4 @@ T const* data_or_null(Tensor const& t) {
   return t ? t.data<T>() : nullptr;
 }
 
-}  // namespace core::cpu
+}  // namespace core

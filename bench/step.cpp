@@ -1,0 +1,237 @@
+// The speed of whole training steps of an experiment, on the device it asks for, without its data:
+// one batch in host memory is handed to the trainer again and again.
+//
+//     mpirun -n 2 build/release/bench/step configs/resnet50.yaml [key=value ...] [--steps 30]
+//
+// Prints the time of a step, images a second, and the most memory that tensors took; then, of a
+// second run that waits for the device after each phase, where the time goes. The last line is the
+// figures as JSON, in the words of bench/peers/step.py, for bench/compare.py. Every rank works on
+// its share of the batch; times and memory are those of the slowest and largest rank. --steps 0
+// says what would be run, and runs nothing.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+#include "comm/open.h"
+#include "core/cpu/device.h"
+#include "train/fields.h"
+#include "train/open_device.h"
+#include "train/trainer.h"
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> settings;
+  int64_t warm_up = 5, steps = 30;
+  bool phases = true;
+};
+
+/// What was measured of steps, the same on every rank.
+struct Figures {
+  double seconds = 0;  ///< a step
+  double peak_bytes = 0, process_bytes = 0;
+  double loss = 0;     ///< of the last step
+  std::string phases;  ///< the table, where it was asked for
+};
+
+double largest_of_ranks(double mine, core::Device& device, comm::Communicator& ranks) {
+  auto number = core::scalar(device, mine);
+  ranks.all_reduce(number, comm::Reduce::max)->wait();
+  device.download(number, &mine);
+  return mine;
+}
+
+/// The most memory this process has had in use: weights, libraries, MPI and all.
+double process_peak() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
+
+/// The rank's share of the first batch.
+train::Batch first_batch(train::Experiment const& e, train::Task const& task, core::Device& host,
+                         comm::Communicator const& ranks) {
+  auto config = e.data;
+  config.queue = 1;
+  train::Loader loader(host, task.train, config, e.seed, train::Pass::training, ranks.rank(),
+                       ranks.size());
+  train::Batch batch;
+  loader.next(batch);
+  return batch;
+}
+
+/// An experiment on this rank's device.
+class Steps {
+ public:
+  Steps(train::Experiment const& e, core::Device& device, comm::Communicator& ranks)
+      : e_(e),
+        device_(device),
+        ranks_(ranks),
+        host_(1),
+        task_(train::open_task(e.data, e.seed)),
+        batch_(first_batch(e, task_, host_, ranks)) {}
+
+  Figures measure(Arguments const& a) {
+    auto model = train::make_model(e_, device_, ranks_, task_.train.data->shape(), task_.classes);
+    train::Trainer trainer(e_, device_, ranks_, model, a.warm_up + a.steps);
+    core::Tensor loss;
+    run(trainer, a.warm_up, loss);
+    trainer.phases().clear();
+    double const seconds = run(trainer, a.steps, loss);
+
+    Figures f{.seconds = seconds / static_cast<double>(a.steps)};
+    f.seconds = largest_of_ranks(f.seconds, device_, ranks_);
+    auto const peak = static_cast<double>(device_.memory().peak);
+    f.peak_bytes = largest_of_ranks(peak, device_, ranks_);
+    f.process_bytes = largest_of_ranks(process_peak(), device_, ranks_);
+    float last = 0;
+    device_.download(loss, &last);
+    core::check(
+        std::isfinite(last), "the loss is ", last, " after ", trainer.steps(),
+        " steps: the figures of a training that diverges say nothing; lower optimizer.rate");
+    f.loss = last;
+    f.phases = trainer.phases().table();
+    return f;
+  }
+
+  /// What is run, in the words of the peer's arguments.
+  Json describe() const {
+    bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device_) != nullptr;
+    auto const image = task_.train.data->shape();
+    auto const& rule = e_.optimizer;
+    return {{"program", "colonnade"},
+            {"device", cpu ? "cpu" : "cuda"},
+            {"device_name", device_.describe()},
+            {"ranks", ranks_.size()},
+            {"precision", core::name(train::resolve(e_.precision, device_))},
+            {"tf32", e_.run.tf32},
+            {"trunk", train::names<train::Trunk>[static_cast<size_t>(e_.model.trunk)]},
+            {"features", e_.model.features},
+            {"height", image.height},
+            {"width", image.width},
+            {"channels", image.channels},
+            {"classes", task_.classes},
+            {"bias", e_.head.bias},
+            {"batch", comm::begin_of(batch_.counts, ranks_.size())},
+            {"rate", rule.rate},
+            {"momentum", rule.momentum},
+            {"decay", rule.decay}};
+  }
+
+ private:
+  /// Seconds from the first to the last of so many steps.
+  double run(train::Trainer& trainer, int64_t steps, core::Tensor& loss) {
+    using Clock = std::chrono::steady_clock;
+    device_.synchronize();
+    ranks_.barrier();
+    auto const start = Clock::now();
+    for (int64_t i = 0; i < steps; ++i) loss = trainer.step(batch_);
+    device_.synchronize();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  train::Experiment const& e_;
+  core::Device& device_;
+  comm::Communicator& ranks_;
+  core::cpu::Cpu host_;
+  train::Task task_;
+  train::Batch batch_;
+};
+
+/// Why the steps are not recorded; "" if they are.
+std::string why_not_replayed(train::Experiment const& e, core::Device const& device) {
+  auto const why_not = train::why_not_recorded(e, device);
+  if (!why_not.empty()) return why_not;
+  return e.run.cuda_graph == train::CudaGraph::off ? "run.cuda_graph: off" : "";
+}
+
+void print(Json const& what, Figures const& f, int64_t steps) {
+  std::printf("%s, %s, %ld x %ld, %ld classes, %s, batch %ld on %d ranks\n",
+              what["device_name"].get<std::string>().c_str(),
+              what["trunk"].get<std::string>().c_str(), what["height"].get<int64_t>(),
+              what["width"].get<int64_t>(), what["classes"].get<int64_t>(),
+              what["precision"].get<std::string>().c_str(), what["batch"].get<int64_t>(),
+              what["ranks"].get<int>());
+  auto const why_not = what["why_not_recorded"].get<std::string>();
+  std::printf("steps as a CUDA graph: %s\n",
+              why_not.empty() ? "recorded and replayed" : ("no: " + why_not).c_str());
+  std::printf("%.2f ms a step, %.1f images/s over %ld steps, loss %.4f at the end\n",
+              1e3 * f.seconds, what["batch"].get<double>() / f.seconds, steps, f.loss);
+  std::printf("peak memory: %.1f MB of tensors, %.1f MB of the process\n\n", 1e-6 * f.peak_bytes,
+              1e-6 * f.process_bytes);
+}
+
+Json json(Json what, Figures const& f, int64_t steps) {
+  what["steps"] = steps;
+  what["ms_a_step"] = 1e3 * f.seconds;
+  what["images_a_second"] = what["batch"].get<double>() / f.seconds;
+  what["peak_bytes"] = f.peak_bytes;
+  what["process_bytes"] = f.process_bytes;
+  what["loss"] = f.loss;
+  return what;
+}
+
+void run(train::Experiment const& e, Arguments const& a, comm::Session& session) {
+  auto const device = train::open_device(e, session);
+  auto const joined = comm::open(session, *device);
+  comm::Communicator& ranks = *joined;
+  bool const tells = ranks.rank() == 0;
+  auto plain = e;
+  plain.run.profile = false;
+  Steps steps(plain, *device, ranks);
+  auto what = steps.describe();
+  what["why_not_recorded"] = why_not_replayed(plain, *device);
+  if (a.steps > 0) {
+    auto const figures = steps.measure(a);
+    if (tells) print(what, figures, a.steps);
+    what = json(what, figures, a.steps);
+  }
+  if (a.steps > 0 && a.phases) {
+    auto profiled = e;
+    profiled.run.profile = true;
+    auto const figures = Steps(profiled, *device, ranks).measure(a);
+    if (tells)
+      std::printf(
+          "Another run, which waits for the device after each phase (%.2f ms a step):\n%s\n",
+          1e3 * figures.seconds, figures.phases.c_str());
+  }
+  if (tells) std::cout << what << std::endl;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments a;
+  CLI::App app("The speed of training steps of an experiment");
+  app.add_option("config", a.config, "experiment file (YAML)")->required();
+  app.add_option("settings", a.settings, "keys that win over the file: data.batch=64");
+  app.add_option("--steps", a.steps, "timed steps; 0: only say what would be run")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--warm-up", a.warm_up, "steps before those")->check(CLI::NonNegativeNumber);
+  app.add_flag("--phases,!--no-phases", a.phases, "the second run, for the phases");
+  try {
+    app.parse(argc, argv);
+    auto const experiment = train::read_experiment(a.config, a.settings);
+    comm::Session session(argc, argv);
+    return session.run(
+        [&] {
+          run(experiment, a, session);
+          return 0;
+        },
+        [](std::exception const& error) {
+          std::cerr << "step: " << error.what() << std::endl;
+          return 1;
+        });
+  } catch (CLI::ParseError const& error) {
+    return app.exit(error);
+  } catch (core::Error const& error) {
+    std::cerr << "step: " << error.what() << std::endl;
+    return 2;
+  }
+}

@@ -1,0 +1,11 @@
+#pragma once
+#include "comm/communicator.h"
+#include "comm/session.h"
+
+namespace comm {
+
+/// All ranks of the run, for tensors of `device`: joined by NCCL on a GPU, by MPI on the CPU.
+/// Collective. Dies before both.
+std::unique_ptr<Communicator> open(Session& session, core::Device& device);
+
+}  // namespace comm

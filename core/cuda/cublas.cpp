@@ -1,0 +1,177 @@
+#include "core/cuda/cublas.h"
+#include <array>
+#include <cublasLt.h>
+#include <map>
+#include "core/cuda/alignment.h"
+#include "core/cuda/cublas_product.h"
+#include "core/cuda/handle.h"
+#include "core/cuda/workspace.h"
+
+namespace core::cuda {
+
+namespace {
+
+// NVIDIA's advice for Hopper; others need less. A product takes what its algorithm asks for.
+constexpr size_t most_workspace = size_t{32} << 20;
+
+void check(cublasStatus_t status, Place at = Place::here()) {
+  if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
+    return;
+  fail({"cuBLAS: ", at}, cublasLtGetStatusString(status), " (", cublasLtGetStatusName(status), ')');
+}
+
+using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Operation = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+Handle make_handle() {
+  cublasLtHandle_t handle = nullptr;
+  check(cublasLtCreate(&handle));
+  return Handle(handle);
+}
+
+cudaDataType type_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32:
+      return CUDA_R_32F;
+    case Dtype::f64:
+      return CUDA_R_64F;
+    case Dtype::bf16:
+      return CUDA_R_16BF;
+    default:
+      fail("matmul of ", dtype);
+  }
+}
+
+/// What sums are kept in. bf16 has f32 sums, as f32 does.
+cublasComputeType_t compute_type(Dtype dtype, Options const& options) {
+  if (dtype == Dtype::f64) return CUBLAS_COMPUTE_64F;
+  bool const tf32 = dtype == Dtype::f32 && options.tf32;
+  return tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+Layout layout_of(Product::Matrix const& matrix, Dtype dtype) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  check(cublasLtMatrixLayoutCreate(&layout, type_of(dtype), static_cast<uint64_t>(matrix.rows),
+                                   static_cast<uint64_t>(matrix.columns), matrix.rows));
+  return Layout(layout);
+}
+
+Operation operation_of(Product const& product, Dtype dtype, Options const& options) {
+  cublasLtMatmulDesc_t operation = nullptr;
+  check(cublasLtMatmulDescCreate(&operation, compute_type(dtype, options),
+                                 type_of(accumulator(dtype))));
+  Operation owned(operation);
+  auto const transpose = [&](cublasLtMatmulDescAttributes_t name, Transpose value) {
+    int32_t const number = value == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
+    check(cublasLtMatmulDescSetAttribute(operation, name, &number, sizeof number));
+  };
+  transpose(CUBLASLT_MATMUL_DESC_TRANSA, product.transpose_first);
+  transpose(CUBLASLT_MATMUL_DESC_TRANSB, product.transpose_second);
+  return owned;
+}
+
+/// What an algorithm may do. Where it cuts the inner dimension, it adds the parts in a step of its
+/// own and in the type of the sums; the other ways round them to the result's type, perhaps bf16,
+/// or add them in place, one after the other.
+Preference preference_of(int64_t alignment) {
+  cublasLtMatmulPreference_t preference = nullptr;
+  check(cublasLtMatmulPreferenceCreate(&preference));
+  Preference owned(preference);
+  auto const set = [&](cublasLtMatmulPreferenceAttributes_t name, auto value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference, name, &value, sizeof value));
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{most_workspace});
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  for (auto const name :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    set(name, static_cast<uint32_t>(alignment));
+  return owned;
+}
+
+struct Plan {
+  Operation operation;
+  Layout first, second, result;
+  cublasLtMatmulHeuristicResult_t algorithm;
+};
+
+/// dtypes, transposes, sizes m, k and n, alignment.
+using Key = std::array<int64_t, 8>;
+
+}  // namespace
+
+struct CuBlas::State {
+  State(StreamHandle stream, Options const& options) : stream(stream), options(options) {}
+
+  Plan const& plan(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, Tensor const& c) {
+    int64_t const alignment = common_alignment({a.raw(), b.raw(), c.raw()}, 256);
+    Key const key{static_cast<int64_t>(a.dtype()),
+                  static_cast<int64_t>(c.dtype()),
+                  static_cast<int64_t>(ta),
+                  static_cast<int64_t>(tb),
+                  a.size(0),
+                  a.size(1),
+                  c.size(1),
+                  alignment};
+    if (auto const found = plans.find(key); found != plans.end()) return found->second;
+    Product const product = product_of(a.shape(), ta, b.shape(), tb, c.shape());
+    Plan made{operation_of(product, a.dtype(), options),
+              layout_of(product.first, b.dtype()),
+              layout_of(product.second, a.dtype()),
+              layout_of(product.result, c.dtype()),
+              {}};
+    choose(made, alignment, a, b, c);
+    return plans.emplace(key, std::move(made)).first->second;
+  }
+
+  /// cuBLASLt's favourite. It is not measured against others, so that products repeat bit for bit
+  /// from run to run, and because there is nowhere to write where c is added to.
+  void choose(Plan& plan, int64_t alignment, Tensor const& a, Tensor const& b,
+              Tensor const& c) const {
+    int found = 0;
+    auto const status = cublasLtMatmulAlgoGetHeuristic(
+        handle.get(), plan.operation.get(), plan.first.get(), plan.second.get(), plan.result.get(),
+        plan.result.get(), preference_of(alignment).get(), 1, &plan.algorithm, &found);
+    core::check(status == CUBLAS_STATUS_SUCCESS && found == 1 &&
+                    plan.algorithm.state == CUBLAS_STATUS_SUCCESS,
+                "cuBLAS has no product of ", a.shape(), ' ', a.dtype(), " and ", b.shape(), ' ',
+                b.dtype(), " into ", c.shape(), ' ', c.dtype(), ": ",
+                cublasLtGetStatusString(status));
+  }
+
+  template <class Scalar>
+  void run(Plan const& plan, Tensor const& a, Tensor const& b, double alpha, double beta,
+           Tensor& c) const {
+    auto const scale = static_cast<Scalar>(alpha), keep = static_cast<Scalar>(beta);
+    Workspace workspace(c.device(), static_cast<int64_t>(plan.algorithm.workspaceSize));
+    auto const status = cublasLtMatmul(
+        handle.get(), plan.operation.get(), &scale, b.raw(), plan.first.get(), a.raw(),
+        plan.second.get(), &keep, c.raw(), plan.result.get(), c.raw(), plan.result.get(),
+        &plan.algorithm.algo, workspace.data(), plan.algorithm.workspaceSize, stream);
+    core::check(status == CUBLAS_STATUS_SUCCESS, "cuBLAS could not multiply ", a.shape(), ' ',
+                a.dtype(), " and ", b.shape(), " into ", c.shape(), ' ', c.dtype(), ": ",
+                cublasLtGetStatusString(status));
+  }
+
+  StreamHandle stream;
+  Options options;
+  Handle handle = make_handle();
+  std::map<Key, Plan> plans;
+};
+
+CuBlas::CuBlas(StreamHandle stream, Options const& options)
+    : state_(std::make_unique<State>(stream, options)) {}
+CuBlas::~CuBlas() = default;
+
+void CuBlas::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+                    double beta, Tensor& c) {
+  Plan const& plan = state_->plan(a, ta, b, tb, c);
+  if (a.dtype() == Dtype::f64)
+    state_->run<double>(plan, a, b, alpha, beta, c);
+  else
+    state_->run<float>(plan, a, b, alpha, beta, c);
+}
+
+}  // namespace core::cuda

@@ -1,0 +1,54 @@
+#pragma once
+#include "core/cuda/handle.h"
+#include "core/cuda/kernels.h"
+#include "core/cuda/staging.h"
+#include "core/device.h"
+
+namespace core::cuda {
+
+/// One NVIDIA GPU. Work is queued on its compute stream; memory is ordered there too, so that a
+/// tensor may be let go while work on it is still queued. Calls come from one thread at a time.
+class Cuda final : public Device {
+ public:
+  /// Throws Error where there is no such GPU, or it is older than compute capability 8.0.
+  Cuda(int index, Options const& options);
+  ~Cuda() override;
+
+  int index() const { return index_; }
+  StreamHandle stream() const;                                                ///< compute
+  StreamHandle communication_stream() const { return communication_.get(); }  ///< comm's
+  /// Makes this GPU the calling thread's: for threads that a library's calls come from.
+  void bind() const;
+  /// `check` runs whenever the host has waited for the compute stream, before it uses what it has
+  /// waited for. It throws when work has failed that the runtime takes for done: a collective that
+  /// was ended. Null: nothing.
+  void after_wait(std::function<void()> check) { after_wait_ = std::move(check); }
+
+  std::string describe() const override;
+  bool fast_bf16() const override { return true; }
+  std::shared_ptr<std::byte> allocate(size_t bytes) override;
+  MemoryUse memory() const override;
+  int64_t cache_bytes() const override { return cache_bytes_; }
+  Kernels& kernels() override { return *kernels_; }
+  void upload(void const* host, Tensor& tensor) override;
+  void download(Tensor const& tensor, void* host) override;
+  void copy(Tensor const& from, Tensor& to) override;
+  void synchronize() override;
+  std::unique_ptr<Feed> feed() override;
+  bool can_record() const override { return true; }
+  /// A CUDA graph. `work` may use the communication stream, as long as it waits for it at its end.
+  std::unique_ptr<Recording> record(std::function<void()> const& work) override;
+
+ private:
+  struct Memory;
+  int index_;
+  std::string description_;
+  int64_t cache_bytes_ = 0;
+  std::shared_ptr<Memory> memory_;  ///< outlives tensors that outlive the device
+  Stream communication_;
+  Staging staging_;
+  std::unique_ptr<CudaKernels> kernels_;
+  std::function<void()> after_wait_;
+};
+
+}  // namespace core::cuda

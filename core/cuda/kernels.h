@@ -1,0 +1,83 @@
+#pragma once
+#include <memory>
+#include "core/cuda/open.h"
+#include "core/cuda/stream_handle.h"
+#include "core/kernels.h"
+
+namespace core::cuda {
+
+class CuDnn;
+class CuBlas;
+
+/// Kernels on a GPU, queued on one stream, a file a family: elementwise.cu, rows.cu, images.cu,
+/// moments.cu, norm.cu, matrix.cu, softmax.cu, random.cu. Convolutions are cuDNN's and products
+/// cuBLAS's, but for f64 convolutions, which are plain kernels. Sums are in an order that depends
+/// on shapes alone: there are no atomic additions.
+class CudaKernels final : public Kernels {
+ public:
+  CudaKernels(StreamHandle stream, Options const& options);
+  ~CudaKernels() override;
+
+  void fill(double value, Tensor& t) override;
+  void convert(Tensor const& from, Tensor& to) override;
+  void scale(double factor, Tensor& t) override;
+  void accumulate(double alpha, Tensor const& x, Tensor& y) override;
+  void add(Tensor const& x, Tensor const& y, Tensor& z) override;
+  void relu(Tensor const& x, Tensor& y) override;
+  void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override;
+  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override;
+  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
+                      Tensor& dslope) override;
+  void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
+               Tensor& y) override;
+  void random_normal(RandomKey key, int64_t first, double mean, double deviation,
+                     Tensor& t) override;
+  void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) override;
+  void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+              int64_t groups, Tensor& y) override;
+  void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
+                             int64_t groups, Tensor& dx) override;
+  void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
+                               int64_t groups, Tensor& dw) override;
+  void max_pool(Tensor const& x, Window const& window, Tensor& y, Tensor& where) override;
+  void max_pool_backward(Tensor const& dy, Tensor const& where, Window const& window,
+                         Tensor& dx) override;
+  void average_pool(Tensor const& x, Window const& window, Tensor& y) override;
+  void average_pool_backward(Tensor const& dy, Window const& window, Tensor& dx) override;
+  void moments(Tensor const& x, Tensor& moments) override;
+  void merge_moments(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
+                     Tensor& running_variance) override;
+  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
+                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
+                 Tensor& y) override;
+  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                               Tensor const& mean, Tensor const& variance, double epsilon,
+                               Tensor& sums) override;
+  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
+                          double epsilon, Tensor const& gain, Tensor const& sums, Tensor& dx,
+                          Tensor& dresidual) override;
+  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+              double beta, Tensor& c) override;
+  void add_bias(Tensor const& bias, Tensor& y) override;
+  void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y, int64_t to) override;
+  void sum_rows(Tensor const& x, Tensor& out) override;
+  void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override;
+  void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
+                             Tensor& dx) override;
+  void softmax_begin(Tensor& stats) override;
+  void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first, Tensor& z,
+                          Tensor& stats) override;
+  void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse, Tensor& loss) override;
+  void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
+                        double factor, Tensor& g) override;
+  void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override;
+  void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
+           Tensor& copy) override;
+
+ private:
+  StreamHandle stream_;
+  std::unique_ptr<CuDnn> cudnn_;
+  std::unique_ptr<CuBlas> cublas_;
+};
+
+}  // namespace core::cuda

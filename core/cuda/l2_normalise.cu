@@ -1,0 +1,95 @@
+#include "core/cuda/kernels.h"
+#include "core/cuda/tiles.cuh"
+#include "core/dispatch.h"
+#include "core/math/l2.h"
+#include "core/math/wide.h"
+
+namespace core::cuda {
+namespace {
+
+using math::Wide;
+
+constexpr unsigned row_threads = 128;  // four rows a block, a warp each
+
+__device__ int64_t row_of_warp() { return first_of_grid() / warp_size; }
+
+Grid grid_of_rows(int64_t rows) {
+  constexpr int64_t together = row_threads / warp_size;
+  return grid_of_blocks((rows + together - 1) / together, row_threads);
+}
+
+/// <a, b>, for all lanes of the warp.
+template <int n, bool aligned, class T>
+__device__ Wide<T> inner(T const* a, T const* b, int64_t width) {
+  Wide<T> sum = 0;
+#pragma unroll 4
+  for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
+    auto const x = load_part<n, aligned>(a, pack, width, T(0));
+    auto const y = load_part<n, aligned>(b, pack, width, T(0));
+#pragma unroll
+    for (int j = 0; j < n; ++j) sum += Wide<T>(x.at[j]) * Wide<T>(y.at[j]);
+  }
+  return reduce_warp(sum, Plus{});
+}
+
+template <int n, bool aligned, class T>
+__global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, T* y, Wide<T>* norm) {
+  int64_t const row = row_of_warp();
+  if (row >= rows) return;
+  T const* const from = x + row * width;
+  Wide<T> const length = std::sqrt(inner<n, aligned>(from, from, width));
+  Wide<T> const divisor = math::l2_divisor(length);
+  if (lane_of_warp() == 0) norm[row] = length;
+  for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
+    auto values = load_part<n, aligned>(from, pack, width, T(0));
+#pragma unroll
+    for (int j = 0; j < n; ++j) values.at[j] = T(values.at[j] / divisor);
+    store_part<n, aligned>(values, y + row * width, pack, width);
+  }
+}
+
+template <int n, bool aligned, class T>
+__global__ void l2_normalise_backward_kernel(int64_t rows, int64_t width, T const* y,
+                                             Wide<T> const* norm, T const* dy, T* dx) {
+  using W = Wide<T>;
+  int64_t const row = row_of_warp(), at = row * width;
+  if (row >= rows) return;
+  W const dot = inner<n, aligned>(y + at, dy + at, width), divisor = math::l2_divisor(norm[row]);
+  for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
+    auto const out = load_part<n, aligned>(y + at, pack, width, T(0));
+    auto slope = load_part<n, aligned>(dy + at, pack, width, T(0));
+#pragma unroll
+    for (int j = 0; j < n; ++j)
+      slope.at[j] = T(math::l2_backward<W>(out.at[j], slope.at[j], dot, divisor));
+    store_part<n, aligned>(slope, dx + at, pack, width);
+  }
+}
+
+}  // namespace
+
+void CudaKernels::l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) {
+  int64_t const rows = norm.count(), width = channels(x);
+  if (rows == 0) return;
+  visit_floating(x.dtype(), [&]<class T>() {
+    constexpr int n = pack_size<T>;
+    with(rows_pack<n>(width, x.data<T>(), y.data<T>()), [&](auto aligned) {
+      launch(l2_normalise_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
+             x.data<T>(), y.data<T>(), norm.data<Wide<T>>());
+    });
+  });
+}
+
+void CudaKernels::l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
+                                        Tensor& dx) {
+  int64_t const rows = norm.count(), width = channels(y);
+  if (rows == 0) return;
+  visit_floating(y.dtype(), [&]<class T>() {
+    constexpr int n = pack_size<T>;
+    with(rows_pack<n>(width, y.data<T>(), dy.data<T>(), dx.data<T>()), [&](auto aligned) {
+      launch(l2_normalise_backward_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
+             y.data<T>(), norm.data<Wide<T>>(), dy.data<T>(), dx.data<T>());
+    });
+  });
+}
+
+}  // namespace core::cuda

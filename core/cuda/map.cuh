@@ -1,0 +1,75 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include "core/cuda/language.cuh"
+
+namespace core::cuda {
+
+/// n elements side by side, which a thread moves in one go.
+template <class T, int n>
+struct alignas(sizeof(T) * n) Pack {
+  T at[n];
+};
+
+/// Elements of the widest of these types in 16 bytes, the most that one instruction moves.
+template <class... T>
+inline constexpr int pack_size = static_cast<int>(16 / std::max({sizeof(T)...}));
+
+template <int n, class T>
+bool packs(T const* data) {
+  return reinterpret_cast<uintptr_t>(data) % sizeof(Pack<T, n>) == 0;
+}
+
+template <int n, class T>
+__device__ Pack<T, n> load(T const* data, int64_t pack) {
+  return reinterpret_cast<Pack<T, n> const*>(data)[pack];
+}
+
+template <int n, class T>
+__device__ void store(Pack<T, n> const& values, T* data, int64_t pack) {
+  reinterpret_cast<Pack<T, n>*>(data)[pack] = values;
+}
+
+inline constexpr unsigned map_threads = 256;
+
+/// Blocks for `count` threads' work. Each thread goes on in steps of the grid, so there need not be
+/// more than fill any GPU.
+inline Grid grid_of(int64_t count) {
+  constexpr int64_t most = 8192;
+  int64_t const blocks = (count + map_threads - 1) / map_threads;
+  return {dim3(static_cast<unsigned>(std::min(blocks, most))), map_threads};
+}
+
+__device__ inline int64_t first_of_grid() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+__device__ inline int64_t step_of_grid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
+
+template <int n, class F, class Out, class... In>
+__device__ void map_pack(F const& f, Out* out, int64_t pack, Pack<In, n> const&... in) {
+  Pack<Out, n> result;
+#pragma unroll
+  for (int j = 0; j < n; ++j) result.at[j] = f(in.at[j]...);
+  store<n>(result, out, pack);
+}
+
+template <int n, class F, class Out, class... In>
+__global__ void map_kernel(F f, int64_t packs, Out* out, In const*... in) {
+  for (int64_t i = first_of_grid(); i < packs; i += step_of_grid())
+    map_pack<n, F, Out, In...>(f, out, i, load<n>(in, i)...);
+}
+
+/// out[i] := f(in[i]...); `out` may be one of the inputs. f is a named functor: lambdas have types
+/// that nvcc and the host's compiler do not agree on.
+template <class F, class Out, class... In>
+void map(StreamHandle stream, F const& f, int64_t count, Out* out, In const*... in) {
+  constexpr int n = pack_size<Out, In...>;
+  bool const aligned = packs<n>(out) && (packs<n>(in) && ...);
+  int64_t const whole = aligned ? count / n : 0, rest = count - whole * n;
+  if (whole > 0) launch(map_kernel<n, F, Out, In...>, grid_of(whole), stream, f, whole, out, in...);
+  if (rest > 0)
+    launch(map_kernel<1, F, Out, In...>, grid_of(rest), stream, f, rest, out + whole * n,
+           (in + whole * n)...);
+}
+
+}  // namespace core::cuda

@@ -1,0 +1,74 @@
+#include "core/cuda/kernels.h"
+#include "core/cuda/rows.cuh"
+#include "core/dispatch.h"
+#include "core/math/norm.h"
+#include "core/math/wide.h"
+
+namespace core::cuda {
+namespace {
+
+using math::Wide;
+
+/// Sums of differences from the first of the thread's elements: see math::moments_of.
+template <class T>
+struct MomentsOfRows {
+  using Channel = math::ShiftedSums<Wide<T>>;
+  using Total = math::Moments<double>;
+  T const* x;
+  int64_t width;
+
+  __device__ Channel channel(int64_t c, int64_t row) const {
+    return {Wide<T>(x[row * width + c]), 0, 0};
+  }
+  __device__ std::array<T, 0> operator()(Channel& sums, std::array<T, 1> const& in) const {
+    sums.add(in[0]);
+    return {};
+  }
+  __device__ Total total(Channel const& sums, int64_t rows) const {
+    return math::moments_of(sums, rows);
+  }
+};
+
+template <class W>
+struct WriteMoments {
+  W* out;
+  int64_t width;
+  __device__ void operator()(math::Moments<double> const& total, int64_t c) const {
+    out[c] = static_cast<W>(total.count);
+    out[width + c] = static_cast<W>(total.mean);
+    out[2 * width + c] = static_cast<W>(total.squares);
+  }
+};
+
+template <class W>
+__global__ void merge_channels_kernel(math::MergeChannel<W> merge, int64_t width) {
+  int64_t const c = first_of_grid();
+  if (c < width) merge(c);
+}
+
+}  // namespace
+
+void CudaKernels::moments(Tensor const& x, Tensor& moments) {
+  visit_floating(x.dtype(), [&]<class T>() {
+    T const* const in = x.data<T>();
+    int64_t const width = channels(x);
+    reduce_rows(stream_, x, MomentsOfRows<T>{in, width}, std::array{in}, std::array<T*, 0>{},
+                WriteMoments<Wide<T>>{moments.data<Wide<T>>(), width});
+  });
+}
+
+void CudaKernels::merge_moments(Tensor const& parts, double momentum, Tensor& merged,
+                                Tensor& running_mean, Tensor& running_variance) {
+  int64_t const width = channels(parts);
+  if (width == 0) return;
+  visit_wide(parts.dtype(), [&]<class W>() {
+    math::MergeChannel<W> const merge{
+        parts.data<W>(),           parts.size(0),    width,
+        static_cast<W>(momentum),  merged.data<W>(), running_mean.data<W>(),
+        running_variance.data<W>()};
+    auto const blocks = static_cast<unsigned>((width + map_threads - 1) / map_threads);
+    launch(merge_channels_kernel<W>, Grid{dim3(blocks), map_threads}, stream_, merge, width);
+  });
+}
+
+}  // namespace core::cuda

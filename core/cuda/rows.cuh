@@ -1,0 +1,279 @@
+#pragma once
+#include <array>
+#include "core/cuda/map.cuh"
+#include "core/device.h"
+#include "core/tensor.h"
+
+/// Passes over rows of channels: tensors (..., Ch) read as (rows, Ch). A thread keeps to a pack of
+/// channels and goes down the rows of its block: what belongs to channels is loaded once, and sums
+/// over rows stay in registers.
+///
+/// A pass is a functor f of one element:
+///   f.channel(c, row)    F::Channel, what the thread keeps of channel c; its rows begin at `row`
+///   f(channel, inputs)   outputs, given and returned as std::array<T, .>
+///   f.total(channel, n)  F::Total, of f64s: what the thread's n rows come to (reduce_rows alone)
+namespace core::cuda {
+
+/// How a grid shares out a tensor: a function of its shape alone, and with it every order of sums.
+struct Walk {
+  int64_t rows, columns;  ///< of the tensor; a column is a pack of channels
+  unsigned groups;        ///< of columns: blocks side by side
+  unsigned across, down;  ///< of a block: its columns, and the rows that it takes at once
+  int64_t block_rows;     ///< from its first row to that of the block below
+};
+
+/// Blocks below each other.
+inline int64_t blocks_down(Walk const& walk) {
+  return (walk.rows + walk.block_rows - 1) / walk.block_rows;
+}
+
+inline Walk walk_over(int64_t rows, int64_t columns) {
+  constexpr int64_t most_across = 64;
+  constexpr int64_t blocks = 512;           // keep any GPU busy
+  constexpr int64_t fewest = 8, most = 64;  // rows of a thread: sums of more lose digits in f32
+  int64_t const groups = (columns + most_across - 1) / most_across;
+  int64_t const across = (columns + groups - 1) / groups, down = map_threads / across;
+  int64_t const steps = (rows + down - 1) / down;
+  int64_t const thread_rows = std::clamp(steps * groups / blocks, fewest, most);
+  return {rows,
+          columns,
+          static_cast<unsigned>(groups),
+          static_cast<unsigned>(across),
+          static_cast<unsigned>(down),
+          thread_rows * down};
+}
+
+inline Grid grid_of(Walk const& walk) {
+  return {dim3(static_cast<unsigned>(blocks_down(walk) * walk.groups)), map_threads};
+}
+
+/// A thread's share: the rows row, row + down, ... before `end`, of one column. There are none for
+/// threads that are too many.
+struct Lane {
+  int64_t block, column, row, end;
+};
+
+__device__ inline Lane lane_of(Walk const& walk) {
+  int64_t const block = blockIdx.x / walk.groups;
+  int64_t const column =
+      static_cast<int64_t>(blockIdx.x % walk.groups) * walk.across + threadIdx.x % walk.across;
+  unsigned const depth = threadIdx.x / walk.across;
+  int64_t const begin = block * walk.block_rows, below = begin + walk.block_rows;
+  int64_t const end = below < walk.rows ? below : walk.rows;
+  bool const spare = depth >= walk.down || column >= walk.columns;
+  return {block, column, spare ? end : begin + depth, end};
+}
+
+/// How packs are moved: at once, or, where an address does not allow it, element by element. Which
+/// thread adds what is the same.
+enum class Access { packs, elements };
+
+template <int n, Access access, class T>
+__device__ Pack<T, n> load_pack(T const* data, int64_t pack) {
+  if constexpr (access == Access::packs) {
+    return load<n>(data, pack);
+  } else {
+    Pack<T, n> values;
+    for (int j = 0; j < n; ++j) values.at[j] = data[pack * n + j];
+    return values;
+  }
+}
+
+template <int n, Access access, class T>
+__device__ void store_pack(Pack<T, n> const& values, T* data, int64_t pack) {
+  if constexpr (access == Access::packs)
+    store<n>(values, data, pack);
+  else
+    for (int j = 0; j < n; ++j) data[pack * n + j] = values.at[j];
+}
+
+/// Pack `pack` of the outputs from the inputs'.
+template <int n, Access access, class F, class T, size_t ins, size_t outs>
+__device__ void take_pack(F const& f, typename F::Channel (&channels)[n],
+                          std::array<Pack<T, n>, ins> const& in, std::array<T*, outs> const& out,
+                          int64_t pack) {
+  std::array<Pack<T, n>, outs> results;
+#pragma unroll
+  for (int j = 0; j < n; ++j) {
+    std::array<T, ins> elements;
+#pragma unroll
+    for (size_t i = 0; i < ins; ++i) elements[i] = in[i].at[j];
+    std::array<T, outs> const made = f(channels[j], elements);
+    if constexpr (outs > 0) {
+#pragma unroll
+      for (size_t o = 0; o < outs; ++o) results[o].at[j] = made[o];
+    }
+  }
+  if constexpr (outs > 0) {
+#pragma unroll
+    for (size_t o = 0; o < outs; ++o) store_pack<n, access>(results[o], out[o], pack);
+  }
+}
+
+/// f over the lane's rows, some at once: their loads do not wait for each other. Outputs may be
+/// inputs.
+template <int n, Access access, class F, class T, size_t ins, size_t outs>
+__device__ void walk_lane(F const& f, typename F::Channel (&channels)[n], Walk const& walk,
+                          Lane const& lane, std::array<T const*, ins> const& in,
+                          std::array<T*, outs> const& out) {
+  constexpr int at_once = ins < 3 ? 4 / ins : 1;
+  int64_t const down = walk.down;
+  for (int64_t row = lane.row; row < lane.end; row += at_once * down) {
+    std::array<Pack<T, n>, ins> packs[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      if (row + k * down >= lane.end) continue;
+#pragma unroll
+      for (size_t i = 0; i < ins; ++i)
+        packs[k][i] = load_pack<n, access>(in[i], (row + k * down) * walk.columns + lane.column);
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      if (row + k * down >= lane.end) continue;
+      take_pack<n, access>(f, channels, packs[k], out,
+                           (row + k * down) * walk.columns + lane.column);
+    }
+  }
+}
+
+template <int n, class F>
+__device__ void load_channels(F const& f, Lane const& lane, typename F::Channel (&channels)[n]) {
+#pragma unroll
+  for (int j = 0; j < n; ++j) channels[j] = f.channel(lane.column * n + j, lane.row);
+}
+
+template <int n, Access access, class F, class T, size_t ins, size_t outs>
+__global__ void map_rows_kernel(Walk walk, F f, std::array<T const*, ins> in,
+                                std::array<T*, outs> out) {
+  Lane const lane = lane_of(walk);
+  if (lane.row >= lane.end) return;
+  typename F::Channel channels[n];
+  load_channels(f, lane, channels);
+  walk_lane<n, access>(f, channels, walk, lane, in, out);
+}
+
+/// Sums of several quantities.
+template <int count>
+struct Sums {
+  double at[count];
+};
+template <int count>
+__device__ Sums<count> merge(Sums<count> a, Sums<count> const& b) {
+  for (int i = 0; i < count; ++i) a.at[i] += b.at[i];
+  return a;
+}
+
+/// Merges, pairwise, what the block's threads t, t + across, t + 2 across, ... have; thread t <
+/// across then has the whole.
+template <int n, class Total>
+__device__ void merge_down(Total (&mine)[n], unsigned across) {
+  __shared__ Total theirs[n][map_threads / 2];
+  unsigned const t = threadIdx.x;
+  unsigned stride = across;
+  while (2 * stride < map_threads) stride *= 2;
+  for (; stride >= across; stride /= 2) {
+    if (t >= stride && t < 2 * stride)
+      for (int j = 0; j < n; ++j) theirs[j][t - stride] = mine[j];
+    __syncthreads();
+    if (t < stride && t + stride < map_threads)
+      for (int j = 0; j < n; ++j) mine[j] = merge(mine[j], theirs[j][t]);
+    __syncthreads();
+  }
+}
+
+/// parts (blocks down, Ch): the total of each channel in each block.
+template <int n, Access access, class F, class T, size_t ins, size_t outs>
+__global__ void reduce_rows_kernel(Walk walk, F f, std::array<T const*, ins> in,
+                                   std::array<T*, outs> out, typename F::Total* parts) {
+  Lane const lane = lane_of(walk);
+  typename F::Total totals[n] = {};
+  if (lane.row < lane.end) {
+    typename F::Channel channels[n];
+    load_channels(f, lane, channels);
+    walk_lane<n, access>(f, channels, walk, lane, in, out);
+    int64_t const rows = (lane.end - lane.row + walk.down - 1) / walk.down;
+#pragma unroll
+    for (int j = 0; j < n; ++j) totals[j] = f.total(channels[j], rows);
+  }
+  merge_down(totals, walk.across);
+  if (threadIdx.x >= walk.across || lane.column >= walk.columns) return;
+  for (int j = 0; j < n; ++j) parts[(lane.block * walk.columns + lane.column) * n + j] = totals[j];
+}
+
+inline constexpr unsigned merged_channels = 8;  ///< of a block of merge_parts_kernel
+
+/// finish(the parts of channel c, c).
+template <class Total, class Finish>
+__global__ void merge_parts_kernel(Total const* parts, int64_t count, int64_t width,
+                                   Finish finish) {
+  int64_t const c =
+      static_cast<int64_t>(blockIdx.x) * merged_channels + threadIdx.x % merged_channels;
+  Total total[1] = {};
+  if (c < width) {
+#pragma unroll 4
+    for (int64_t p = threadIdx.x / merged_channels; p < count; p += map_threads / merged_channels)
+      total[0] = merge(total[0], parts[p * width + c]);
+  }
+  merge_down(total, merged_channels);
+  if (threadIdx.x < merged_channels && c < width) finish(total[0], c);
+}
+
+/// Calls run.operator()<n, access>(): n channels at once, as many as the width allows.
+template <class T, size_t ins, size_t outs, class Run>
+void with_packs(int64_t width, std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
+                Run const& run) {
+  constexpr int n = pack_size<T>;
+  auto const aligned = [](T const* data) { return packs<n>(data); };
+  if (width % n != 0)
+    run.template operator()<1, Access::packs>();
+  else if (std::all_of(in.begin(), in.end(), aligned) &&
+           std::all_of(out.begin(), out.end(), aligned))
+    run.template operator()<n, Access::packs>();
+  else
+    run.template operator()<n, Access::elements>();
+}
+
+/// out[.][r, c] := f(channel c, in[.][r, c]), on tensors like x.
+template <class F, class T, size_t ins, size_t outs>
+void map_rows(StreamHandle stream, Tensor const& x, F const& f, std::array<T const*, ins> const& in,
+              std::array<T*, outs> const& out) {
+  if (x.count() == 0) return;
+  with_packs(channels(x), in, out, [&]<int n, Access access>() {
+    Walk const walk = walk_over(rows(x), channels(x) / n);
+    launch(map_rows_kernel<n, access, F, T, ins, outs>, grid_of(walk), stream, walk, f, in, out);
+  });
+}
+
+/// As map_rows; then finish(total, c) for each channel, with the totals of all its rows merged.
+template <class F, class Finish, class T, size_t ins, size_t outs>
+void reduce_rows(StreamHandle stream, Tensor const& x, F const& f,
+                 std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
+                 Finish const& finish) {
+  using Total = typename F::Total;
+  int64_t const width = channels(x);
+  if (width == 0) return;
+  with_packs(width, in, out, [&]<int n, Access access>() {
+    Walk const walk = walk_over(rows(x), width / n);
+    int64_t const blocks = blocks_down(walk);
+    Tensor scratch(x.device(), {blocks, width, sizeof(Total) / sizeof(double)}, Dtype::f64);
+    auto* const parts = reinterpret_cast<Total*>(scratch.data<double>());
+    if (blocks > 0)
+      launch(reduce_rows_kernel<n, access, F, T, ins, outs>, grid_of(walk), stream, walk, f, in,
+             out, parts);
+    int64_t const merging = (width + merged_channels - 1) / merged_channels;
+    launch(merge_parts_kernel<Total, Finish>,
+           Grid{dim3(static_cast<unsigned>(merging)), map_threads}, stream,
+           static_cast<Total const*>(parts), blocks, width, finish);
+  });
+}
+
+/// `some`, and `optional` behind them if it is wanted.
+template <bool wanted, class P, size_t count>
+std::array<P, count + wanted> append_if(std::array<P, count> const& some, P optional) {
+  std::array<P, count + wanted> all{};
+  std::copy(some.begin(), some.end(), all.begin());
+  if constexpr (wanted) all.back() = optional;
+  return all;
+}
+
+}  // namespace core::cuda

@@ -1,0 +1,47 @@
+#include "core/cuda/staging.h"
+#include <cstring>
+
+namespace core::cuda {
+namespace {
+
+/// More data than this does not wait at once.
+constexpr size_t most_bytes = size_t{256} << 20;
+/// A block serves any request up to its size; few sizes make for few blocks.
+constexpr size_t least_bytes = size_t{64} << 10;
+
+std::byte* page_locked(size_t bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes));
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
+Pinned::Pinned(size_t bytes) : bytes_(page_locked(bytes)), size_(bytes) {}
+
+void Pinned::Free::operator()(std::byte* bytes) const noexcept { cudaFreeHost(bytes); }
+
+void Staging::copy(void const* host, size_t bytes, std::byte* device, cudaStream_t stream) {
+  Block const& block = take(bytes);
+  std::memcpy(block.memory.data(), host, bytes);
+  check(cudaMemcpyAsync(device, block.memory.data(), bytes, cudaMemcpyHostToDevice, stream));
+  check(cudaEventRecord(block.copied.get(), stream));
+}
+
+/// A block that fits and whose last copy is over; a new one while there are not too many.
+Staging::Block& Staging::take(size_t bytes) {
+  size_t held = 0;
+  Block* oldest = nullptr;
+  for (Block& block : blocks_) {
+    held += block.memory.size();
+    if (block.memory.size() < bytes) continue;
+    if (cudaEventQuery(block.copied.get()) == cudaSuccess) return block;
+    if (oldest == nullptr) oldest = &block;
+  }
+  if (oldest == nullptr || held + bytes <= most_bytes)
+    return blocks_.emplace_back(Pinned(std::max(bytes, least_bytes)), make_event());
+  check(cudaEventSynchronize(oldest->copied.get()));
+  return *oldest;
+}
+
+}  // namespace core::cuda

@@ -1,0 +1,41 @@
+#pragma once
+#include <cmath>
+#include "core/math/host_device.h"
+
+/// What the numbers of a random stream become. Products and sums are fused, for the same bits on
+/// every device.
+namespace core::math {
+
+/// In [low, high), from u in [0, 1).
+struct Uniform {
+  float low, width, last;
+
+  Uniform(double low, double high)
+      : low(static_cast<float>(low)),
+        width(static_cast<float>(high) - static_cast<float>(low)),
+        last(std::nextafter(static_cast<float>(high), static_cast<float>(low))) {}
+
+  COLONNADE_HD float operator()(float u) const {
+    float const x = std::fma(width, u, low);
+    return x < last ? x : last;  // rounding must not reach `high`
+  }
+};
+
+/// From a standard normal number.
+struct Normal {
+  float mean, deviation;
+  COLONNADE_HD float operator()(float z) const { return std::fma(deviation, z, mean); }
+};
+
+/// `kept` is 1 / (1 - probability); u in [0, 1) decides.
+template <class W>
+struct Dropout {
+  float probability;
+  W kept;
+  template <class T>
+  COLONNADE_HD T operator()(float u, T x) const {
+    return u < probability ? T(0) : T(kept * x);
+  }
+};
+
+}  // namespace core::math

@@ -1,0 +1,57 @@
+#include "core/cuda/cublas_product.h"
+#include "core/cpu/device.h"
+#include "tests/support/reference.h"
+
+using namespace core;
+
+namespace {
+
+/// What cuBLAS computes, by its manual: all matrices column by column.
+std::vector<double> columns_product(cuda::Product const& p, std::vector<double> const& first,
+                                    std::vector<double> const& second) {
+  auto const at = [](cuda::Product::Matrix const& m, std::vector<double> const& values,
+                     Transpose transpose, int64_t row, int64_t column) {
+    if (transpose == Transpose::yes) std::swap(row, column);
+    REQUIRE(row < m.rows);
+    REQUIRE(column < m.columns);
+    return values[static_cast<size_t>(row + column * m.rows)];
+  };
+  bool const plain = p.transpose_first == Transpose::no;
+  int64_t const inner = plain ? p.first.columns : p.first.rows;
+  std::vector<double> result(static_cast<size_t>(p.result.rows * p.result.columns));
+  for (int64_t i = 0; i < p.result.rows; ++i)
+    for (int64_t j = 0; j < p.result.columns; ++j)
+      for (int64_t k = 0; k < inner; ++k)
+        result[static_cast<size_t>(i + j * p.result.rows)] +=
+            at(p.first, first, p.transpose_first, i, k) *
+            at(p.second, second, p.transpose_second, k, j);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("cublas: the product asked for is the row-major one", "[cuda]") {
+  cpu::Cpu device;
+  auto const ta = GENERATE(Transpose::no, Transpose::yes);
+  auto const tb = GENERATE(Transpose::no, Transpose::yes);
+  auto const [m, k, n] = GENERATE(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{2, 3, 5},
+                                  std::array<int64_t, 3>{7, 1, 4});
+  CAPTURE(ta, tb, m, k, n);
+  Shape const sa = ta == Transpose::no ? Shape{m, k} : Shape{k, m};
+  Shape const sb = tb == Transpose::no ? Shape{k, n} : Shape{n, k};
+  Tensor const a = tests::random(device, sa, Dtype::f64, 1);
+  Tensor const b = tests::random(device, sb, Dtype::f64, 2);
+  Tensor c(device, {m, n}, Dtype::f64);
+  device.kernels().matmul(a, ta, b, tb, 1, 0, c);
+  auto const product = cuda::product_of(sa, ta, sb, tb, c.shape());
+  auto const asked = columns_product(product, tests::values(b), tests::values(a));
+  CHECK(tests::distance(asked, tests::values(c)) < 1e-14);  // sums of three, in f64
+}
+
+TEST_CASE("cublas: a size that may be too large for it is an error with the shapes", "[cuda]") {
+  int64_t const most = 2147483647;
+  auto const no = Transpose::no;
+  CHECK(cuda::product_of({1, 2}, no, {2, most}, no, {1, most}).result.rows == most);
+  CHECK_THROWS_WITH(cuda::product_of({1, 2}, no, {2, most + 1}, no, {1, most + 1}),
+                    Catch::Contains("matmul: a size of (1, 2) times (2, 2147483648)"));
+}

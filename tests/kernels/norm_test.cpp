@@ -1,0 +1,191 @@
+// Batch normalisation: moments, their merging, and both directions.
+#include "tests/kernels/twins.h"
+
+using core::Dtype;
+using core::Kernels;
+using core::Shape;
+using core::Tensor;
+using tests::host_cuda::all_orders;
+using tests::host_cuda::Settings;
+using tests::host_cuda::Under;
+using namespace tests::kernels;
+
+namespace {
+
+constexpr double epsilon = 1e-5;
+
+Twins moments_of(Pair& pair, Twins const& x) {
+  Twins moments = pair.results({3, x.gpu.size(-1)}, core::accumulator(x.gpu.dtype()));
+  pair.run([&](Kernels& kernels, auto side) { kernels.moments(x.*side, moments.*side); });
+  return moments;
+}
+
+void normalise_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu) {
+  Shape const shape = x.gpu.shape(), channels{shape.back()};
+  Dtype const dtype = x.gpu.dtype(), wide = core::accumulator(dtype);
+  Twins const mean = pair.random(channels, wide, 2), gain = pair.random(channels, wide, 3, 1, 0.2),
+              bias = pair.random(channels, wide, 4),
+              variance = pair.random(channels, wide, 5, 2, 0.1);
+  Twins const residual = with_residual ? pair.random(shape, dtype, 6) : Twins{};
+  Twins y = pair.results(shape, dtype);
+  pair.run([&](Kernels& kernels, auto side) {
+    kernels.normalise(x.*side, mean.*side, variance.*side, epsilon, gain.*side, bias.*side,
+                      residual.*side, relu, y.*side);
+  });
+  agree(y);
+}
+
+/// What both parts of backward take beside x.
+struct Backward {
+  Twins y, dy, gain, moments;
+};
+Backward backward_of(Pair& pair, Twins const& x, bool relu) {
+  Shape const shape = x.gpu.shape();
+  int64_t const width = shape.back();
+  Dtype const dtype = x.gpu.dtype(), wide = core::accumulator(dtype);
+  return {relu ? pair.random(shape, dtype, 2) : Twins{}, pair.random(shape, dtype, 3),
+          pair.random({width}, wide, 4, 1, 0.2), pair.random({3, width}, wide, 5, 2, 0.1)};
+}
+
+void sums_agree(Pair& pair, Twins const& x, bool relu) {
+  Backward const in = backward_of(pair, x, relu);
+  int64_t const width = x.gpu.size(-1);
+  Twins sums = pair.results({2, width}, in.gain.gpu.dtype());
+  pair.run([&](Kernels& kernels, auto side) {
+    Tensor const mean = (in.moments.*side).rows(1, 2).reshape({width}),
+                 variance = (in.moments.*side).rows(2, 3).reshape({width});
+    kernels.normalise_backward_sums(x.*side, in.y.*side, in.dy.*side, mean, variance, epsilon,
+                                    sums.*side);
+  });
+  agree(sums);
+}
+
+void backward_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu) {
+  Backward const in = backward_of(pair, x, relu);
+  Shape const shape = x.gpu.shape();
+  Twins const sums = pair.random({2, shape.back()}, in.gain.gpu.dtype(), 6);
+  Twins dx = pair.results(shape, x.gpu.dtype()),
+        dresidual = with_residual ? pair.results(shape, x.gpu.dtype()) : Twins{};
+  pair.run([&](Kernels& kernels, auto side) {
+    kernels.normalise_backward(x.*side, in.y.*side, in.dy.*side, in.moments.*side, epsilon,
+                               in.gain.*side, sums.*side, dx.*side, dresidual.*side);
+  });
+  agree(dx);
+  if (with_residual) agree(dresidual);
+}
+
+void all_agree(Pair& pair, Shape const& shape, Dtype dtype) {
+  Twins const x = pair.random(shape, dtype, 1);
+  agree(moments_of(pair, x));
+  for (bool const relu : {false, true}) {
+    CAPTURE(relu);
+    sums_agree(pair, x, relu);
+    for (bool const residual : {false, true}) {
+      CAPTURE(residual);
+      normalise_agrees(pair, x, residual, relu);
+      backward_agrees(pair, x, residual, relu);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("batch normalisation on CUDA agrees with the CPU in f64") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  CAPTURE(dtype);
+  for_shapes([&](Shape const& shape) {
+    Pair pair;
+    all_agree(pair, shape, dtype);
+  });
+}
+
+TEST_CASE("batch normalisation of tensors that begin where packs cannot") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  Pair pair(Placed::unaligned);
+  all_agree(pair, {33, 64}, dtype);
+}
+
+TEST_CASE("moments of a large mean and a small variance") {
+  Pair pair;
+  Twins const x = pair.random({4097, 4}, Dtype::f32, 1, 1e4, 0.1);
+  Twins const moments = moments_of(pair, x);
+  auto const got = tests::values(moments.gpu), want = tests::values(moments.cpu);
+  for (size_t c = 0; c < 4; ++c) {
+    CHECK(got[c] == 4097);
+    CHECK(got[4 + c] == Approx(want[4 + c]).epsilon(1e-7));
+    CHECK(got[8 + c] == Approx(want[8 + c]).epsilon(tests::f32_reduction));
+  }
+}
+
+TEST_CASE("moments with a first row that lies far out") {
+  Pair pair;
+  std::vector<double> numbers(300 * 4);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i < 4 ? 1e3 : double(i % 17);
+  agree(moments_of(pair, pair.twins({300, 4}, Dtype::f32, numbers)));
+}
+
+TEST_CASE("moments of one element, of a constant, and of no row") {
+  Pair pair;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  CHECK(tests::values(moments_of(pair, pair.twins({1, 1}, dtype, {3})).gpu) ==
+        std::vector<double>{1, 3, 0});
+  std::vector<double> const constant(100 * 2, 0.1);
+  auto const x = pair.twins({100, 2}, dtype, constant);
+  auto const value = tests::values(x.gpu)[0];
+  CHECK(tests::values(moments_of(pair, x).gpu) ==
+        std::vector<double>{100, 100, value, value, 0, 0});
+  CHECK(tests::values(moments_of(pair, pair.results({0, 2}, dtype)).gpu) ==
+        std::vector<double>(6, 0));
+}
+
+TEST_CASE("a NaN makes its channel's moments NaN, and no other's") {
+  Pair pair;
+  int64_t const row = GENERATE(0, 40);
+  std::vector<double> numbers(65 * 8, 1.5);
+  numbers[static_cast<size_t>(row) * 8 + 3] = NAN;
+  Twins const moments = moments_of(pair, pair.twins({65, 8}, Dtype::bf16, numbers));
+  agree(moments);
+  auto const got = tests::values(moments.gpu);
+  CHECK(got[3] == 65);
+  CHECK(std::isnan(got[8 + 3]));
+  CHECK(std::isnan(got[16 + 3]));
+}
+
+TEST_CASE("merge_moments on CUDA agrees with the CPU in f64") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  auto const width = GENERATE(0, 1, 31, 257);
+  auto const parts = GENERATE(1, 3);
+  for (Settings const& settings : all_orders()) {
+    CAPTURE(dtype, width, parts);
+    Under const under(settings);
+    Pair pair;
+    Twins const in = pair.random({parts, 3, width}, dtype, 1, 9, 1);
+    Twins merged = pair.results({3, width}, dtype), mean = pair.random({width}, dtype, 2),
+          variance = pair.random({width}, dtype, 3, 2, 0.1);
+    pair.run([&](Kernels& kernels, auto side) {
+      kernels.merge_moments(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
+    });
+    for (Twins const& result : {merged, mean, variance}) agree(result);
+  }
+}
+
+TEST_CASE("running statistics stay where nothing was counted") {
+  Pair pair;
+  Twins const in = pair.twins({2, 3, 1}, Dtype::f32, std::vector<double>(6, 0));
+  Twins merged = pair.results({3, 1}, Dtype::f32), mean = pair.twins({1}, Dtype::f32, {5}),
+        variance = pair.twins({1}, Dtype::f32, {7});
+  pair.run([&](Kernels& kernels, auto side) {
+    kernels.merge_moments(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
+  });
+  CHECK(tests::values(merged.gpu) == std::vector<double>{0, 0, 0});
+  CHECK(tests::values(mean.gpu)[0] == 5);
+  CHECK(tests::values(variance.gpu)[0] == 7);
+}
+
+TEST_CASE("every barrier of moments counts") {
+  CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
+          Pair pair;
+          Twins const x = pair.random({300, 8}, Dtype::bf16, run);
+          return gap(moments_of(pair, x)) < bound(Dtype::f32);
+        }).empty());
+}

@@ -1,0 +1,115 @@
+// Passes over rows of channels: biases, sums, PReLU.
+#include "tests/kernels/twins.h"
+
+using core::Dtype;
+using core::Kernels;
+using core::Shape;
+using core::Tensor;
+using namespace tests::kernels;
+
+namespace {
+
+/// (rows, channels), as add_bias wants.
+Shape flat(Shape const& shape) {
+  int64_t const width = shape.back();
+  return {width == 0 ? shape[0] : core::count(shape) / width, width};
+}
+
+/// All of this file's kernels.
+void rows_agree(Pair& pair, Shape const& shape, Dtype dtype) {
+  Dtype const wide = core::accumulator(dtype);
+  Shape const channels{shape.back()};
+  Twins const x = pair.random(shape, dtype, 1), dy = pair.random(shape, dtype, 2),
+              slope = pair.random(channels, wide, 3, 0.25, 0.1);
+  Twins biased = pair.random(flat(shape), dtype, 4), y = pair.results(shape, dtype),
+        dx = pair.results(shape, dtype), dslope = pair.results(channels, wide),
+        sum = pair.results(channels, wide);
+  pair.run([&](Kernels& kernels, auto side) {
+    kernels.add_bias(slope.*side, biased.*side);
+    kernels.sum_rows(x.*side, sum.*side);
+    kernels.prelu(x.*side, slope.*side, y.*side);
+    kernels.prelu_backward(x.*side, slope.*side, dy.*side, dx.*side, dslope.*side);
+  });
+  for (Twins const& result : {biased, sum, y, dx, dslope}) agree(result);
+}
+
+}  // namespace
+
+TEST_CASE("biases, sums over rows and PReLU on CUDA agree with the CPU in f64") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  CAPTURE(dtype);
+  for_shapes([&](Shape const& shape) {
+    Pair pair;
+    rows_agree(pair, shape, dtype);
+  });
+}
+
+TEST_CASE("rows of channels that begin where packs cannot") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  Pair pair(Placed::unaligned);
+  rows_agree(pair, {33, 64}, dtype);
+}
+
+TEST_CASE("the order of sums does not depend on addresses") {
+  auto const sum = [](Placed placed) {
+    Pair pair(placed);
+    Twins const x = pair.random({4097, 16}, Dtype::f32, 1);
+    Twins sums = pair.results({16}, Dtype::f32);
+    x.gpu.device().kernels().sum_rows(x.gpu, sums.gpu);
+    return tests::values(sums.gpu);
+  };
+  CHECK(sum(Placed::aligned) == sum(Placed::unaligned));
+}
+
+TEST_CASE("rows of images") {
+  Pair pair;
+  rows_agree(pair, {3, 5, 7, 16}, Dtype::bf16);
+}
+
+TEST_CASE("prelu_backward in place") {
+  Pair pair;
+  Shape const shape{257, 24};
+  Twins const x = pair.random(shape, Dtype::f32, 1), slope = pair.random({24}, Dtype::f32, 2);
+  Twins dy = pair.random(shape, Dtype::f32, 3), dslope = pair.results({24}, Dtype::f32);
+  Tensor want(dy.cpu.device(), shape, Dtype::f64);
+  dy.cpu.device().kernels().prelu_backward(x.cpu, slope.cpu, dy.cpu, want, dslope.cpu);
+  dy.gpu.device().kernels().prelu_backward(x.gpu, slope.gpu, dy.gpu, dy.gpu, dslope.gpu);
+  agree({dy.gpu, want});
+  agree(dslope);
+}
+
+TEST_CASE("NaN stays in its channel") {
+  Pair pair;
+  Shape const shape{65, 8};
+  std::vector<double> numbers(65 * 8, 1.5);
+  numbers[40 * 8 + 3] = NAN;
+  Twins const x = pair.twins(shape, Dtype::bf16, numbers);
+  Twins sum = pair.results({8}, Dtype::f32);
+  pair.run([&](Kernels& kernels, auto side) { kernels.sum_rows(x.*side, sum.*side); });
+  agree(sum);
+  CHECK(std::isnan(tests::values(sum.gpu)[3]));
+}
+
+TEST_CASE("sums keep their digits over ten million rows") {
+  int64_t const rows = 10'000'000;
+  Pair pair;
+  Twins x = pair.results({rows, 1}, Dtype::f32), sum = pair.results({1}, Dtype::f32);
+  double exact = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    float const value = 0.1f + static_cast<float>(r % 1000);
+    x.gpu.data<float>()[r] = value;
+    exact += value;
+  }
+  x.gpu.device().kernels().sum_rows(x.gpu, sum.gpu);
+  CHECK(tests::values(sum.gpu)[0] == Approx(exact).epsilon(tests::f32_reduction));
+}
+
+TEST_CASE("every barrier of sums over rows counts") {
+  CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
+          Pair pair;
+          Twins const x = pair.random({300, 32}, Dtype::f32, run);
+          Twins sum = pair.results({32}, Dtype::f32);
+          pair.run([&](Kernels& kernels, auto side) { kernels.sum_rows(x.*side, sum.*side); });
+          return gap(sum) < bound(Dtype::f32);
+        }).empty());
+}

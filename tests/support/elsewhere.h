@@ -1,0 +1,29 @@
+#pragma once
+#include "core/cpu/device.h"
+
+namespace tests {
+
+/// A device that is not the CPU, for those that ask where a tensor lies. Its memory is the host's.
+class Elsewhere final : public core::Device {
+ public:
+  std::string describe() const override { return "another device"; }
+  bool fast_bf16() const override { return host_.fast_bf16(); }
+  std::shared_ptr<std::byte> allocate(size_t bytes) override { return host_.allocate(bytes); }
+  core::MemoryUse memory() const override { return host_.memory(); }
+  int64_t cache_bytes() const override { return host_.cache_bytes(); }
+  core::Kernels& kernels() override { return host_.kernels(); }
+  void upload(void const* host, core::Tensor& tensor) override { host_.upload(host, tensor); }
+  void download(core::Tensor const& tensor, void* host) override { host_.download(tensor, host); }
+  void copy(core::Tensor const& from, core::Tensor& to) override { host_.copy(from, to); }
+  void synchronize() override { host_.synchronize(); }
+  std::unique_ptr<core::Feed> feed() override { return host_.feed(); }
+  bool can_record() const override { return host_.can_record(); }
+  std::unique_ptr<core::Recording> record(std::function<void()> const& work) override {
+    return host_.record(work);
+  }
+
+ private:
+  core::cpu::Cpu host_;
+};
+
+}  // namespace tests

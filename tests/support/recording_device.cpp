@@ -1,0 +1,230 @@
+#include "tests/support/recording_device.h"
+
+namespace tests {
+
+using core::Kernels;
+using core::RandomKey;
+using core::SgdStep;
+using core::Tensor;
+using core::Transpose;
+using core::Window;
+
+class RecordingDevice::RecordingKernels final : public Kernels {
+ public:
+  explicit RecordingKernels(RecordingDevice& device) : device_(device) {}
+
+  void fill(double value, Tensor& t) override { queue(&Kernels::fill, value, t); }
+  void convert(Tensor const& from, Tensor& to) override { queue(&Kernels::convert, from, to); }
+  void scale(double factor, Tensor& t) override { queue(&Kernels::scale, factor, t); }
+  void accumulate(double alpha, Tensor const& x, Tensor& y) override {
+    queue(&Kernels::accumulate, alpha, x, y);
+  }
+  void add(Tensor const& x, Tensor const& y, Tensor& z) override { queue(&Kernels::add, x, y, z); }
+  void relu(Tensor const& x, Tensor& y) override { queue(&Kernels::relu, x, y); }
+  void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override {
+    queue(&Kernels::relu_backward, y, dy, dx);
+  }
+  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override {
+    queue(&Kernels::prelu, x, slope, y);
+  }
+  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
+                      Tensor& dslope) override {
+    queue(&Kernels::prelu_backward, x, slope, dy, dx, dslope);
+  }
+  void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
+               Tensor& y) override {
+    queue(&Kernels::dropout, x, key, first, probability, y);
+  }
+  void random_normal(RandomKey key, int64_t first, double mean, double deviation,
+                     Tensor& t) override {
+    queue(&Kernels::random_normal, key, first, mean, deviation, t);
+  }
+  void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) override {
+    queue(&Kernels::random_uniform, key, first, low, high, t);
+  }
+  void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+              int64_t groups, Tensor& y) override {
+    queue(&Kernels::conv2d, x, w, bias, window, groups, y);
+  }
+  void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
+                             int64_t groups, Tensor& dx) override {
+    queue(&Kernels::conv2d_backward_input, dy, w, window, groups, dx);
+  }
+  void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
+                               int64_t groups, Tensor& dw) override {
+    queue(&Kernels::conv2d_backward_weights, x, dy, window, groups, dw);
+  }
+  void max_pool(Tensor const& x, Window const& window, Tensor& y, Tensor& where) override {
+    queue(&Kernels::max_pool, x, window, y, where);
+  }
+  void max_pool_backward(Tensor const& dy, Tensor const& where, Window const& window,
+                         Tensor& dx) override {
+    queue(&Kernels::max_pool_backward, dy, where, window, dx);
+  }
+  void average_pool(Tensor const& x, Window const& window, Tensor& y) override {
+    queue(&Kernels::average_pool, x, window, y);
+  }
+  void average_pool_backward(Tensor const& dy, Window const& window, Tensor& dx) override {
+    queue(&Kernels::average_pool_backward, dy, window, dx);
+  }
+  void moments(Tensor const& x, Tensor& moments) override { queue(&Kernels::moments, x, moments); }
+  void merge_moments(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
+                     Tensor& running_variance) override {
+    queue(&Kernels::merge_moments, parts, momentum, merged, running_mean, running_variance);
+  }
+  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
+                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
+                 Tensor& y) override {
+    queue(&Kernels::normalise, x, mean, variance, epsilon, gain, bias, residual, relu, y);
+  }
+  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                               Tensor const& mean, Tensor const& variance, double epsilon,
+                               Tensor& sums) override {
+    queue(&Kernels::normalise_backward_sums, x, y, dy, mean, variance, epsilon, sums);
+  }
+  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
+                          double epsilon, Tensor const& gain, Tensor const& sums, Tensor& dx,
+                          Tensor& dresidual) override {
+    queue(&Kernels::normalise_backward, x, y, dy, moments, epsilon, gain, sums, dx, dresidual);
+  }
+  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+              double beta, Tensor& c) override {
+    queue(&Kernels::matmul, a, ta, b, tb, alpha, beta, c);
+  }
+  void add_bias(Tensor const& bias, Tensor& y) override { queue(&Kernels::add_bias, bias, y); }
+  void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y,
+                    int64_t to) override {
+    queue(&Kernels::copy_columns, x, from, columns, y, to);
+  }
+  void sum_rows(Tensor const& x, Tensor& out) override { queue(&Kernels::sum_rows, x, out); }
+  void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override {
+    queue(&Kernels::l2_normalise, x, y, norm);
+  }
+  void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
+                             Tensor& dx) override {
+    queue(&Kernels::l2_normalise_backward, y, norm, dy, dx);
+  }
+  void softmax_begin(Tensor& stats) override { queue(&Kernels::softmax_begin, stats); }
+  void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first, Tensor& z,
+                          Tensor& stats) override {
+    queue(&Kernels::softmax_statistics, bias, labels, first, z, stats);
+  }
+  void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse,
+                     Tensor& loss) override {
+    queue(&Kernels::softmax_merge, parts, labels, lse, loss);
+  }
+  void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
+                        double factor, Tensor& g) override {
+    queue(&Kernels::softmax_gradient, z, lse, labels, first, factor, g);
+  }
+  void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override {
+    queue(&Kernels::top_k, z, first, scores, classes);
+  }
+  void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
+           Tensor& copy) override {
+    queue(&Kernels::sgd, step, g, w, velocity, copy);
+  }
+
+ private:
+  template <class... Parameter, class... Argument>
+  void queue(void (Kernels::*kernel)(Parameter...), Argument const&... arguments) {
+    device_.queue(
+        [this, kernel, ... a = arguments]() mutable { (device_.inner_.kernels().*kernel)(a...); });
+  }
+
+  RecordingDevice& device_;
+};
+
+class RecordingDevice::WorkList final : public core::Recording {
+ public:
+  WorkList(RecordingDevice& device, std::vector<Work> list)
+      : device_(device), list_(std::move(list)) {}
+  void replay() override {
+    ++device_.replays;
+    for (Work const& work : list_) work();
+  }
+
+ private:
+  RecordingDevice& device_;
+  std::vector<Work> list_;
+};
+
+/// Two tensors in turn, as the CUDA device has: the first is overwritten by the third call.
+class RecordingDevice::Uploads final : public core::Feed {
+ public:
+  explicit Uploads(RecordingDevice& device) : device_(device) {}
+  Tensor next(void const* host, core::Shape const& shape, core::Dtype dtype) override {
+    turn_ = 1 - turn_;
+    Tensor& slot = slots_[turn_];
+    if (!slot || slot.shape() != shape) slot = Tensor(device_, shape, dtype);
+    device_.upload(host, slot);
+    return slot;
+  }
+
+ private:
+  RecordingDevice& device_;
+  Tensor slots_[2];
+  int turn_ = 0;
+};
+
+RecordingDevice::RecordingDevice(core::Device& inner)
+    : inner_(inner), kernels_(std::make_unique<RecordingKernels>(*this)) {}
+
+RecordingDevice::~RecordingDevice() = default;
+
+std::shared_ptr<std::byte> RecordingDevice::allocate(size_t bytes) {
+  ++allocations;
+  return inner_.allocate(bytes);
+}
+
+Kernels& RecordingDevice::kernels() { return *kernels_; }
+
+void RecordingDevice::queue(Work work) {
+  if (recorded_ != nullptr)
+    recorded_->push_back(std::move(work));
+  else
+    work();
+}
+
+void RecordingDevice::outside_recordings(char const* what) const {
+  core::check(recorded_ == nullptr, "", what, " while work is recorded");
+}
+
+void RecordingDevice::upload(void const* host, Tensor& tensor) {
+  outside_recordings("an upload");
+  inner_.upload(host, tensor);
+}
+
+void RecordingDevice::download(Tensor const& tensor, void* host) {
+  outside_recordings("a download");
+  ++waits;
+  inner_.download(tensor, host);
+}
+
+void RecordingDevice::copy(Tensor const& from, Tensor& to) {
+  queue([this, from, to]() mutable { inner_.copy(from, to); });
+}
+
+void RecordingDevice::synchronize() {
+  outside_recordings("a synchronisation");
+  ++waits;
+  inner_.synchronize();
+}
+
+std::unique_ptr<core::Feed> RecordingDevice::feed() { return std::make_unique<Uploads>(*this); }
+
+std::unique_ptr<core::Recording> RecordingDevice::record(std::function<void()> const& work) {
+  ++recordings;
+  std::vector<Work> list;
+  recorded_ = &list;
+  try {
+    work();
+  } catch (...) {
+    recorded_ = nullptr;
+    throw;
+  }
+  recorded_ = nullptr;
+  return std::make_unique<WorkList>(*this, std::move(list));
+}
+
+}  // namespace tests

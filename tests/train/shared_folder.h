@@ -1,0 +1,26 @@
+#pragma once
+#include <optional>
+#include "tests/support/ranks.h"
+#include "tests/train/files.h"
+#include "train/together.h"
+
+namespace tests {
+
+/// One folder for all ranks, gone when all have left it.
+class SharedFolder {
+ public:
+  SharedFolder() {
+    if (world().rank() == 0) mine_.emplace();
+    path = train::gather_texts(world(), device(), mine_ ? mine_->path().string() : "")[0];
+  }
+  ~SharedFolder() { world().barrier(); }
+  SharedFolder(SharedFolder const&) = delete;
+  SharedFolder& operator=(SharedFolder const&) = delete;
+
+  std::filesystem::path path;
+
+ private:
+  std::optional<TemporaryFolder> mine_;
+};
+
+}  // namespace tests

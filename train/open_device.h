@@ -1,0 +1,14 @@
+#pragma once
+#include <memory>
+#include "comm/session.h"
+#include "core/device.h"
+#include "train/experiment.h"
+
+namespace train {
+
+/// The device that this rank's part of an experiment runs on: a GPU, chosen by the rank's place on
+/// its host, or the CPU. `auto` takes GPUs if every rank has one to itself. Collective. Throws
+/// ConfigError where `device: cuda` cannot be.
+std::unique_ptr<core::Device> open_device(Experiment const& experiment, comm::Session& session);
+
+}  // namespace train
