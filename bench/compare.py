@@ -9,12 +9,11 @@ ratios. Where there is no GPU, the networks below are made small. Where PyTorch 
 on several ranks, Colonnade is measured alone, and the output says so.
 """
 import argparse
-import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
+
+from programs import CANNOT, Failed, launch, run, threads_of
 
 PEER = pathlib.Path(__file__).parent / "peers" / "step.py"
 # What is compared by default, and the settings that a CPU can do in seconds.
@@ -30,31 +29,10 @@ SHARED = ("trunk", "height", "width", "channels", "classes", "features", "batch"
 SWITCHES = ("bias", "tf32")
 
 
-class Failed(Exception):
-    """A program that ended with an error; its code and its last words."""
-
-    def __init__(self, code, words):
-        super().__init__(f"ended with {code}: {words}")
-        self.code = code
-        self.words = words
-
-
-def run(command, show):
-    """The figures in the last line of a program's output; `show`: print what stands above."""
-    ran = subprocess.run(command, capture_output=True, text=True)
-    if ran.returncode:
-        raise Failed(ran.returncode, ran.stderr.strip()[-2000:])
-    *text, figures = ran.stdout.strip().splitlines()
-    if show:
-        print("\n".join(text), flush=True)
-    return json.loads(figures)
-
-
 def ours(a, config, settings, steps, show):
-    launch = ["mpirun", "-n", str(a.ranks)] if a.ranks > 1 else []
     phases = [] if show else ["--no-phases"]
-    return run([*launch, a.build / "bench" / "step", config, *settings, "--steps", str(steps),
-                *phases], show)
+    return run([*launch(a.ranks), a.build / "bench" / "step", config, *settings,
+                "--steps", str(steps), *phases], show)
 
 
 def peer(a, like, threads, steps, show):
@@ -95,7 +73,7 @@ def table(mine, theirs):
 
 def compare(a, config, settings):
     """One network. False if a program failed; without PyTorch there is nothing to fail."""
-    threads = max(1, len(os.sched_getaffinity(0)) // a.ranks)
+    threads = threads_of(a.ranks)
     settings = [f"run.threads={threads}", *settings]
     device = ours(a, config, settings, 0, False)["device"]
     if not a.config and device == "cpu":
@@ -112,7 +90,7 @@ def compare(a, config, settings):
             theirs.append(peer(a, mine[-1], threads, steps, show=round_ == 0))
         except Failed as failed:
             alone = failed.words or str(failed)
-            well = failed.code == 3
+            well = failed.code == CANNOT
     if alone:
         print(f"No comparison, Colonnade alone: {alone}")
     table(mine, theirs)

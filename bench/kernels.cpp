@@ -42,7 +42,7 @@ class Bench {
 
   /// `touched`: the tensors that the call reads or writes, each as often as it does.
   template <class F>
-  void run(char const* kernel, Dtype dtype, std::initializer_list<Tensor> touched, F const& call) {
+  void run(char const* kernel, Dtype dtype, std::vector<Tensor> const& touched, F const& call) {
     double bytes = 0;
     for (Tensor const& t : touched) bytes += static_cast<double>(t.bytes());
     double const seconds = bench::fastest(device_, budget_, call);
@@ -100,27 +100,44 @@ void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
             [&] { k.normalise_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
 }
 
+/// The passes over a chunk, of one rule.
+void softmax_passes(Bench& bench, char const* rule_name, LogitRule const& rule,
+                    ClassChunk const& chunk, Tensor const& labels, Tensor const& z) {
+  int64_t const rows = z.size(0);
+  Tensor stats(bench.device(), {rows, 6}, Dtype::f32),
+      factors(bench.device(), {rows, 4}, Dtype::f32);
+  Tensor reference(bench.device(), {rows}, Dtype::f32), rescale = empty_like(reference);
+  Kernels& k = bench.kernels();
+  k.fill(1, factors), k.fill(1, reference);
+  std::printf("%s:\n", rule_name);
+  k.softmax_begin(stats);
+  bench.run("softmax statistics", Dtype::f32, {z},
+            [&] { k.softmax_statistics(rule, chunk, labels, z, stats); });
+  for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
+    Tensor g(bench.device(), z.shape(), dtype);
+    bench.run("softmax exponentials", dtype, {z, z, g}, [&] {
+      k.softmax_exponentials(rule, chunk, labels, z, stats, g, reference, rescale);
+    });
+    bench.run("softmax gradient", dtype, {z, g},
+              [&] { k.softmax_gradient(rule, chunk, labels, z, factors, g); });
+    bench.run("softmax gradient, stored", dtype, {g, g},
+              [&] { k.softmax_gradient_stored(rule, chunk, labels, reference, factors, g); });
+  }
+}
+
 void softmax(Bench& bench) {
   int64_t const rows = 128 * bench.scale(), classes = 8192;
   Tensor z = bench.normal({rows, classes}, Dtype::f32), bias = bench.normal({classes}, Dtype::f32);
-  Tensor stats(bench.device(), {rows, 3}, Dtype::f32), lse(bench.device(), {rows}, Dtype::f32);
-  Tensor labels(bench.device(), {rows}, Dtype::i64), none;
+  Tensor labels(bench.device(), {rows}, Dtype::i64), thresholds(bench.device(), {rows}, Dtype::f32);
+  Tensor hardness(bench.device(), {1}, Dtype::f32);
   Tensor scores(bench.device(), {rows, 5}, Dtype::f32), best(bench.device(), {rows, 5}, Dtype::i64);
   Kernels& k = bench.kernels();
-  k.fill(7, labels), k.fill(10, lse), k.fill(0, bias);
-  bench.run("softmax statistics", Dtype::f32, {z}, [&] {
-    k.softmax_begin(stats);
-    k.softmax_statistics(none, labels, 0, z, stats);
-  });
-  bench.run("  with bias", Dtype::f32, {z, z}, [&] {
-    k.softmax_begin(stats);
-    k.softmax_statistics(bias, labels, 0, z, stats);
-  });
-  for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
-    Tensor g(bench.device(), z.shape(), dtype);
-    bench.run("softmax gradient", dtype, {z, g},
-              [&] { k.softmax_gradient(z, lse, labels, 0, 0.01, g); });
-  }
+  k.fill(7, labels), k.fill(0.4, thresholds), k.fill(0.1, hardness);
+  softmax_passes(bench, "softmax", {}, {}, labels, z);
+  softmax_passes(bench, "softmax with bias", {}, {.bias = bias}, labels, z);
+  softmax_passes(bench, "inter-class filter", {.thresholds = thresholds}, {}, labels, z);
+  softmax_passes(bench, "CurricularFace", {.thresholds = thresholds, .hardness = hardness}, {},
+                 labels, z);
   bench.run("top 5", Dtype::f32, {z}, [&] {
     k.fill(-std::numeric_limits<double>::infinity(), scores), k.fill(-1, best);
     k.top_k(z, 0, scores, best);
@@ -131,13 +148,22 @@ void optimizer(Bench& bench) {
   Shape const shape{bench.scale() << 23};
   Tensor w = bench.normal(shape, Dtype::f32), v = bench.normal(shape, Dtype::f32);
   Tensor g = bench.normal(shape, Dtype::f32), copy = bench.normal(shape, Dtype::bf16), none;
+  Tensor s = bench.normal(shape, Dtype::f32), narrow = bench.normal(shape, Dtype::bf16);
   Kernels& k = bench.kernels();
-  Tensor const rate = scalar(bench.device(), 1e-3);
-  SgdStep const step{.rate = rate, .momentum = 0.9, .decay = 5e-4};
-  bench.run("sgd", Dtype::f32, {g, w, w}, [&] { k.sgd({.rate = rate}, g, w, none, none); });
-  bench.run("sgd, momentum", Dtype::f32, {g, w, w, v, v}, [&] { k.sgd(step, g, w, v, none); });
-  bench.run("sgd, momentum, copy", Dtype::bf16, {g, w, w, v, v, copy},
-            [&] { k.sgd(step, g, w, v, copy); });
+  k.fill(1, s);  // second moments are no less than 0
+  auto const run = [&](char const* name, Dtype dtype, UpdateRule rule, UpdateState state,
+                       std::vector<Tensor> const& moved) {
+    rule.now = step_numbers(bench.device(), rule, 1e-3, 1);
+    bench.run(name, dtype, moved, [&] { k.update(rule, 0, none, g, state); });
+  };
+  UpdateRule descent, momentum, adam;
+  momentum.momentum = adam.momentum = 0.9, momentum.decay = 5e-4, adam.kind = Rule::adam;
+  run("sgd", Dtype::f32, descent, {w, none, none, none}, {g, w, w});
+  run("sgd, momentum", Dtype::f32, momentum, {w, v, none, none}, {g, w, w, v, v});
+  run("sgd, momentum, copy", Dtype::bf16, momentum, {w, v, none, copy}, {g, w, w, v, v, copy});
+  run("adam", Dtype::f32, adam, {w, v, s, none}, {g, w, w, v, v, s, s});
+  run("sgd, momentum, all bf16", Dtype::bf16, momentum, {copy, narrow, none, none},
+      {g, copy, copy, narrow, narrow});
   bench.run("random normal", Dtype::f32, {g}, [&] {
     k.random_normal({1, Purpose::weights, 1}, 0, 0, 1, g);
   });

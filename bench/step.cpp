@@ -14,10 +14,10 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
 #include "comm/open.h"
 #include "core/cpu/device.h"
 #include "train/fields.h"
+#include "train/measure.h"
 #include "train/open_device.h"
 #include "train/trainer.h"
 
@@ -39,20 +39,6 @@ struct Figures {
   double loss = 0;     ///< of the last step
   std::string phases;  ///< the table, where it was asked for
 };
-
-double largest_of_ranks(double mine, core::Device& device, comm::Communicator& ranks) {
-  auto number = core::scalar(device, mine);
-  ranks.all_reduce(number, comm::Reduce::max)->wait();
-  device.download(number, &mine);
-  return mine;
-}
-
-/// The most memory this process has had in use: weights, libraries, MPI and all.
-double process_peak() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * static_cast<double>(usage.ru_maxrss);
-}
 
 /// The rank's share of the first batch.
 train::Batch first_batch(train::Experiment const& e, train::Task const& task, core::Device& host,
@@ -86,10 +72,12 @@ class Steps {
     double const seconds = run(trainer, a.steps, loss);
 
     Figures f{.seconds = seconds / static_cast<double>(a.steps)};
-    f.seconds = largest_of_ranks(f.seconds, device_, ranks_);
-    auto const peak = static_cast<double>(device_.memory().peak);
-    f.peak_bytes = largest_of_ranks(peak, device_, ranks_);
-    f.process_bytes = largest_of_ranks(process_peak(), device_, ranks_);
+    auto const largest = [&](double mine) {
+      return train::over_ranks(mine, comm::Reduce::max, device_, ranks_);
+    };
+    f.seconds = largest(f.seconds);
+    f.peak_bytes = largest(static_cast<double>(device_.memory().peak));
+    f.process_bytes = largest(train::process_memory().peak);
     float last = 0;
     device_.download(loss, &last);
     core::check(

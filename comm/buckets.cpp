@@ -1,15 +1,17 @@
 #include "comm/buckets.h"
 #include "core/device.h"
+#include "core/kernels.h"
 
 namespace comm {
 
 struct GradientBuckets::Member {
   core::Parameter* parameter;
   core::Tensor sum;  ///< view into the bucket, of the parameter's shape
-  bool arrived = false;
+  int shares = 0;    ///< of this step's gradients, so far
 };
 
-/// Parameters that follow each other, of one dtype. A rank alone has no memory for them.
+/// Parameters that follow each other, of one dtype. A rank alone has memory for them only where
+/// gradients come in shares.
 struct GradientBuckets::Bucket {
   std::vector<Member> members;
   size_t bytes = 0;
@@ -63,20 +65,36 @@ void GradientBuckets::add(core::Parameter& parameter, size_t bucket_bytes) {
   buckets_.back().bytes += value.bytes();
 }
 
+void GradientBuckets::begin(int shares) {
+  core::check(shares > 0, "gradients in ", shares, " shares");
+  shares_ = shares;
+  if (shares == 1) return;
+  for (Bucket& bucket : buckets_)
+    if (!bucket.sums) bucket.allocate();
+}
+
 void GradientBuckets::ready(Bucket& bucket, Member& member) {
-  core::Parameter& parameter = *member.parameter;
-  core::check(!member.arrived, "a second gradient of ", parameter.name, " in one step");
-  member.arrived = true;
+  core::check(member.shares < shares_, "gradient ", member.shares + 1, " of ",
+              member.parameter->name, " in a step of ", shares_);
+  if (ranks_.size() > 1 || shares_ > 1) add_share(member);
+  if (++member.shares < shares_) return;
   ++bucket.arrived;
-  if (ranks_.size() == 1) return;
+  if (ranks_.size() > 1) start_complete();
+}
+
+void GradientBuckets::add_share(Member& member) {
+  core::Parameter& parameter = *member.parameter;
   core::check(parameter.grad.shape() == parameter.value.shape() &&
                   parameter.grad.dtype() == parameter.value.dtype(),
               "gradient of ", parameter.name, " is ", parameter.grad.dtype(), " ",
               parameter.grad.shape(), ", its value ", parameter.value.dtype(), " ",
               parameter.value.shape());
-  parameter.grad.device().copy(parameter.grad, member.sum);
+  auto& device = parameter.grad.device();
+  if (member.shares == 0)
+    device.copy(parameter.grad, member.sum);
+  else
+    device.kernels().accumulate(1, parameter.grad, member.sum);
   parameter.grad = member.sum;
-  start_complete();
 }
 
 void GradientBuckets::start_complete() {
@@ -87,12 +105,13 @@ void GradientBuckets::start_complete() {
 void GradientBuckets::finish() {
   for (Bucket const& bucket : buckets_)
     for (Member const& member : bucket.members)
-      core::check(member.arrived, "no gradient of ", member.parameter->name, " in this step");
+      core::check(member.shares == shares_, "no gradient of ", member.parameter->name,
+                  " in this step, or not all: ", member.shares, " of ", shares_);
   for (Bucket& bucket : buckets_) {
     if (bucket.pending) bucket.pending->wait();
     bucket.pending.reset();
     bucket.arrived = 0;
-    for (Member& member : bucket.members) member.arrived = false;
+    for (Member& member : bucket.members) member.shares = 0;
   }
   started_ = 0;
 }

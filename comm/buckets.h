@@ -19,6 +19,10 @@ class GradientBuckets {
   GradientBuckets(GradientBuckets const&) = delete;
   GradientBuckets& operator=(GradientBuckets const&) = delete;
 
+  /// In the next step each parameter gets so many gradients, whose sum counts: backward runs as
+  /// often.
+  void begin(int shares);
+
   /// Waits for all buckets; then every `grad` is the sum over ranks, a view into its bucket, valid
   /// until the next backward. Throws core::Error naming a parameter that got no gradient.
   void finish();
@@ -28,10 +32,12 @@ class GradientBuckets {
   struct Bucket;
   void add(core::Parameter& parameter, size_t bucket_bytes);
   void ready(Bucket& bucket, Member& member);
+  void add_share(Member& member);
   void start_complete();
 
   Communicator& ranks_;
   std::vector<Bucket> buckets_;
+  int shares_ = 1;
   size_t started_ = 0;  // buckets whose all-reduce has begun in this step
 };
 

@@ -1,11 +1,24 @@
 #pragma once
 #include <memory>
+#include <string_view>
 #include <vector>
 #include "core/tensor.h"
 
 namespace comm {
 
 enum class Reduce { sum, max };
+
+/// Bytes of the contents of messages that a rank exchanged with others: what it keeps for itself
+/// is not counted, nor what a network adds.
+struct Moved {
+  int64_t sent = 0, received = 0;
+  bool operator==(Moved const&) const = default;
+  Moved& operator+=(Moved const& more) {
+    sent += more.sent;
+    received += more.received;
+    return *this;
+  }
+};
 
 /// A collective under way. The tensors it was given may be neither read, written nor freed before
 /// `wait` returns. Waiting orders streams; on CUDA it does not block the host. Throws core::Error
@@ -14,6 +27,9 @@ class Pending {
  public:
   virtual ~Pending() = default;
   virtual void wait() = 0;
+  /// What it moved, good once `wait` has returned: over MPI the messages that were exchanged, over
+  /// NCCL, which does not tell, those of a direct exchange (moved_by).
+  virtual Moved moved() const = 0;
 };
 
 using PendingPtr = std::unique_ptr<Pending>;
@@ -64,6 +80,10 @@ class Communicator {
 
   /// The ranks that pass the same `color`, ordered by their rank here.
   virtual std::unique_ptr<Communicator> split(int color) = 0;
+
+  /// These ranks, whose collectives are counted under `label` where anybody counts (Metered). As
+  /// good for as long as this.
+  virtual Communicator& named(std::string_view /*label*/) { return *this; }
 
   /// all (size, ...) := every rank's `mine` (...), stacked in rank order.
   [[nodiscard]] PendingPtr all_gather(core::Tensor const& mine, core::Tensor& all);

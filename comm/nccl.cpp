@@ -34,8 +34,9 @@ struct BetweenEvents final : Watched {
 
 class NcclPending final : public Pending {
  public:
-  NcclPending(NcclStream& stream, NcclStream::Event done, std::vector<core::Tensor> tensors)
-      : stream_(stream), done_(std::move(done)), tensors_(std::move(tensors)) {}
+  NcclPending(NcclStream& stream, NcclStream::Event done, std::vector<core::Tensor> tensors,
+              Moved const& moved)
+      : stream_(stream), done_(std::move(done)), tensors_(std::move(tensors)), moved_(moved) {}
   /// Memory is given back in the order of the compute stream, so that has to wait.
   ~NcclPending() override {
     try {
@@ -49,6 +50,8 @@ class NcclPending final : public Pending {
     order();
   }
 
+  Moved moved() const override { return moved_; }
+
  private:
   void order() {
     if (done_) stream_.precede_compute(std::exchange(done_, nullptr));
@@ -57,6 +60,7 @@ class NcclPending final : public Pending {
   NcclStream& stream_;
   NcclStream::Event done_;
   std::vector<core::Tensor> tensors_;
+  Moved moved_;
 };
 
 /// The error under way, of its own type, as one of the collective `name`.
@@ -144,7 +148,8 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
   }
   collective->done = stream_->mark();
   if (!stream_->recording()) stream_->watch().add(collective);
-  return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors));
+  return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors),
+                                       moved_by(transfers, rank(), size()));
 }
 
 std::unique_ptr<Communicator> open(Session& session, core::Device& device) {

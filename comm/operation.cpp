@@ -110,7 +110,7 @@ bool Operation::settle() {
   for (size_t i = 0; i < static_cast<size_t>(through); ++i) {
     // MPI sets the error of a status only when it returns MPI_ERR_IN_STATUS.
     if (status == MPI_SUCCESS) statuses_[i].MPI_ERROR = MPI_SUCCESS;
-    check_message(messages_[static_cast<size_t>(which_[i])], statuses_[i]);
+    count(messages_[static_cast<size_t>(which_[i])], statuses_[i]);
   }
   return through > 0;
 }
@@ -125,7 +125,7 @@ std::string Operation::complaint(Stream::Clock::duration patience) const {
   return text + core::join(" for ", std::chrono::duration<double>(patience).count(), " s");
 }
 
-void Operation::check_message(Message const& message, MPI_Status const& status) const {
+void Operation::count(Message const& message, MPI_Status const& status) {
   if (message.way == Message::Way::in && status.MPI_TAG != tag())
     core::fail("in ", name_of(tag()), ": rank ", message.peer, " is in ", name_of(status.MPI_TAG));
   if (status.MPI_ERROR == MPI_ERR_TRUNCATE)
@@ -133,12 +133,16 @@ void Operation::check_message(Message const& message, MPI_Status const& status) 
                message.bytes, " bytes expected");
   if (status.MPI_ERROR != MPI_SUCCESS)
     core::fail("in ", name_of(tag()), " with rank ", message.peer, ": ", text_of(status.MPI_ERROR));
-  if (message.way == Message::Way::out) return;
+  if (message.way == Message::Way::out) {
+    moved_.sent += static_cast<int64_t>(message.bytes);
+    return;
+  }
   int bytes = 0;
   check_mpi(MPI_Get_count(&status, MPI_BYTE, &bytes));
   if (static_cast<size_t>(bytes) != message.bytes)
     core::fail("in ", name_of(tag()), ": rank ", message.peer, " sent ", bytes,
                " bytes instead of ", message.bytes);
+  moved_.received += bytes;
 }
 
 }  // namespace comm

@@ -39,6 +39,7 @@ class Operation final : public Pending {
   void receive_signal(int from);
 
   void wait() override;
+  Moved moved() const override { return moved_; }
 
  private:
   friend class Stream;
@@ -52,7 +53,8 @@ class Operation final : public Pending {
   bool advance();
   /// Takes note of the messages that have arrived or left. False when none has.
   bool settle();
-  void check_message(Message const& message, MPI_Status const& status) const;
+  /// Counts a message that is through. Throws where it is not the one that was expected.
+  void count(Message const& message, MPI_Status const& status);
   /// "all_gather of f32: nothing from rank 2, 3 for 60 s"
   std::string complaint(Stream::Clock::duration patience) const;
   void add(Message message, MPI_Request request);
@@ -70,6 +72,7 @@ class Operation final : public Pending {
   std::vector<Message> messages_;      // of the stage
   std::vector<MPI_Request> requests_;  // theirs; null for those that are through
   int under_way_ = 0;
+  Moved moved_;
   std::vector<int> which_;  // buffers of settle()
   std::vector<MPI_Status> statuses_;
   std::exception_ptr failure_;

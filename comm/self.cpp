@@ -8,6 +8,7 @@ namespace {
 /// Nothing to wait for: the copy is ordered on the compute stream like any other work.
 struct Done final : Pending {
   void wait() override {}
+  Moved moved() const override { return {}; }
 };
 
 PendingPtr copied(core::Tensor const& from, core::Tensor& to) {

@@ -18,6 +18,32 @@ Transfers some_of(Transfers transfers) {
   return transfers;
 }
 
+/// As the whole is told in the header.
+Moved moved_by(Transfer const& t, int rank, int size) {
+  auto const count = static_cast<int64_t>(t.count);
+  auto const width = static_cast<int64_t>(size_of(t.dtype));
+  int64_t const part = count * width, others = size - 1;
+  switch (t.kind) {
+    case Kind::all_reduce: {
+      int64_t const own = split_evenly(count, size)[static_cast<size_t>(rank)] * width;
+      int64_t const both = part - own + others * own;
+      return {both, both};
+    }
+    case Kind::all_gather:
+    case Kind::reduce_scatter:
+      return {others * part, others * part};
+    case Kind::broadcast:
+      return rank == t.peer ? Moved{others * part, 0} : Moved{0, part};
+    case Kind::reduce:
+      return rank == t.peer ? Moved{0, others * part} : Moved{part, 0};
+    case Kind::send:
+      return {rank == t.peer ? 0 : part, 0};
+    case Kind::receive:
+      return {0, rank == t.peer ? 0 : part};
+  }
+  core::fail("no such transfer");
+}
+
 }  // namespace
 
 Transfers transfers_of_all_reduce(core::Tensor t, Reduce how) {
@@ -68,6 +94,12 @@ Transfers transfers_of_all_to_all(core::Tensor const& out, Counts const& send,
 
 Transfers transfers_of_broadcast(core::Tensor t, int root) {
   return some_of({{Kind::broadcast, t.raw(), t.raw(), t.bytes(), bytes, root}});
+}
+
+Moved moved_by(Transfers const& transfers, int rank, int size) {
+  Moved sum;
+  for (Transfer const& t : transfers) sum += moved_by(t, rank, size);
+  return sum;
 }
 
 }  // namespace comm

@@ -34,4 +34,9 @@ Transfers transfers_of_all_to_all(core::Tensor const& out, Counts const& send,
                                   core::Tensor const& in, Counts const& receive);
 Transfers transfers_of_broadcast(core::Tensor t, int root);
 
+/// What the transfers move on rank `rank` of `size` where every rank sends its part straight to
+/// those that need it, and a sum is taken by one rank, evenly dealt, and sent to the others. A ring
+/// or a tree moves as much in sum over the ranks.
+Moved moved_by(Transfers const& transfers, int rank, int size);
+
 }  // namespace comm

@@ -66,6 +66,9 @@ class Device {
   /// the cache, or a GPU's L2. Work on large tensors is cut to fit.
   virtual int64_t cache_bytes() const = 0;
 
+  /// Bytes of memory that the device has in all. That of the host is shared by its processes.
+  virtual int64_t capacity() const = 0;
+
   virtual Kernels& kernels() = 0;
 
   /// Host to device. `host` holds tensor.bytes() bytes and may be reused when the call returns.

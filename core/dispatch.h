@@ -11,6 +11,15 @@ void visit_wide(Dtype dtype, F const& f) {
   dtype == Dtype::f32 ? f.template operator()<float>() : f.template operator()<double>();
 }
 
+/// Calls f.operator()<T, R>() with the types of what is computed with and of what it is rounded to:
+/// the same Float, or f32 and bf16.
+template <class F>
+void visit_rounded(Dtype dtype, Dtype rounded, F const& f) {
+  if (dtype == Dtype::f32 && rounded == Dtype::bf16) return f.template operator()<float, bf16>();
+  check(dtype == rounded, "expected two alike, or f32 and bf16; got ", dtype, " and ", rounded);
+  visit_floating(dtype, [&]<class T>() { f.template operator()<T, T>(); });
+}
+
 /// Calls f with the flag as a constant, so that inner loops do not branch.
 template <class F>
 void with(bool flag, F const& f) {

@@ -1,6 +1,9 @@
 #pragma once
+#include "core/math/margin.h"
+#include "core/math/softmax.h"
 #include "core/random.h"
 #include "core/tensor.h"
+#include "core/update.h"
 
 namespace core {
 
@@ -34,15 +37,24 @@ struct Window {
 
 enum class Transpose { no, yes };
 
-/// One step of stochastic gradient descent: PyTorch's SGD with dampening 0.
-///   g += decay w;  v = momentum v + g;  w -= rate (nesterov ? g + momentum v : v)
-struct SgdStep {
-  /// (1), f64, on the weights' device: core::scalar makes one. It changes from step to step, and a
-  /// recorded step (Device::record) reads what it holds when it is replayed.
-  Tensor rate;
-  double momentum = 0;  ///< 0: `velocity` is not touched and may be empty
-  double decay = 0;
-  bool nesterov = false;
+/// How the products of a batch with classes, p = <x, w>, become logits z. That of the target goes
+/// through a margin: z = scale f(p) + bias, with math::Margin f; the others' z = scale p + bias,
+/// but where p is above the row's threshold: math::LeaveAbove, or math::HarderAbove with hardness.
+struct LogitRule {
+  double scale = 1;
+  Tensor margins;  ///< (B, 3), Wide: m1, m2, m3; empty: f(p) = p
+  math::Beyond beyond = math::Beyond::falls;
+  math::Slope slope = math::Slope::exact;
+  Tensor thresholds;        ///< (B), Wide, or empty
+  Tensor hardness;          ///< (1), Wide, or empty
+  bool sum_logits = false;  ///< label smoothing needs the sum of all logits
+};
+
+/// The classes [first, first + n), as a pass over classes takes them.
+struct ClassChunk {
+  int64_t first = 0;
+  Tensor bias;     ///< (n), Wide, or empty
+  Tensor weights;  ///< (n), Wide: of classes in the loss; empty: 1
 };
 
 /// The arithmetic of a device, and nothing else: every method is one array operation on dense
@@ -145,41 +157,98 @@ class Kernels {
   /// dtype; other columns of y stay.
   virtual void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y,
                             int64_t to) = 0;
+  /// y[r] := x[places[r] - first], zeros where there is no such row. x and y (., ...), of any one
+  /// dtype; places (rows of y), i64.
+  virtual void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) = 0;
+  /// y[places[r]] := x[r], left out where y has no such row; other rows of y stay. places (rows of
+  /// x), i64, those within y distinct.
+  virtual void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) = 0;
+  /// x[r, .] *= alpha factors[r]. x (rows, ...) Float, factors (rows) Wide.
+  virtual void scale_rows(double alpha, Tensor const& factors, Tensor& x) = 0;
+  /// y[r, .] += factors[r] x[r, .]. x (rows, ...) Float, y like x and factors (rows) Wide.
+  virtual void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) = 0;
   /// out[c] := sum over r of x[r, c]; x (..., n) Float, out (n) Wide. In an order that depends on
   /// nothing but the shape.
   virtual void sum_rows(Tensor const& x, Tensor& out) = 0;
-  /// y[r] := x[r] / max(|x[r]|, 1e-12), norm[r] := |x[r]|. x (rows, n) Float, norm (rows) Wide.
+  /// out[r] := <x[r], y[r]>. x, y (rows, n) Float, out (rows) Wide.
+  virtual void row_products(Tensor const& x, Tensor const& y, Tensor& out) = 0;
+  /// y[r] := x[r] / max(|x[r]|, 1e-12), norm[r] := |x[r]|. x (rows, n) Float, norm (rows) Wide; y
+  /// is of x's dtype, or bf16 where that is f32.
   virtual void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) = 0;
-  /// dx[r] := (dy[r] - y[r] <y[r], dy[r]>) / max(norm[r], 1e-12).
+  /// dx[r] := (dy[r] - y[r] <y[r], dy[r]>) / max(norm[r], 1e-12). y Float; dy and dx of one dtype,
+  /// y's or Wide.
   virtual void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
                                      Tensor& dx) = 0;
 
-  // The class-sharded softmax. z (B, n): logits, Wide, of the classes [first, first + n); labels
-  // (B), i64, global class numbers, negative for rows that do not count; bias (n), Wide, or empty.
-  /// stats (B, 3) := (-inf, 0, 0) in each row: nothing seen yet.
+  // The class-sharded softmax: docs/head.md. z (B, n), Wide: products with the classes of a chunk;
+  // LogitRule makes logits of them on the way. labels (B), i64, global class numbers, negative for
+  // rows that do not count.
+  /// stats (B, 6) := (-inf, 0, 0, 0, 0, 0) in each row: nothing seen yet.
   virtual void softmax_begin(Tensor& stats) = 0;
-  /// Merges a chunk into stats (B, 3), Wide: maximum m, sum of exp(z - m), logit of the target (0
-  /// until its chunk comes). A row with m = -inf takes 0 as reference.
-  /// Adds `bias` to z first, in place. Sums go by tiles of at most 4096 classes.
-  virtual void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first,
-                                  Tensor& z, Tensor& stats) = 0;
-  /// From the statistics of all shards, parts (P, B, 3), merged in order: lse (B) = log of the sum
-  /// of exp over all classes, loss (B) = lse - target, 0 for rows whose label is negative.
-  virtual void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse,
-                             Tensor& loss) = 0;
-  /// g (B, n) := factor (exp(z - lse) - [class == label]), 0 for rows with a negative label. z has
-  /// the bias in it; g is Float.
-  virtual void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels,
-                                int64_t first, double factor, Tensor& g) = 0;
+  /// Merges a chunk into stats (B, 6), Wide, math::Stats: maximum m of the logits, sum of exp(z -
+  /// m); of the target, once its chunk comes, the logit, the class's weight and the slope dz/dp;
+  /// the sum of weight times logit, if asked. A row with m = -inf takes 0 as reference.
+  /// Sums go by tiles of at most 4096 classes.
+  virtual void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
+                                  Tensor const& labels, Tensor const& z, Tensor& stats) = 0;
+  /// The same, and leaves what a second pass needs in place of z. reference (B): m after this
+  /// chunk, 0 for -inf. e (B, n), Float := exp(z - reference) dz/dp, 0 at the target. rescale (B)
+  /// := exp(m before - reference), 0 for m = -inf: what sums over earlier chunks are scaled with.
+  virtual void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
+                                    Tensor const& labels, Tensor const& z, Tensor& stats, Tensor& e,
+                                    Tensor& reference, Tensor& rescale) = 0;
+  /// From the statistics of all shards, parts (P, B, 6), merged in order: rows (B, 4), Wide,
+  /// math::Row: lse = log of the sum of exp over all classes, and of the gradient in a row's
+  /// products the factor of the softmax, that of all classes alike, and the target's whole. 0 for
+  /// rows whose label is negative. sums (2), f64 += the sum of losses, and of weights w_y.
+  virtual void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
+                             Tensor& rows, Tensor& sums) = 0;
+  /// loss (1), Wide := sums[0] / sums[1], 0 where no row counts. The factors of `rows` are divided
+  /// by sums[1]; where the loss is not finite or no row counts, they are 0. factor (1), f64 := 0
+  /// where the loss is not finite, 1 otherwise. Without `rows`, factor takes the division.
+  virtual void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) = 0;
+  /// g (B, n), Float: the loss's gradient in the products z, from `rows`. All 0 in rows whose three
+  /// factors are.
+  virtual void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk,
+                                Tensor const& labels, Tensor const& z, Tensor const& rows,
+                                Tensor& g) = 0;
+  /// The same in place, from what softmax_exponentials left in e, Float, with its reference (B).
+  /// Without hardness where there is smoothing.
+  virtual void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
+                                       Tensor const& labels, Tensor const& reference,
+                                       Tensor const& rows, Tensor& e) = 0;
+  /// margins (B, 3) := (1, m2, m3) of math::AdaptiveMargin, of norms (B), Wide. moments (2), Wide:
+  /// running mean and deviation of the clipped norms, which first move by `share` to those of the
+  /// batch (divisor B - 1); a batch of one row leaves the deviation, and one with NaN leaves both.
+  virtual void adaptive_margins(double m, double h, double share, Tensor const& norms,
+                                Tensor& moments, Tensor& margins) = 0;
+  /// thresholds (B) := math::hard_threshold of the targets' products (B), Wide. hardness (1) moves
+  /// by `share` to the mean product of the rows whose label is not negative; where there are none
+  /// it stays.
+  virtual void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
+                          Tensor& hardness, Tensor& thresholds) = 0;
   /// Keeps the best k: merges a chunk's z into scores (B, k), Wide and descending, and classes (B,
   /// k), i64. Equal scores: the lower class first. Start with -inf and -1.
   virtual void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) = 0;
 
   // Optimizer.
-  /// One SGD step on the master weights w (Wide) with gradient g (Wide); `velocity` like w, or
-  /// empty without momentum; `copy` (bf16), the weights rounded for compute, or empty.
-  virtual void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-                   Tensor& copy) = 0;
+  /// One step of `rule` on (rows, ...) from the gradient g, Wide, of w's shape. `trust` (rows),
+  /// Wide, multiplies the gradient of each row with the decay in it; or empty. `first_row`: the
+  /// number in the whole parameter of row 0, so that stochastic rounding does not depend on who has
+  /// which rows.
+  virtual void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
+                      Tensor const& g, UpdateState& state) = 0;
+  /// trust (rows), Wide: eta |w| / (|factor g| + decay |w|) of each row of g, Wide, and w, Float; 1
+  /// where either norm is 0. factor: UpdateRule's. LARS (You, Gitman, Ginsburg 2017), which goes
+  /// on with SGD.
+  virtual void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g,
+                          Tensor const& w, Tensor& trust) = 0;
+  /// sum += the sum of x[i]^2; x Float, sum (1) f64. In an order that depends on the shape alone.
+  virtual void add_squares(Tensor const& x, Tensor& sum) = 0;
+  /// factor *= min(1, most / (norm + 1e-6)), PyTorch's clip_grad_norm_, for gradients that have yet
+  /// to be multiplied by factor: norm = factor sqrt(squares). 0 where squares is not finite. Both
+  /// (1), f64.
+  virtual void clip_factor(double most, Tensor const& squares, Tensor& factor) = 0;
 };
 
 }  // namespace core

@@ -17,6 +17,9 @@ enum class Purpose : uint32_t {
   dropout = 5,
   synthetic = 6,
   shown_samples = 7,
+  rounding = 8,
+  classes = 9,
+  word_order = 10,
 };
 
 /// Names one stream: nothing in it depends on ranks or threads, so neither do the numbers.

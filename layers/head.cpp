@@ -26,12 +26,26 @@ void check_head(int64_t classes, int64_t features) {
               " features; both must be positive");
 }
 
-void check_step(HeadStep const& step, bool momentum) {
-  for (core::Tensor const& rate : {step.weight.rate, step.bias.rate})
-    core::check(rate && rate.count() == 1 && rate.dtype() == core::Dtype::f64,
-                "head: the rate of a step is a tensor (1) of f64; core::scalar makes one");
-  core::check(momentum || (step.weight.momentum == 0 && step.bias.momentum == 0),
-              "head: a step with momentum, but the head was made without velocities");
+void check_deferred(HeadStep const& step) {
+  core::check(step.deferred || !step.summed,
+              "head: several losses make the step, so its update must be deferred");
+}
+
+void check_rules(HeadStep const& step, Moments kept) {
+  for (core::UpdateRule const& rule : {step.weight, step.bias}) {
+    core::check(rule.now && rule.now.count() == 4 && rule.now.dtype() == core::Dtype::f64,
+                "head: UpdateRule::now of a step is a tensor (4) of f64; core::step_numbers makes "
+                "one");
+    bool const adam = rule.kind != core::Rule::sgd;
+    core::check(!adam || kept == Moments::both,
+                "head: a step of Adam, but the head was made without its moments");
+    core::check(adam || kept != Moments::both,
+                "head: a step of SGD, but the head keeps Adam's moments");
+    core::check(rule.momentum == 0 || kept != Moments::none,
+                "head: a step with momentum, but the head was made without velocities");
+  }
+  core::check(step.eta == 0 || step.weight.kind == core::Rule::sgd,
+              "head: LARS goes on with SGD, not with Adam");
 }
 
 void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts const& counts,
@@ -43,14 +57,18 @@ void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts
               "head: the global batch is empty");
 }
 
-std::vector<Head::State> named_state(core::Tensor const& weight, core::Tensor const& bias,
-                                     core::Tensor const& weight_velocity,
-                                     core::Tensor const& bias_velocity) {
-  std::vector<Head::State> all{{"head.weight", weight},
-                               {"head.bias", bias},
-                               {"head.weight.velocity", weight_velocity},
-                               {"head.bias.velocity", bias_velocity}};
-  std::erase_if(all, [](Head::State const& part) { return !part.tensor; });
+std::vector<Head::State> named_state(core::UpdateState const& weight,
+                                     core::UpdateState const& bias) {
+  std::vector<Head::State> all;
+  auto const add = [&](std::string const& name, core::UpdateState const& state) {
+    if (!state.w) return;
+    all.push_back({name, state.w});
+    // One array beside the weights is SGD's velocity; two are Adam's moments.
+    if (state.first) all.push_back({name + (state.second ? ".first" : ".velocity"), state.first});
+    if (state.second) all.push_back({name + ".second", state.second});
+  };
+  add("head.weight", weight);
+  add("head.bias", bias);
   return all;
 }
 
@@ -93,6 +111,17 @@ TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
     }
   }
   return best;
+}
+
+TopK join_top_k(comm::Communicator& replicas, core::Device& device, TopK const& mine,
+                comm::Counts const& counts) {
+  auto const gathered = [&]<class T>(std::vector<T> const& values, core::Dtype dtype) {
+    core::Tensor part(device, {mine.rows, mine.k}, dtype);
+    device.upload(values.data(), part);
+    return on_host<T>(gather_rows(replicas, part, counts));
+  };
+  return {comm::begin_of(counts, replicas.size()), mine.k, gathered(mine.classes, core::Dtype::i64),
+          gathered(mine.scores, core::Dtype::f64)};
 }
 
 }  // namespace layers

@@ -18,9 +18,13 @@ class RowParallelHead final : public Head {
   RowParallelHead(Context const& context, comm::Communicator& ranks, Options const& options);
 
   int64_t classes() const override { return options_.classes; }
+  std::string describe(int64_t batch) const override;
   void set_step(HeadStep const& step) override;
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
+  core::Tensor factor() override { return factor_; }
+  void add_gradient_squares(core::Tensor& sum) override;
+  void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;
 
@@ -29,6 +33,8 @@ class RowParallelHead final : public Head {
   double difference_to_unsplit(core::Tensor const& x, comm::Counts const& counts);
 
  private:
+  void begin_update(core::Parameter& parameter, core::UpdateState& state);
+  void update(core::Parameter& p);
   core::Tensor logits(core::Tensor const& x, comm::Counts const& counts);
   core::Var gather(core::Tape& tape, core::Var const& x, comm::Counts const& counts);
 
@@ -36,7 +42,8 @@ class RowParallelHead final : public Head {
   core::Dtype dtype_;
   comm::Communicator& ranks_;
   RowParallelLinear linear_;
-  core::Tensor velocity_, bias_velocity_;
+  core::UpdateState weight_, bias_;
+  core::Tensor factor_;
   HeadStep step_;
 };
 

@@ -9,201 +9,364 @@ using core::Tensor;
 using core::Transpose;
 using core::Var;
 
+struct ShardedHead::Features {
+  Tensor x;             ///< (B, D), as products read them
+  Tensor norms;         ///< (B), Wide, of cosines: what they were divided by
+  comm::Counts counts;  ///< rows of each rank that holds classes
+  comm::Counts rows;    ///< of each replica's batch
+
+  int64_t most() const { return *std::max_element(rows.begin(), rows.end()); }
+};
+
 namespace {
 
-constexpr int64_t stored_bytes_at_most = int64_t{256} << 20;
-
-/// Weights are kept wide; compute copies are made a chunk at a time, never of the whole shard.
-Context wide(Context context) {
-  context.dtype = core::accumulator(context.dtype);
-  return context;
+ClassRows::Options rows_options(ShardedHead::Options const& o) {
+  check_head(o.classes, o.features);
+  check_loss(o.loss, o.bias);
+  core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
+  core::check(o.plan == Plan::two_pass || o.loss.smoothing == 0,
+              "head: plan one_pass with label smoothing, whose gradient is known only after all "
+              "classes");
+  return {.classes = o.classes,
+          .features = o.features,
+          .bias = o.bias,
+          .moments = o.moments,
+          .storage = o.storage,
+          .deviation = o.deviation,
+          .cosine = o.loss.cosine(),
+          .undrawn = o.undrawn};
 }
 
-Tensor velocity_like(core::Parameter const& parameter) {
-  if (!parameter.value) return {};
-  Tensor velocity = core::empty_like(parameter.value);
-  velocity.device().kernels().fill(0, velocity);
-  return velocity;
+/// Rows of ranks [first, last).
+int64_t rows_between(comm::Counts const& counts, int first, int last) {
+  return comm::begin_of(counts, last) - comm::begin_of(counts, first);
+}
+
+Tensor zeros(core::Device& device, core::Shape const& shape, Dtype dtype) {
+  Tensor t(device, shape, dtype);
+  device.kernels().fill(0, t);
+  return t;
 }
 
 }  // namespace
 
-struct ShardedHead::Pass {
-  Tensor x;                    ///< (B, D), all ranks' features in the products' dtype
-  Tensor labels;               ///< (B)
-  Tensor parts;                ///< (P, B, 3), every rank's statistics; gone once merged
-  Tensor lse;                  ///< (B)
-  std::vector<Tensor> logits;  ///< (B, n) of each chunk, where they are stored
-  int64_t batch() const { return x.size(0); }
-};
-
-ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o)
+ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o,
+                         comm::Communicator* replicas)
     : options_(o),
+      device_(context.device),
       dtype_(context.dtype),
-      cache_bytes_(context.device.cache_bytes()),
+      wide_(core::accumulator(context.dtype)),
+      seed_(context.seed),
       ranks_(ranks),
-      linear_(wide(context), ranks, "head",
-              {.in = o.features, .out = o.classes, .bias = o.bias, .deviation = o.deviation}) {
-  check_head(o.classes, o.features);
-  core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
-  if (!o.momentum) return;
-  velocity_ = velocity_like(linear_.weight());
-  bias_velocity_ = velocity_like(linear_.bias());
+      replicas_(replicas),
+      rows_(context, ranks, rows_options(o)),
+      margins_(device_, wide_, o.loss),
+      weight_sum_(static_cast<double>(o.classes)),
+      factor_(core::scalar(device_, 1)),
+      sums_(zeros(device_, {2}, Dtype::f64)) {}
+
+void ShardedHead::set_class_weights(Tensor const& weights) {
+  core::check(weights.shape() == core::Shape{count()} && weights.dtype() == wide_,
+              "head: class weights ", weights.shape(), ' ', weights.dtype(), " for ", count(),
+              " classes of this rank, ", wide_);
+  class_weights_ = weights;
+  Tensor sum = zeros(device_, {1}, wide_), total(device_, {1}, Dtype::f64);
+  device_.kernels().sum_rows(weights.reshape({count(), 1}), sum);
+  device_.kernels().convert(sum, total);
+  ranks_.all_reduce(total, comm::Reduce::sum)->wait();
+  device_.download(total, &weight_sum_);
 }
 
 void ShardedHead::set_step(HeadStep const& step) {
-  check_step(step, options_.momentum);
+  check_deferred(step);
+  check_rules(step, options_.moments);
+  core::check(step.sampling_rate > 0 && step.sampling_rate <= 1, "head: sampling rate ",
+              step.sampling_rate, "; must be in (0, 1]");
+  if (step.sampling_rate < 1) check_sampling(step);
   step_ = step;
+  device_.kernels().fill(0, sums_);
+  waiting_.clear();
+}
+
+/// What does not go with a softmax over some of the classes.
+void ShardedHead::check_sampling(HeadStep const& step) const {
+  core::check(options_.loss.smoothing == 0,
+              "head: class sampling with label smoothing, which needs the logits of all classes");
+  core::check(!step.summed,
+              "head: class sampling with several batches a step: each has other positive classes");
+  core::check(replicas_ == nullptr,
+              "head: class sampling with replicas, which see other positive classes");
 }
 
 int64_t ShardedHead::chunk(int64_t batch) const {
   if (options_.chunk > 0) return options_.chunk;
   // Logits f32, probabilities, weights rounded and their gradient f32 share the cache.
-  int64_t const bytes_a_class = batch * 6 + options_.features * 6;
-  return std::clamp<int64_t>(cache_bytes_ / bytes_a_class / 64 * 64, 256, cache_bytes_ >> 10);
+  int64_t const bytes_a_class = batch * 6 + options_.features * 6, cache = device_.cache_bytes();
+  return std::clamp<int64_t>(cache / bytes_a_class / 64 * 64, 256, cache >> 10);
 }
 
-std::vector<ShardedHead::Chunk> ShardedHead::chunks(int64_t batch) const {
-  std::vector<Chunk> parts;
-  for (int64_t begin = 0, step = chunk(batch); begin < count(); begin += step) {
-    parts.push_back({begin, std::min(begin + step, count())});
-  }
-  return parts;
+/// Bytes of a batch's exponentials on the largest shard, so that every rank decides alike; and what
+/// they may take.
+ShardedHead::Storing ShardedHead::storing(int64_t batch) const {
+  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
+  int64_t const state = most * static_cast<int64_t>(rows_.bytes_a_class());
+  int64_t const share = std::max(int64_t{256} << 20, state / 4);
+  int64_t const room =
+      options_.memory > 0 ? (options_.memory - state) / 2 : std::numeric_limits<int64_t>::max();
+  return {batch * most * static_cast<int64_t>(core::size_of(dtype_)), share, room};
 }
 
 bool ShardedHead::stores(int64_t batch) const {
   if (options_.logits != Logits::automatic) return options_.logits == Logits::store;
-  // Asked of the largest shard, so that every rank decides alike.
-  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
-  return batch * most * 4 <= stored_bytes_at_most;
+  auto const s = storing(batch);
+  return s.bytes <= s.share && s.bytes <= s.room;
 }
 
-Tensor ShardedHead::weights(Chunk const& chunk) {
-  auto const rows = linear_.weight().value.rows(chunk.begin, chunk.end);
-  if (rows.dtype() == dtype_) return rows;
-  Tensor rounded(rows.device(), rows.shape(), dtype_);
-  rows.device().kernels().convert(rows, rounded);
-  return rounded;
+std::string ShardedHead::describe(int64_t batch) const {
+  auto const s = storing(batch);
+  bool const asked = options_.logits != Logits::automatic;
+  auto const mb = [](int64_t bytes) { return core::join(bytes / 1'000'000, " MB"); };
+  auto const why = asked              ? std::string("as asked")
+                   : s.bytes > s.room ? "half of what is left of the memory is " + mb(s.room)
+                                      : "at most " + mb(s.share) + " may go on them";
+  return core::join("head: ", count(), " classes of this rank, ", chunk(batch),
+                    " at a time; logits ", stores(batch) ? "stored" : "computed twice",
+                    ": they take ", mb(s.bytes), ", ", why,
+                    options_.plan == Plan::one_pass ? "; dX in the first pass" : "");
 }
 
-Tensor ShardedHead::bias(Chunk const& chunk) {
-  auto const& whole = linear_.bias().value;
-  return whole ? whole.rows(chunk.begin, chunk.end) : Tensor{};
+std::vector<ClassSet> ShardedHead::all_sets(int64_t batch) const {
+  std::vector<ClassSet> sets;
+  auto const step = static_cast<int64_t>(static_cast<double>(chunk(batch)) / step_.sampling_rate);
+  for (int64_t first = 0; first < count(); first += step) {
+    int64_t const last = std::min(first + step, count());
+    sets.push_back({first, last, begin() + first, last - first, {}, {}});
+  }
+  return sets;
 }
 
-/// (B, n) without bias, Wide.
-Tensor ShardedHead::logits(Tensor const& x, Tensor const& w) {
-  Tensor z(x.device(), {x.size(0), w.size(0)}, core::accumulator(dtype_));
-  x.device().kernels().matmul(x, Transpose::no, w, Transpose::yes, 1, 0, z);
-  return z;
+comm::Counts ShardedHead::of_this_replica(comm::Counts const& counts) const {
+  if (replicas_ == nullptr) return counts;
+  auto const first = counts.begin() + replicas_->rank() * ranks_.size();
+  return {first, first + ranks_.size()};
+}
+
+comm::Counts ShardedHead::replica_rows(comm::Counts const& counts) const {
+  comm::Counts rows;
+  for (int first = 0; first < static_cast<int>(counts.size()); first += ranks_.size())
+    rows.push_back(rows_between(counts, first, first + ranks_.size()));
+  return rows;
+}
+
+ShardedHead::Features ShardedHead::gather(Tensor const& x, comm::Counts const& counts) {
+  Features all{.counts = of_this_replica(counts), .rows = replica_rows(counts)};
+  all.x = gather_rows(ranks_.named("features"), x, all.counts);
+  all.norms = Tensor(device_, {all.x.size(0)}, wide_);
+  if (!options_.loss.cosine()) return all;
+  Tensor unit = core::empty_like(all.x);
+  device_.kernels().l2_normalise(all.x, unit, all.norms);
+  all.x = unit;
+  return all;
 }
 
 Var ShardedHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
                       comm::Counts const& counts) {
   check_batch(x.value, labels, counts, options_.features, dtype_);
-  auto pass = std::make_shared<Pass>();
-  pass->x = gather_rows(ranks_, x.value, counts);
-  pass->labels = gather_rows(ranks_, labels, counts);
-  statistics(*pass);
-
-  Tensor losses(pass->x.device(), {pass->batch(), 1}, pass->lse.dtype());
-  Tensor rows = losses.reshape({pass->batch()}), mean(losses.device(), {1}, losses.dtype());
-  auto& kernels = losses.device().kernels();
-  kernels.softmax_merge(pass->parts, pass->labels, pass->lse, rows);
-  pass->parts = {};
-  kernels.sum_rows(losses, mean);
-  kernels.scale(1.0 / static_cast<double>(pass->batch()), mean);
-  return tape.record(mean, [this, &tape, x, pass, counts](Tensor const&) {
-    tape.give(x, scatter(backward(*pass), counts));
+  auto const features = gather(x.value, counts);
+  auto const all_labels = gather_rows(ranks_.named("labels"), labels, features.counts);
+  auto const pass = begin_pass(features, all_labels, tape.training());
+  auto const mean = mean_loss(*pass, all_labels, tape.training());
+  return tape.record(mean, [this, &tape, x, pass, features](Tensor const&) {
+    tape.give(x, scatter(second_pass(pass), features));
   });
 }
 
-/// The first pass over the classes, and the ranks' statistics gathered.
-void ShardedHead::statistics(Pass& pass) {
-  auto& kernels = pass.x.device().kernels();
-  Tensor mine(pass.x.device(), {pass.batch(), 3}, core::accumulator(dtype_));
-  kernels.softmax_begin(mine);
-  bool const store = stores(pass.batch());
-  for (auto const& chunk : chunks(pass.batch())) {
-    Tensor z = logits(pass.x, weights(chunk));
-    kernels.softmax_statistics(bias(chunk), pass.labels, begin() + chunk.begin, z, mine);
-    if (store) pass.logits.push_back(z);
-  }
-  pass.parts = Tensor(mine.device(), {ranks_.size(), pass.batch(), 3}, mine.dtype());
-  pass.lse = Tensor(mine.device(), {pass.batch()}, mine.dtype());
-  ranks_.all_gather(mine, pass.parts)->wait();
+/// <x, w> of each row's target (B), Wide.
+Tensor ShardedHead::target_products(Features const& features, Tensor const& labels) {
+  Tensor products(device_, {labels.count()}, wide_);
+  device_.kernels().row_products(features.x, rows_.read_classes(labels), products);
+  ranks_.named("target products")
+      .all_reduce(products, comm::Reduce::sum)
+      ->wait();  // the others' are 0
+  return products;
 }
 
-/// The second pass: updates the shard; returns this rank's share of dX (B, D), Wide.
-Tensor ShardedHead::backward(Pass& pass) {
-  auto& kernels = pass.x.device().kernels();
-  Tensor dx(pass.x.device(), pass.x.shape(), core::accumulator(dtype_));
-  kernels.fill(0, dx);
-  auto const parts = chunks(pass.batch());
-  for (size_t i = 0; i < parts.size(); ++i) {
-    auto const w = weights(parts[i]);
-    Tensor z;
-    if (!pass.logits.empty()) {
-      z = std::move(pass.logits[i]);
-    } else {
-      z = logits(pass.x, w);
-      if (auto const b = bias(parts[i])) kernels.add_bias(b, z);
-    }
-    Tensor g(z.device(), z.shape(), dtype_);
-    kernels.softmax_gradient(z, pass.lse, pass.labels, begin() + parts[i].begin,
-                             1.0 / static_cast<double>(pass.batch()), g);
-    kernels.matmul(g, Transpose::no, w, Transpose::no, 1, 1, dx);
-    update(parts[i], g, pass.x);
+core::LogitRule ShardedHead::logit_rule(Features const& features, Tensor const& labels,
+                                        bool training) {
+  auto const products = margins_.needs_targets() ? target_products(features, labels) : Tensor{};
+  if (replicas_ == nullptr || !margins_.memory() || !training)
+    return margins_.of(features.norms, labels, products, training);
+  // What margins remember is of the whole batch: replicas would drift apart.
+  auto const all = [&](Tensor const& mine) {
+    return mine ? gather_rows(replicas_->named("margins"), mine, features.rows) : mine;
+  };
+  auto rule = margins_.of(all(features.norms), all(labels), all(products), training);
+  int const replica = replicas_->rank();
+  auto const begin = comm::begin_of(features.rows, replica);
+  auto const end = comm::begin_of(features.rows, replica + 1);
+  rule.margins = rule.margins.rows(begin, end);
+  if (rule.thresholds) rule.thresholds = rule.thresholds.rows(begin, end);
+  return rule;
+}
+
+ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor const& labels,
+                                             bool training) {
+  ClassPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
+  batch.rule = logit_rule(features, labels, training);
+  // Batches of one step walk the same sets.
+  auto sets = waiting_.empty() ? all_sets(features.most()) : waiting_.front()->sets();
+  if (training && step_.sampling_rate < 1)
+    batch.labels = draw_classes({seed_, step_.number, step_.sampling_rate, options_.log_q}, rows_,
+                                labels, wide_, sets);
+  bool const early = training && options_.plan == Plan::one_pass;
+  return std::make_shared<ClassPass>(
+      rows_, std::move(batch), std::move(sets), class_weights_,
+      ClassPass::Options{.store = training && stores(features.most()), .early_dx = early});
+}
+
+/// The first pass, and all ranks' statistics merged.
+Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool training) {
+  auto& kernels = device_.kernels();
+  int64_t const batch = labels.count();
+  auto const mine = pass.statistics();
+  Tensor parts(device_, {ranks_.size(), batch, core::math::Stats::count}, wide_);
+  ranks_.named("statistics").all_gather(mine, parts)->wait();
+  Tensor rows(device_, {batch, core::math::Row::count}, wide_), loss(device_, {1}, wide_), none;
+  Tensor sums = zeros(device_, {2}, Dtype::f64);
+  kernels.softmax_merge({.smoothing = options_.loss.smoothing,
+                         .z_loss = options_.loss.z_loss,
+                         .classes = static_cast<double>(options_.classes),
+                         .weight_sum = weight_sum_},
+                        parts, labels, rows, sums);
+  if (replicas_ != nullptr) replicas_->named("loss").all_reduce(sums, comm::Reduce::sum)->wait();
+  if (training && step_.summed) {
+    kernels.accumulate(1, sums, sums_);
+    kernels.softmax_mean(sums_, none, loss, factor_);
+  } else {
+    Tensor unused(device_, {1}, Dtype::f64);
+    kernels.softmax_mean(sums, rows, loss, training ? factor_ : unused);
+  }
+  pass.set_rows(rows);
+  return loss;
+}
+
+/// Gives dX (B, D), Wide, of this rank's classes; updates the weights unless that waits.
+Tensor ShardedHead::second_pass(PassPtr const& pass) {
+  bool const early = options_.plan == Plan::one_pass;
+  if (early || step_.deferred) waiting_.push_back(pass);
+  if (early) return pass->early_dx();
+  auto const dx = zeros(device_, pass->x().shape(), wide_);
+  for (size_t i = 0; i < pass->sets().size(); ++i) {
+    auto const weights = rows_.read(pass->sets()[i]);
+    auto const g = pass->gradient(i, weights);
+    auto sum = dx;
+    device_.kernels().matmul(g, Transpose::no, weights.w, Transpose::no, 1, 1, sum);
+    if (!step_.deferred)
+      rows_.update(step_, factor_, pass->sets()[i], weight_gradient({{pass, g}}, weights));
   }
   return dx;
 }
 
-/// One chunk's rows, after dX has used them.
-void ShardedHead::update(Chunk const& chunk, Tensor const& g, Tensor const& x) {
-  auto& kernels = x.device().kernels();
-  auto const rows = [&](Tensor const& all) {
-    return all ? all.rows(chunk.begin, chunk.end) : Tensor{};
-  };
-  Tensor w = rows(linear_.weight().value), velocity = rows(velocity_), none;
-  Tensor dw = core::empty_like(w);
-  kernels.matmul(g, Transpose::yes, x, Transpose::no, 1, 0, dw);
-  kernels.sgd(step_.weight, dw, w, velocity, none);
-  if (Tensor b = bias(chunk)) {
-    Tensor db = core::empty_like(b), bias_velocity = rows(bias_velocity_);
-    kernels.sum_rows(g, db);
-    kernels.sgd(step_.bias, db, b, bias_velocity, none);
+/// The gradient in a set's kept weights, of all replicas.
+ClassGradient ShardedHead::weight_gradient(std::vector<Share> const& shares,
+                                           ClassWeights const& weights) {
+  auto& kernels = device_.kernels();
+  ClassGradient sum{Tensor(device_, weights.w.shape(), wide_), {}};
+  double beta = 0;
+  for (auto const& [pass, g] : shares) {
+    kernels.matmul(g, Transpose::yes, pass->x(), Transpose::no, 1, beta, sum.w);
+    if (options_.bias) add_bias_gradient(g, sum.bias);
+    beta = 1;
+  }
+  if (replicas_ != nullptr) {
+    replicas_->named("weights' gradient").all_reduce(sum.w, comm::Reduce::sum)->wait();
+    if (sum.bias)
+      replicas_->named("weights' gradient").all_reduce(sum.bias, comm::Reduce::sum)->wait();
+  }
+  rows_.to_kept(weights, sum.w);
+  return sum;
+}
+
+void ShardedHead::add_bias_gradient(Tensor const& g, Tensor& sum) const {
+  Tensor db(device_, {g.size(1)}, wide_);
+  device_.kernels().sum_rows(g, db);
+  if (sum)
+    device_.kernels().accumulate(1, db, sum);
+  else
+    sum = db;
+}
+
+/// Calls f(set, gradient) for what waits.
+template <class F>
+void ShardedHead::each_waiting_gradient(F const& f) {
+  if (waiting_.empty()) return;
+  auto const& sets = waiting_.front()->sets();
+  for (size_t i = 0; i < sets.size(); ++i) {
+    auto const weights = rows_.read(sets[i]);
+    std::vector<Share> shares;
+    for (auto const& pass : waiting_) shares.push_back({pass, pass->gradient(i, weights)});
+    f(sets[i], weight_gradient(shares, weights));
   }
 }
 
-/// The sum over ranks of this rank's rows of dX, in the products' dtype.
-Tensor ShardedHead::scatter(Tensor const& dx, comm::Counts const& counts) {
-  auto const rows = counts[static_cast<size_t>(ranks_.rank())];
-  Tensor mine(dx.device(), {rows, dx.size(1)}, dx.dtype());
-  ranks_.reduce_scatter(dx, counts, mine)->wait();
+void ShardedHead::add_gradient_squares(Tensor& sum) {
+  Tensor mine = zeros(device_, {1}, Dtype::f64);
+  each_waiting_gradient([&](ClassSet const&, ClassGradient const& gradient) {
+    device_.kernels().add_squares(gradient.w, mine);
+    if (gradient.bias) device_.kernels().add_squares(gradient.bias, mine);
+  });
+  ranks_.named("gradient norm").all_reduce(mine, comm::Reduce::sum)->wait();
+  device_.kernels().accumulate(1, mine, sum);
+}
+
+void ShardedHead::finish() {
+  each_waiting_gradient([&](ClassSet const& set, ClassGradient const& gradient) {
+    rows_.update(step_, factor_, set, gradient);
+  });
+  waiting_.clear();
+}
+
+/// The sum over ranks of this rank's rows of dX, in the features and in the products' dtype.
+Tensor ShardedHead::scatter(Tensor const& dx, Features const& features) {
+  auto const begin = comm::begin_of(features.counts, ranks_.rank());
+  auto const end = comm::begin_of(features.counts, ranks_.rank() + 1);
+  Tensor mine(device_, {end - begin, dx.size(1)}, wide_);
+  ranks_.named("features' gradient").reduce_scatter(dx, features.counts, mine)->wait();
+  if (options_.loss.cosine())
+    device_.kernels().l2_normalise_backward(features.x.rows(begin, end),
+                                            features.norms.rows(begin, end), mine, mine);
   if (mine.dtype() == dtype_) return mine;
-  Tensor narrow(mine.device(), mine.shape(), dtype_);
-  mine.device().kernels().convert(mine, narrow);
+  Tensor narrow(device_, mine.shape(), dtype_);
+  device_.kernels().convert(mine, narrow);
   return narrow;
 }
 
 TopK ShardedHead::top_k(Tensor const& x, comm::Counts const& counts, int k) {
   core::check(k > 0, "head: top ", k);
-  auto const all = gather_rows(ranks_, x, counts);
-  auto& kernels = all.device().kernels();
-  Tensor scores(all.device(), {all.size(0), k}, core::accumulator(dtype_));
-  Tensor best(all.device(), {all.size(0), k}, Dtype::i64);
+  auto const features = gather(x, counts);
+  auto& kernels = device_.kernels();
+  int64_t const batch = features.x.size(0);
+  Tensor scores(device_, {batch, k}, wide_), best(device_, {batch, k}, Dtype::i64);
   kernels.fill(-std::numeric_limits<double>::infinity(), scores);
   kernels.fill(-1, best);
-  for (auto const& chunk : chunks(all.size(0))) {
-    Tensor z = logits(all, weights(chunk));
-    if (auto const b = bias(chunk)) kernels.add_bias(b, z);
-    kernels.top_k(z, begin() + chunk.begin, scores, best);
+  for (int64_t first = 0, step = chunk(batch); first < count(); first += step) {
+    int64_t const last = std::min(first + step, count());
+    auto const weights = rows_.read({first, last, begin() + first, last - first, {}, {}});
+    Tensor z(device_, {batch, last - first}, wide_);
+    kernels.matmul(features.x, Transpose::no, weights.w, Transpose::yes, 1, 0, z);
+    if (weights.bias) kernels.add_bias(weights.bias, z);
+    kernels.top_k(z, begin() + first, scores, best);
   }
-  return merge_top_k(ranks_, scores, best);
+  kernels.scale(options_.loss.scale, scores);
+  auto const top = merge_top_k(ranks_, scores, best);
+  if (replicas_ == nullptr) return top;
+  return join_top_k(*replicas_, device_, top, features.rows);
 }
 
 std::vector<Head::State> ShardedHead::state() {
-  return named_state(linear_.weight().value, linear_.bias().value, velocity_, bias_velocity_);
+  auto all = rows_.state();
+  if (margins_.memory()) all.push_back({"head.margin", margins_.memory()});
+  return all;
 }
 
 }  // namespace layers

@@ -65,6 +65,17 @@ class Reader {
       number(node->entries[i].value, element(key, i, *node), into[i], range);
   }
 
+  /// A list of texts.
+  void field(char const* key, std::vector<std::string>& into, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    if (node->kind != Node::Kind::sequence)
+      return note(where(key), "expected a list, found " + found(*node));
+    into.resize(node->entries.size());
+    for (size_t i = 0; i < into.size(); ++i)
+      note(element(key, i, *node), convert(node->entries[i].value, into[i]));
+  }
+
   /// bool and text.
   template <class T>
   void field(char const* key, T& into, char const* /*meaning*/) {

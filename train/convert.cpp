@@ -203,6 +203,12 @@ std::string written(std::string const& text) {
   return result + '"';
 }
 
+std::string written(std::vector<std::string> const& texts) {
+  std::string list;
+  for (std::string const& text : texts) list += (list.empty() ? "" : ", ") + written(text);
+  return "[" + list + "]";
+}
+
 std::string written(double value) {
   std::array<char, 32> buffer;
   std::string text(buffer.begin(), std::to_chars(buffer.begin(), buffer.end(), value).ptr);

@@ -94,6 +94,8 @@ std::string written(std::vector<T> const& values, Range const& range) {
   return "[" + text + "]";
 }
 
+std::string written(std::vector<std::string> const& texts);
+
 template <class Enum>
 std::string written_choice(Enum value) {
   return std::string(names<Enum>.at(static_cast<size_t>(value)));

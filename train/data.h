@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include "train/errors.h"
 #include "train/experiment.h"
@@ -35,8 +36,8 @@ struct Split {
 struct Task {
   int64_t classes = 0;
   Split train;
-  std::vector<Split> evaluation;         ///< may be empty
-  std::vector<std::string> class_names;  ///< for people, or empty
+  std::vector<Split> evaluation;                   ///< may be empty
+  std::function<std::string(int64_t)> class_name;  ///< for people; may be empty
 };
 
 /// Opens the data an experiment names. Throws MissingInput or BadData naming the file.

@@ -1,6 +1,5 @@
 #include "train/evaluate.h"
 #include "core/cpu/device.h"
-#include "train/loader.h"
 #include "train/tally.h"
 #include "train/upload.h"
 
@@ -26,25 +25,33 @@ std::vector<int64_t> best_classes(layers::TopK const& top, int64_t row) {
 
 }  // namespace
 
-Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
-               comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen) {
+void answer(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
+            comm::Communicator& ranks, int places,
+            std::function<void(Answers const&)> const& seen) {
   core::cpu::Cpu host(1);
   // Batches as in training: what fitted there fits here.
   Loader loader(host, split, experiment.data, experiment.seed, Pass::evaluation, ranks.rank(),
                 ranks.size());
-  Tally tally;
   int64_t read = 0;  // samples of earlier batches
   for (Batch batch; loader.next(batch); read += comm::begin_of(batch.counts, ranks.size())) {
     auto const x = features(model, batch, device);
-    auto const top = model.head->top_k(x, batch.counts, places);  // of all ranks' rows
-    int64_t const begin = comm::begin_of(batch.counts, ranks.rank());
-    auto const* const labels = batch.labels.data<int64_t>();
-    for (int64_t row = 0; row < batch.labels.size(0); ++row) {
-      Prediction const answer{read + begin + row, labels[row], best_classes(top, begin + row)};
-      tally.add(answer.best, answer.label);
-      if (seen) seen(answer);
-    }
+    seen({batch, read, x, model.head->top_k(x, batch.counts, places)});
   }
+}
+
+Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
+               comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen) {
+  Tally tally;
+  answer(model, split, experiment, device, ranks, places, [&](Answers const& all) {
+    int64_t const begin = comm::begin_of(all.batch.counts, ranks.rank());
+    auto const* const labels = all.batch.labels.data<int64_t>();
+    for (int64_t row = 0; row < all.batch.labels.size(0); ++row) {
+      Prediction const mine{all.first + begin + row, labels[row],
+                            best_classes(all.top, begin + row)};
+      tally.add(mine.best, mine.label);
+      if (seen) seen(mine);
+    }
+  });
   return tally.score(split.name, device, ranks);
 }
 

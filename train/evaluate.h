@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include "train/loader.h"
 #include "train/model.h"
 
 namespace train {
@@ -17,6 +18,19 @@ struct Prediction {
   int64_t label = 0;
   std::vector<int64_t> best;
 };
+
+/// What a model makes of one batch of a split.
+struct Answers {
+  Batch const& batch;     ///< this rank's rows
+  int64_t first = 0;      ///< index in the split of the batch's first sample
+  core::Tensor features;  ///< of the trunk, (b, D), of this rank's rows
+  layers::TopK top;       ///< of the whole batch
+};
+
+/// Walks through a split in its order, without augmentation, and tells `seen` of every batch.
+/// Collective, and so may `seen` be. Samples are dealt to the ranks batch by batch.
+void answer(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
+            comm::Communicator& ranks, int places, std::function<void(Answers const&)> const& seen);
 
 /// Exact top-1 and top-5 over all classes, the same on every rank. Samples are dealt to the ranks
 /// batch by batch; `seen`, where given, is told of every sample of this rank.

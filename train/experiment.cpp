@@ -62,19 +62,21 @@ void check_data(Rules& rules, Experiment const& e) {
   check_channels(rules, e, "data.deviation", data.deviation);
 }
 
-void check_fonts(Rules& rules, GlyphsConfig const& glyphs) {
+/// The fonts of a section.
+void check_fonts(Rules& rules, std::string const& section, std::vector<Face> const& train,
+                 std::vector<Face> const& test) {
   std::set<std::pair<std::string, int>> training;
   std::set<std::string> names;
-  for (size_t i = 0; i < glyphs.train.size(); ++i) {
-    auto const key = core::join("data.glyphs.train[", i, "]");
-    Face const& face = glyphs.train[i];
+  for (size_t i = 0; i < train.size(); ++i) {
+    auto const key = core::join(section, ".train[", i, "]");
+    Face const& face = train[i];
     rules.check(!face.path.empty(), {key + ".path"}, "missing: the font");
     bool const fresh = training.emplace(face.path, face.index).second;
     rules.check(fresh || face.path.empty(), {key}, "the same font as one before");
   }
-  for (size_t i = 0; i < glyphs.test.size(); ++i) {
-    auto const key = core::join("data.glyphs.test[", i, "]");
-    Face const& face = glyphs.test[i];
+  for (size_t i = 0; i < test.size(); ++i) {
+    auto const key = core::join(section, ".test[", i, "]");
+    Face const& face = test[i];
     rules.check(!face.path.empty(), {key + ".path"}, "missing: the font");
     rules.check(!training.contains({face.path, face.index}), {key},
                 "this font is trained on; a test needs fonts never seen");
@@ -87,13 +89,23 @@ void check_glyphs(Rules& rules, Experiment const& e) {
   GlyphsConfig const& glyphs = e.data.glyphs;
   rules.check(glyphs.first <= glyphs.last, {"data.glyphs.last", "data.glyphs.first"},
               "must not be before data.glyphs.first");
-  check_fonts(rules, glyphs);
+  check_fonts(rules, "data.glyphs", glyphs.train, glyphs.test);
   if (e.data.kind != DataKind::glyphs) return;
   rules.check(!glyphs.train.empty(), {"data.glyphs.train", "data.kind", "data.glyphs"},
               "missing: the fonts to train on");
   auto const fonts = static_cast<int>(glyphs.train.size());
   rules.check(fonts == 0 || glyphs.min_fonts <= fonts, {"data.glyphs.min_fonts"},
               core::join("is ", glyphs.min_fonts, ", but there are ", fonts, " training fonts"));
+}
+
+void check_words(Rules& rules, Experiment const& e) {
+  WordsConfig const& words = e.data.words;
+  check_fonts(rules, "data.words", words.train, words.test);
+  if (e.data.kind != DataKind::words) return;
+  rules.check(!words.lists.empty(), {"data.words.lists", "data.kind", "data.words"},
+              "missing: the word lists");
+  rules.check(!words.train.empty(), {"data.words.train", "data.kind", "data.words"},
+              "missing: the fonts to train on");
 }
 
 /// Keys that the trunk does not read must keep their defaults.
@@ -115,10 +127,87 @@ void check_model(Rules& rules, Experiment const& e) {
   unread(m.trunk != Trunk::conv && !resnet, "dropout", m.dropout != standard.dropout);
 }
 
+/// Keys that the head does not read must keep their defaults.
+void check_head_keys(Rules& rules, HeadConfig const& h) {
+  HeadConfig const standard;
+  auto const kind = std::string(names<HeadKind>[static_cast<size_t>(h.kind)]);
+  auto const unread = [&](bool reads, std::string const& key, bool changed) {
+    rules.check(reads || !changed, {"head." + key, "head.kind"},
+                kind + " does not have it; leave the key out");
+  };
+  bool const by_class = h.kind != HeadKind::row_parallel;
+  bool const cosine = by_class && h.kind != HeadKind::softmax;
+  bool const combined = h.kind == HeadKind::combined;
+  bool const one_margin = cosine && !combined && h.kind != HeadKind::normface;
+  unread(!cosine, "bias", h.bias);
+  unread(cosine, "scale", h.scale != standard.scale);
+  unread(one_margin, "margin", h.margin != 0);
+  unread(combined, "m1", h.m1 != 1);
+  unread(combined, "m2", h.m2 != 0);
+  unread(combined, "m3", h.m3 != 0);
+  unread(one_margin || combined, "gradient", h.gradient != standard.gradient);
+  unread(h.kind == HeadKind::adaface, "h", h.h != standard.h);
+  unread(cosine && h.kind != HeadKind::curricularface, "filter", h.filter != standard.filter);
+  unread(by_class, "label_smoothing", h.label_smoothing != 0);
+  unread(by_class, "z_loss", h.z_loss != 0);
+  unread(by_class, "class_weights", !h.class_weights.empty());
+  unread(by_class, "sampling", h.sampling != standard.sampling);
+  unread(by_class, "state", h.state != standard.state);
+  unread(by_class, "chunk", h.chunk != 0);
+  unread(by_class, "logits", h.logits != standard.logits);
+  unread(by_class, "plan", h.plan != standard.plan);
+  unread(by_class, "shards", h.shards != 0);
+  unread(by_class, "deviation", h.deviation != standard.deviation);
+}
+
+/// Combinations of head and optimizer without a meaning.
+void check_head(Rules& rules, Experiment const& e) {
+  HeadConfig const& h = e.head;
+  check_head_keys(rules, h);
+  bool const smooth = h.label_smoothing > 0, samples = h.sampling.rate < 1;
+  rules.check(!smooth || h.kind != HeadKind::curricularface, {"head.label_smoothing", "head.kind"},
+              "curricularface bends the logits of hard classes, at which smoothing would pull too");
+  rules.check(!smooth || h.filter == 1, {"head.label_smoothing", "head.filter"},
+              "needs the logits of all classes, and head.filter leaves some out");
+  rules.check(!smooth || h.plan == Plan::two_pass, {"head.label_smoothing", "head.plan"},
+              "its gradient is known only after all classes; use head.plan: two_pass");
+  rules.check(!smooth || !samples, {"head.label_smoothing", "head.sampling.rate"},
+              "needs the logits of all classes, and head.sampling draws some");
+  rules.check(h.sampling.rows == Rows::lazy || samples, {"head.sampling.rows"},
+              "says what becomes of classes that are not drawn; set head.sampling.rate");
+  rules.check(!h.sampling.log_q || samples, {"head.sampling.log_q"},
+              "corrects for the draw of classes; set head.sampling.rate");
+  rules.check(!samples || e.optimizer.accumulate == 1,
+              {"head.sampling.rate", "optimizer.accumulate"},
+              "parts of a batch have different classes of their own; use one part");
+  rules.check(!samples || h.shards == 0, {"head.sampling.rate", "head.shards"},
+              "replicas see different classes in their batches; leave head.shards: auto");
+  bool const row_parallel = h.kind == HeadKind::row_parallel;
+  rules.check(!row_parallel || e.optimizer.kind == OptimizerKind::sgd,
+              {"optimizer.kind", "head.kind"}, "row_parallel takes sgd alone");
+  rules.check(!row_parallel || e.optimizer.accumulate == 1, {"optimizer.accumulate", "head.kind"},
+              "row_parallel takes a batch as a whole");
+}
+
+/// Keys that the rule does not read must keep their defaults.
+void check_optimizer(Rules& rules, OptimizerConfig const& o) {
+  OptimizerConfig const standard;
+  auto const kind = std::string(names<OptimizerKind>[static_cast<size_t>(o.kind)]);
+  auto const unread = [&](bool reads, std::string const& key, bool changed) {
+    rules.check(reads || !changed, {"optimizer." + key, "optimizer.kind"},
+                kind + " does not have it; leave the key out");
+  };
+  bool const adam = o.kind == OptimizerKind::adam || o.kind == OptimizerKind::adamw;
+  unread(adam, "second", o.second != standard.second);
+  unread(adam, "epsilon", o.epsilon != standard.epsilon);
+  unread(o.kind == OptimizerKind::lars, "eta", o.eta != standard.eta);
+  unread(!adam, "nesterov", o.nesterov);
+  rules.check(adam || !o.nesterov || o.momentum > 0, {"optimizer.nesterov", "optimizer.momentum"},
+              "needs a momentum above 0");
+}
+
 void check_training(Rules& rules, Experiment const& e) {
   ScheduleConfig const& schedule = e.schedule;
-  rules.check(!e.optimizer.nesterov || e.optimizer.momentum > 0,
-              {"optimizer.nesterov", "optimizer.momentum"}, "needs a momentum above 0");
   rules.check(e.run.steps == 0 || schedule.warmup_steps < e.run.steps,
               {"schedule.warmup_steps", "run.steps"}, "the run ends before the warm-up does");
   rules.check(schedule.kind != Schedule::step || !schedule.milestones.empty(),
@@ -127,11 +216,13 @@ void check_training(Rules& rules, Experiment const& e) {
   rules.check(std::ranges::adjacent_find(schedule.milestones, std::ranges::greater_equal{}) ==
                   schedule.milestones.end(),
               {"schedule.milestones"}, "must ascend");
-  bool const split_by_class = e.head.kind == HeadKind::softmax;
-  rules.check(split_by_class || e.head.chunk == 0, {"head.chunk", "head.kind"},
-              "row_parallel has all classes at once; leave chunk: auto");
-  rules.check(split_by_class || e.head.logits == Logits::automatic, {"head.logits", "head.kind"},
-              "row_parallel stores all logits; leave logits: auto");
+}
+
+void check_grow(Rules& rules, Experiment const& e) {
+  rules.check(!e.head.grow || !e.init.from.empty(), {"head.grow", "init.from"},
+              "needs init.from: the weights whose classes are added to");
+  rules.check(!e.head.grow || e.init.head == InitHead::automatic, {"head.grow", "init.head"},
+              "adds to the classes of the file, which init.head: skip leaves out");
 }
 
 /// Defaults that follow from other keys.
@@ -139,7 +230,8 @@ void fill_defaults(Experiment& e, std::string const& name) {
   if (e.run.out.empty()) e.run.out = "runs/" + std::filesystem::path(name).stem().string();
   if (e.data.kind == DataKind::idx && e.data.path.empty())
     e.data.path = "/usr/share/datasets/fashion-mnist";
-  for (auto* faces : {&e.data.glyphs.train, &e.data.glyphs.test})
+  for (auto* faces :
+       {&e.data.glyphs.train, &e.data.glyphs.test, &e.data.words.train, &e.data.words.test})
     for (Face& face : *faces)
       if (face.name.empty()) face.name = std::filesystem::path(face.path).stem().string();
 }
@@ -170,8 +262,12 @@ Experiment parse_experiment(std::string const& name, std::string const& text,
   check_run(rules, experiment);
   check_data(rules, experiment);
   check_glyphs(rules, experiment);
+  check_words(rules, experiment);
   check_model(rules, experiment);
+  check_optimizer(rules, experiment.optimizer);
+  check_head(rules, experiment);
   check_training(rules, experiment);
+  check_grow(rules, experiment);
   document.finish();
   return experiment;
 }

@@ -23,12 +23,26 @@ enum class Trunk {
   iresnet50,
   iresnet100
 };
-enum class HeadKind { softmax, row_parallel };
+enum class HeadKind {
+  softmax,
+  normface,
+  cosface,
+  arcface,
+  sphereface,
+  combined,
+  adaface,
+  curricularface,
+  row_parallel
+};
 enum class Logits { automatic, store, recompute };
-enum class OptimizerKind { sgd };
+enum class Plan { two_pass, one_pass };
+enum class HeadState { f32, bf16_moments, bf16 };
+enum class Slope { exact, straight_through };
+enum class Rows { lazy, dense };
+enum class OptimizerKind { sgd, adam, adamw, lars };
 enum class Schedule { constant, cosine, step, linear, polynomial };
 enum class InitHead { automatic, skip };
-enum class DataKind { synthetic, arrays, idx, glyphs };
+enum class DataKind { synthetic, arrays, idx, glyphs, words };
 
 struct RunConfig {
   std::string out;
@@ -74,6 +88,15 @@ struct GlyphsConfig {
   bool operator==(GlyphsConfig const&) const = default;
 };
 
+struct WordsConfig {
+  std::vector<std::string> lists;
+  std::vector<Face> train, test;
+  int64_t classes = 0;
+  int height = 32, width = 128;
+  int64_t eval_samples = 0;
+  bool operator==(WordsConfig const&) const = default;
+};
+
 struct DataConfig {
   DataKind kind = DataKind::synthetic;
   int64_t batch = 0;
@@ -91,6 +114,7 @@ struct DataConfig {
   int64_t samples = 0;
   int64_t height = 32, width = 32, channels = 3;
   GlyphsConfig glyphs;
+  WordsConfig words;
   bool operator==(DataConfig const&) const = default;
 };
 
@@ -105,19 +129,47 @@ struct ModelConfig {
   bool operator==(ModelConfig const&) const = default;
 };
 
+/// Partial FC.
+struct SamplingConfig {
+  double rate = 1;
+  double full_after = 1;
+  bool log_q = false;
+  Rows rows = Rows::lazy;
+  bool operator==(SamplingConfig const&) const = default;
+};
+
 struct HeadConfig {
   HeadKind kind = HeadKind::softmax;
   bool bias = false;
+  double scale = 64;
+  double margin = 0;
+  double m1 = 1, m2 = 0, m3 = 0;
+  Slope gradient = Slope::exact;
+  double h = 0.333;
+  double filter = 1;
+  double label_smoothing = 0, z_loss = 0;
+  std::string class_weights;
+  SamplingConfig sampling;
+  HeadState state = HeadState::f32;
   int64_t chunk = 0;
   Logits logits = Logits::automatic;
+  Plan plan = Plan::two_pass;
+  int shards = 0;
+  double deviation = 0.01;
+  bool grow = false;
   bool operator==(HeadConfig const&) const = default;
 };
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::sgd;
-  double rate = 0.1, momentum = 0.9, decay = 5e-4;
+  double rate = 0.1, momentum = 0.9;
+  double second = 0.999, epsilon = 1e-8;  // adam, adamw
+  double eta = 0.001;                     // lars
+  double decay = 5e-4;
   bool nesterov = false;
   bool decay_norms = false;
+  double clip = 0;
+  int accumulate = 1;
   bool operator==(OptimizerConfig const&) const = default;
 };
 

@@ -78,6 +78,18 @@ void File::write(void const* from, size_t bytes) {
   }
 }
 
+void File::write_at(uint64_t offset, void const* from, size_t bytes) {
+  auto const* place = static_cast<std::byte const*>(from);
+  while (bytes > 0) {
+    ssize_t const put = pwrite(descriptor_, place, bytes, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_io("write", path_);
+    place += put;
+    offset += static_cast<uint64_t>(put);
+    bytes -= static_cast<size_t>(put);
+  }
+}
+
 void File::sync() {
   if (fsync(descriptor_) != 0) fail_io("sync", path_);
 }

@@ -25,6 +25,9 @@ class File {
   void read(uint64_t offset, void* to, size_t bytes) const;
   /// Appends. Throws IoError with the system's reason: disk full, quota, a broken device.
   void write(void const* from, size_t bytes);
+  /// Writes at `offset`, which may be past the end; what is between reads as zeros. Throws as
+  /// above.
+  void write_at(uint64_t offset, void const* from, size_t bytes);
   /// Returns when the contents are on the disk. Throws IoError.
   void sync();
   /// Throws IoError: some file systems report a failed write only here. The destructor cannot.

@@ -2,6 +2,7 @@
 #include <ft2build.h>
 #include FT_FREETYPE_H
 #include "train/data/font.h"
+#include "train/data/utf8.h"
 #include "train/errors.h"
 
 namespace train {
@@ -20,20 +21,6 @@ std::string find_any() {
     }
   }
   return {};
-}
-
-/// Calls use(code point) for each character of UTF-8 text; bytes that are none are passed over.
-template <class F>
-void each_character(std::string const& text, F use) {
-  for (size_t i = 0; i < text.size();) {
-    auto const lead = static_cast<uint8_t>(text[i++]);
-    int const more = lead < 0x80 ? 0 : lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : -1;
-    if (more < 0) continue;
-    uint32_t point = more == 0 ? lead : lead & (0x3Fu >> more);
-    for (int k = 0; k < more && i < text.size(); ++k)
-      point = point << 6 | (static_cast<uint8_t>(text[i++]) & 0x3Fu);
-    use(point);
-  }
 }
 
 void stamp(Canvas& canvas, int64_t x, int64_t y, FT_Bitmap const& bitmap, Colour colour) {
@@ -57,10 +44,10 @@ struct Lettering::Handles {
   template <class F>
   void each_glyph(std::string const& text, int size, F use) {
     FT_Set_Pixel_Sizes(face, 0, static_cast<FT_UInt>(size));
-    each_character(text, [&](uint32_t point) {
-      FT_UInt const glyph = FT_Get_Char_Index(face, point);
+    for (std::string_view left = text; !left.empty();) {
+      FT_UInt const glyph = FT_Get_Char_Index(face, take_character(left));
       if (glyph != 0 && FT_Load_Glyph(face, glyph, FT_LOAD_RENDER) == 0) use(*face->glyph);
-    });
+    }
   }
 };
 

@@ -3,25 +3,13 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <numeric>
 #include <stop_token>
 #include <thread>
 #include "train/augment.h"
+#include "train/permutation.h"
 
 namespace train {
 namespace {
-
-using Order = std::vector<int64_t>;
-
-/// The order of an epoch's samples: Fisher and Yates' shuffle, numbers of the epoch's own.
-Order shuffled(int64_t size, uint64_t seed, int64_t epoch) {
-  Order order(static_cast<size_t>(size));
-  std::iota(order.begin(), order.end(), 0);
-  core::Random random({seed, core::Purpose::order, static_cast<uint64_t>(epoch)});
-  for (size_t left = order.size(); left > 1; --left)
-    std::swap(order[left - 1], order[random.below(left)]);
-  return order;
-}
 
 std::vector<float> per_channel(std::vector<double> const& values, int64_t channels,
                                char const* name) {
@@ -43,7 +31,6 @@ struct Loader::State {
   };
 
   State(core::Device& host_device, Split const& split, DataConfig const& data_config);
-  std::shared_ptr<Order const> order_of(int64_t epoch);
   void read(int64_t sample, int64_t epoch, Augmenter& augmenter, float* pixels) const;
   Made make(int64_t number, Augmenter& augmenter, std::stop_token const& stop);
   void work(std::stop_token const& stop);
@@ -64,9 +51,6 @@ struct Loader::State {
   int64_t taken = 0, given = 0, end = INT64_MAX;  // numbers of batches
   std::map<int64_t, Made> ready;
 
-  std::mutex order_mutex;
-  std::map<int64_t, std::shared_ptr<Order const>> orders;  // the newest epochs'
-
   std::vector<std::jthread> threads;  // last: they stop before what they use goes
 };
 
@@ -81,15 +65,6 @@ Loader::State::State(core::Device& host_device, Split const& split, DataConfig c
   core::check(config.batch >= 1, "batch of ", config.batch);
   core::check(config.threads >= 1 && config.queue >= 1, "a loader needs threads and a queue");
   batches = (data->size() + config.batch - 1) / config.batch;
-}
-
-std::shared_ptr<Order const> Loader::State::order_of(int64_t epoch) {
-  std::lock_guard const lock(order_mutex);
-  auto& known = orders[epoch];
-  if (!known) known = std::make_shared<Order>(shuffled(data->size(), seed, epoch));
-  std::shared_ptr<Order const> const order = known;
-  while (orders.size() > 2) orders.erase(orders.begin());
-  return order;
 }
 
 /// A sample as the network gets it.
@@ -122,10 +97,11 @@ Loader::State::Made Loader::State::make(int64_t number, Augmenter& change,
   batch.labels = {host, {rows}, core::Dtype::i64};
 
   bool const shuffle = pass == Pass::training && config.shuffle;
-  std::shared_ptr<Order const> const order = shuffle ? order_of(batch.epoch) : nullptr;
+  Permutation const order(data->size(),
+                          {seed, core::Purpose::order, static_cast<uint64_t>(batch.epoch)});
   for (int64_t row = 0; row < rows && !stop.stop_requested(); ++row) {
     int64_t const place = begin + batch.first_sample + row;
-    int64_t const sample = order ? (*order)[static_cast<size_t>(place)] : place;
+    int64_t const sample = shuffle ? order(place) : place;
     read(sample, batch.epoch, change, batch.images.data<float>() + row * shape.count());
     batch.labels.data<int64_t>()[row] = data->label(sample);
   }

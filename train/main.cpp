@@ -1,16 +1,21 @@
 // colonnade: the command line. Arguments and configuration are read before MPI starts, so that a
 // mistake costs nothing and is told once.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <new>
 #include <thread>
 #include "core/device.h"
+#include "train/bench_head.h"
 #include "train/commands.h"
 #include "train/errors.h"
 #include "train/export.h"
+#include "train/fields.h"
+#include "train/plan_command.h"
 
 namespace {
 
@@ -18,11 +23,14 @@ using train::Exit;
 
 struct Arguments {
   std::string config;                 ///< of train
-  std::string run;                    ///< of eval and export
+  std::string run;                    ///< of eval, predict and export
   std::vector<std::string> settings;  ///< key=value
   bool resume = false, overwrite = false;
   train::EvalOptions eval;
+  train::PredictCommand predict;
   train::ExportOptions exporting;
+  train::BenchHead head;
+  train::PlanArguments plan;
 };
 
 /// This process's rank as the launcher tells it, before MPI has started.
@@ -52,8 +60,9 @@ int exit_code(std::exception const& error) {
   return code(memory ? Exit::out_of_memory : Exit::internal);
 }
 
-void add_settings(CLI::App& command, Arguments& a) {
-  command.add_option("settings", a.settings, "keys that win over the file: optimizer.rate=0.1")
+void add_settings(CLI::App& command, std::vector<std::string>& settings,
+                  std::string const& meaning = "keys that win over the file: optimizer.rate=0.1") {
+  command.add_option("settings", settings, meaning)
       ->type_name("KEY=VALUE")
       ->option_text("KEY=VALUE ...");
   command.footer("`colonnade config` prints all keys.");
@@ -62,10 +71,13 @@ void add_settings(CLI::App& command, Arguments& a) {
 void describe_train(CLI::App& app, Arguments& a) {
   auto* const train = app.add_subcommand("train", "Train an experiment");
   train->add_option("config", a.config, "experiment file (YAML)")->option_text("FILE")->required();
-  add_settings(*train, a);
+  add_settings(*train, a.settings);
   auto* const resume = train->add_flag("--resume", a.resume, "go on from the newest checkpoint");
   train->add_flag("--overwrite", a.overwrite, "replace the run that the folder holds")
       ->excludes(resume);
+  train->add_flag_callback(
+      "--profile", [&a] { a.settings.emplace_back("run.profile=true"); },
+      "tell where a step's time goes, and what moves between ranks");
 }
 
 void add_run(CLI::App& command, Arguments& a) {
@@ -77,12 +89,31 @@ void add_run(CLI::App& command, Arguments& a) {
 void describe_eval(CLI::App& app, Arguments& a) {
   auto* const eval = app.add_subcommand("eval", "Evaluate a run on its held-out splits");
   add_run(*eval, a);
-  add_settings(*eval, a);
+  add_settings(*eval, a.settings);
   eval->add_option("--checkpoint", a.eval.step, "the step to evaluate, instead of the newest")
       ->option_text("STEP");
   eval->add_flag("--baseline", a.eval.baseline, "compare with the nearest neighbour on pixels");
   eval->add_option("--picture", a.eval.picture, "draw samples with predictions into this PNG")
       ->option_text("PATH");
+}
+
+void describe_predict(CLI::App& app, Arguments& a) {
+  auto* const predict = app.add_subcommand("predict", "Write a run's answers for a split");
+  add_run(*predict, a);
+  add_settings(*predict, a.settings);
+  auto& files = a.predict.files;
+  predict->add_option("--split", a.predict.split, "by default the only held-out one")
+      ->option_text("NAME");
+  predict->add_option("--checkpoint", a.predict.step, "its step, instead of the newest")
+      ->option_text("STEP");
+  predict->add_option("--top", files.places, "best classes of each sample, by default 5")
+      ->option_text("K")
+      ->check(CLI::Range(1, 65536));
+  predict->add_option("--to", files.classes_to, "write classes, scores, labels (safetensors)")
+      ->option_text("FILE")
+      ->required();
+  predict->add_option("--embeddings", files.embeddings_to, "write the trunk's features and labels")
+      ->option_text("FILE");
 }
 
 void describe_export(CLI::App& app, Arguments& a) {
@@ -95,7 +126,68 @@ void describe_export(CLI::App& app, Arguments& a) {
   exporting
       ->add_option("--checkpoint", a.exporting.step, "the step to write, instead of the newest")
       ->option_text("STEP");
+  exporting
+      ->add_option("--head-shards", a.exporting.head_shards,
+                   "classifier in so many files beside it, with an index")
+      ->option_text("N")
+      ->check(CLI::Range(1, 99999));
   exporting->footer("One process does it, whatever the number of ranks that trained.");
+}
+
+void describe_plan(CLI::App& app, Arguments& a) {
+  auto* const plan =
+      app.add_subcommand("plan", "Tell what a step will take, before anything is launched");
+  plan->add_option("config", a.config, "experiment file (YAML)")->option_text("FILE")->required();
+  add_settings(*plan, a.settings);
+  plan->add_option("--ranks", a.plan.ranks, "of the run that is planned")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  plan->add_option("--classes", a.plan.classes, "instead of those of the data")
+      ->check(CLI::PositiveNumber);
+  for (auto const& [name, value, meaning] :
+       {std::tuple{"--memory", &a.plan.memory,
+                   "of a rank, as 141GB: what fits, and what to change"},
+        {"--flops", &a.plan.flops, "that a rank does in a second, as 790T"},
+        {"--bandwidth", &a.plan.bandwidth, "of its memory in a second, as 4.3TB"},
+        {"--network", &a.plan.network, "that it sends in a second, as 400GB"},
+        {"--cache", &a.plan.cache, "of its device where that is not here: sizes chunks"}})
+    plan->add_option(name, *value, meaning)->option_text("AMOUNT");
+  plan->footer("One process does it. Rates that are not given are measured on this machine.");
+}
+
+/// An option whose values are an enum's, as experiments write them.
+template <class E, class Value>
+void add_choice(CLI::App& command, std::string const& name, Value& value,
+                std::string const& meaning) {
+  std::vector<std::string> const words(train::names<E>.begin(), train::names<E>.end());
+  auto const set = [&value, words](std::string const& word) {
+    value = static_cast<Value>(std::find(words.begin(), words.end(), word) - words.begin());
+  };
+  command.add_option_function<std::string>(name, set, meaning)->check(CLI::IsMember(words));
+}
+
+void describe_bench(CLI::App& app, Arguments& a) {
+  auto* const bench = app.add_subcommand("bench", "Measure a part of a training step");
+  bench->require_subcommand(1);
+  auto* const head = bench->add_subcommand("head", "The classification head alone");
+  auto& h = a.head;
+  for (auto const& [name, value, meaning] :
+       {std::tuple{"--classes", &h.classes, "split over the ranks"},
+        {"--features", &h.features, "of a sample"},
+        {"--batch", &h.batch, "samples of all ranks"},
+        {"--steps", &h.steps, "steps that are timed"}})
+    head->add_option(name, *value, meaning)->check(CLI::PositiveNumber)->capture_default_str();
+  add_choice<train::Precision>(*head, "--precision", h.precision, "by default f32");
+  add_choice<train::DeviceChoice>(*head, "--device", h.device, "by default auto");
+  head->add_option("--warm-up", h.warm_up, "steps before those that are timed")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  head->add_option("--seed", h.seed, "of weights, features and labels")->capture_default_str();
+  head->add_option("--threads", h.threads, "of a rank; 0: the cores of the host, shared out")
+      ->check(CLI::NonNegativeNumber);
+  add_settings(*head, h.settings, "of head and optimizer: head.logits=store");
+  head->add_option("--check", h.check, "write what the steps computed, instead of measuring")
+      ->option_text("FILE");
 }
 
 void describe(CLI::App& app, Arguments& a) {
@@ -108,11 +200,14 @@ void describe(CLI::App& app, Arguments& a) {
   app.get_formatter()->column_width(24);
   describe_train(app, a);
   describe_eval(app, a);
+  describe_predict(app, a);
   describe_export(app, a);
+  describe_plan(app, a);
+  describe_bench(app, a);
   app.add_subcommand("config", "Print every key of an experiment file, with its default");
 }
 
-/// What there is to read of an experiment: for `eval` and `export`, the resolved one in the run's
+/// What there is to read of an experiment: for all but `train`, the resolved one in the run's
 /// folder.
 std::string experiment_file(bool training, Arguments const& a) {
   if (training) return a.config;
@@ -120,13 +215,33 @@ std::string experiment_file(bool training, Arguments const& a) {
   return (std::filesystem::is_regular_file(run) ? run : run / "config.yaml").string();
 }
 
+/// What all ranks do together.
+int on_ranks(comm::Session& session, std::function<void()> const& command) {
+  auto const body = [&] {
+    command();
+    return code(Exit::done);
+  };
+  return session.run(body, [&](std::exception const& error) {
+    tell(error.what(), session.rank());
+    return exit_code(error);
+  });
+}
+
 int run(CLI::App const& app, Arguments const& a, int argc, char** argv) {
   if (app.got_subcommand("config")) {
     std::cout << train::configuration_reference();
     return code(Exit::done);
   }
-  bool const training = app.got_subcommand("train");
-  auto experiment = train::read_experiment(experiment_file(training, a), a.settings);
+  if (app.got_subcommand("bench")) {
+    comm::Session session(argc, argv);
+    return on_ranks(session, [&] { train::bench_head_command(a.head, session, std::cout); });
+  }
+  bool const training = app.got_subcommand("train"), planning = app.got_subcommand("plan");
+  auto experiment = train::read_experiment(experiment_file(training || planning, a), a.settings);
+  if (planning) {
+    if (launched_rank() == 0) train::plan_command(experiment, a.plan, std::cout);
+    return code(Exit::done);
+  }
   // Folders may have moved since they were written.
   if (std::filesystem::is_directory(a.run)) experiment.run.out = a.run;
   if (app.got_subcommand("export")) {
@@ -136,19 +251,16 @@ int run(CLI::App const& app, Arguments const& a, int argc, char** argv) {
   }
 
   comm::Session session(argc, argv);
-  auto const body = [&] {
+  return on_ranks(session, [&] {
     auto const existing = a.resume      ? train::Existing::resume
                           : a.overwrite ? train::Existing::overwrite
                                         : train::Existing::refuse;
     if (training)
       train::train_command(experiment, existing, session, std::cout);
+    else if (app.got_subcommand("predict"))
+      train::predict_command(experiment, a.predict, session, std::cout);
     else
       train::eval_command(experiment, a.eval, session, std::cout);
-    return code(Exit::done);
-  };
-  return session.run(body, [&](std::exception const& error) {
-    tell(error.what(), session.rank());
-    return exit_code(error);
   });
 }
 

@@ -1,8 +1,8 @@
 #include "train/model.h"
 #include "core/device.h"
 #include "layers/row_parallel_head.h"
-#include "layers/sharded_head.h"
 #include "train/fields.h"
+#include "train/make_head.h"
 
 namespace train {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 layers::Context context(Experiment const& e, core::Device& device, comm::Communicator& ranks) {
   layers::Context c{device, resolve(e.precision, device), e.seed, {}};
   if (e.model.batch_norm == BatchNormKind::sync && ranks.size() > 1) {
-    c.gather = [&ranks](core::Tensor const& mine) {
+    c.gather = [&ranks = ranks.named("batch norm")](core::Tensor const& mine) {
       core::Shape shape{ranks.size()};
       shape.insert(shape.end(), mine.shape().begin(), mine.shape().end());
       core::Tensor all(mine.device(), shape, mine.dtype());
@@ -21,32 +21,14 @@ layers::Context context(Experiment const& e, core::Device& device, comm::Communi
   return c;
 }
 
-layers::Logits logits(Logits choice) {
-  switch (choice) {
-    case Logits::automatic:
-      return layers::Logits::automatic;
-    case Logits::store:
-      return layers::Logits::store;
-    case Logits::recompute:
-      return layers::Logits::recompute;
-  }
-  core::fail("no such choice of logits");
-}
-
 std::unique_ptr<layers::Head> make_head(layers::Context const& c, Experiment const& e,
-                                        comm::Communicator& ranks, int64_t features,
-                                        int64_t classes) {
-  bool const momentum = e.optimizer.momentum > 0;
+                                        comm::Mesh& mesh, int64_t features, int64_t classes) {
   if (e.head.kind == HeadKind::row_parallel) {
     return std::make_unique<layers::RowParallelHead>(
-        c, ranks, layers::RowParallelHead::Options{classes, features, e.head.bias, momentum});
+        c, mesh.world(),
+        layers::RowParallelHead::Options{classes, features, e.head.bias, e.optimizer.momentum > 0});
   }
-  layers::ShardedHead::Options o{.classes = classes, .features = features};
-  o.bias = e.head.bias;
-  o.momentum = momentum;
-  o.chunk = e.head.chunk;
-  o.logits = logits(e.head.logits);
-  return std::make_unique<layers::ShardedHead>(c, ranks, o);
+  return make_sharded_head(c, e, mesh, features, classes);
 }
 
 std::unique_ptr<layers::Trunk> make_iresnet(layers::Context const& c, layers::IresnetTrunk shape,
@@ -99,13 +81,18 @@ core::Dtype resolve(Precision precision, core::Device const& device) {
 
 Model make_model(Experiment const& e, core::Device& device, comm::Communicator& ranks,
                  ImageShape const& image, int64_t classes) {
-  if (ranks.size() > classes) {
-    throw ConfigError(core::join(ranks.size(), " ranks for ", classes,
-                                 " classes: the classifier is ", "split by class; start at most ",
-                                 classes, " ranks"));
+  int const shards = e.head.shards > 0 ? e.head.shards : ranks.size();
+  if (shards > classes) {
+    throw ConfigError(core::join(shards, " ranks for ", classes,
+                                 " classes: the classifier is split by class; start at most ",
+                                 classes, " ranks, or set head.shards"));
   }
+  if (ranks.size() % shards != 0)
+    throw ConfigError(core::join("head.shards: ", shards, " does not divide the ", ranks.size(),
+                                 " ranks of this run"));
   auto const c = context(e, device, ranks);
-  Model model{c.dtype, make_trunk(c, e.model, image), nullptr, image};
+  Model model{c.dtype, std::make_unique<comm::Mesh>(ranks, shards), make_trunk(c, e.model, image),
+              nullptr, image};
   int64_t const features = model.trunk->features();
   if (e.model.features != 0 && e.model.features != features) {
     throw ConfigError(core::join("model.features: ", e.model.features, ", but the trunk ",
@@ -113,7 +100,7 @@ Model make_model(Experiment const& e, core::Device& device, comm::Communicator& 
                                  features, " features of a ", image.height, "x", image.width,
                                  " image; leave the key out or set it to ", features));
   }
-  model.head = make_head(c, e, ranks, features, classes);
+  model.head = make_head(c, e, *model.mesh, features, classes);
   return model;
 }
 

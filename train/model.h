@@ -1,4 +1,5 @@
 #pragma once
+#include "comm/mesh.h"
 #include "layers/head.h"
 #include "layers/trunk.h"
 #include "train/data.h"
@@ -7,7 +8,8 @@ namespace train {
 
 /// A network as an experiment describes it: the replicated trunk and the sharded head.
 struct Model {
-  core::Dtype dtype;  ///< of activations: f32 or bf16
+  core::Dtype dtype;                 ///< of activations: f32 or bf16
+  std::unique_ptr<comm::Mesh> mesh;  ///< the head's: which ranks hold which classes
   std::unique_ptr<layers::Trunk> trunk;
   std::unique_ptr<layers::Head> head;
   ImageShape image = {};  ///< of what enters

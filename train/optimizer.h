@@ -1,4 +1,5 @@
 #pragma once
+#include "core/tape.h"
 #include "layers/head.h"
 #include "train/checkpoint.h"
 #include "train/experiment.h"
@@ -6,24 +7,38 @@
 namespace train {
 
 /// The rule of a step for weights of `role`: decay leaves norms and biases alone unless asked.
-core::SgdStep sgd_step(OptimizerConfig const& config, core::Tensor const& rate, core::Role role);
+/// now: UpdateRule's. The seed is the experiment's.
+core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& now,
+                             core::Role role);
 
-/// Stochastic gradient descent on replicated parameters; every rank does the same from the summed
-/// gradients. The head has its own, inside its backward.
-class Sgd {
+/// How the head takes step `number`, with its share of classes drawn.
+layers::HeadStep head_step(Experiment const& experiment, core::Tensor const& now, int64_t number,
+                           double sampling_rate);
+
+/// Updates replicated parameters; every rank does the same from the summed gradients. LARS takes a
+/// weight as one row, and leaves norms and biases to SGD. The head has its own, inside its
+/// backward.
+class Optimizer {
  public:
-  Sgd(std::vector<core::Parameter*> const& parameters, OptimizerConfig const& config);
+  Optimizer(std::vector<core::Parameter*> const& parameters, Experiment const& experiment);
 
-  /// Updates every trainable parameter from its `grad`, which is then let go. rate: SgdStep's.
-  void step(core::Tensor const& rate);
+  /// Updates every trainable parameter from its `grad`, which is then let go. now, factor:
+  /// UpdateRule's.
+  void step(core::Tensor const& now, core::Tensor const& factor = {});
 
-  /// Velocities, named after their parameters.
+  /// What is kept of the gradients, named after the parameters: P.velocity of SGD with momentum,
+  /// P.first and P.second of Adam.
   std::vector<NamedTensor> state() const;
 
  private:
-  OptimizerConfig config_;
-  std::vector<core::Parameter*> parameters_;
-  std::vector<core::Tensor> velocities_;  ///< empty tensors without momentum
+  struct Item {
+    core::Parameter* parameter;
+    core::Tensor first, second;  ///< UpdateState's
+  };
+  void update(Item const& item, core::UpdateRule const& rule);
+
+  Experiment const& experiment_;
+  std::vector<Item> items_;
 };
 
 }  // namespace train

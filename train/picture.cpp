@@ -137,8 +137,8 @@ class Painter {
       draw_image(place, *task_.train.data, found->second, frame);
     else
       canvas_.frame(place, border, frame);
-    if (static_cast<size_t>(label) >= task_.class_names.size()) return;
-    std::string const& name = task_.class_names[static_cast<size_t>(label)];
+    if (!task_.class_name) return;
+    std::string const name = task_.class_name(label);
     int64_t const left = place.x + (place.width - lettering_.width(name, letters)) / 2;
     lettering_.write(canvas_, left, place.y + place.height + border + letters + 2, name, letters,
                      pale_ink);

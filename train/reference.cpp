@@ -10,6 +10,7 @@ using Row = std::array<std::string, 4>;
 
 std::string kind(bool) { return "true, false"; }
 std::string kind(std::string const&) { return "text"; }
+std::string kind(std::vector<std::string> const&) { return "list of texts"; }
 std::string kind(std::floating_point auto) { return "number"; }
 std::string kind(std::integral auto) { return "whole number"; }
 template <class T>

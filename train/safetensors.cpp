@@ -130,6 +130,29 @@ void check_places(std::map<std::string, TensorEntry> const& entries, uint64_t da
   if (at != data_bytes) bad(path, "tensors take ", at, " bytes, the file has ", data_bytes);
 }
 
+uint64_t bytes_of(TensorDeclaration const& tensor) {
+  return static_cast<uint64_t>(core::count(tensor.shape)) * core::size_of(tensor.dtype);
+}
+
+/// What a file of these tensors, side by side, begins with.
+std::string header(std::vector<TensorDeclaration> const& tensors, Metadata const& metadata) {
+  json entries = json::object();
+  if (!metadata.empty()) entries[metadata_key] = metadata;
+  uint64_t at = 0;
+  for (TensorDeclaration const& tensor : tensors) {
+    core::check(!entries.contains(tensor.name), "tensor declared twice: ", tensor.name);
+    uint64_t const begin = at;
+    at += bytes_of(tensor);
+    entries[tensor.name] = {{"dtype", file_name(tensor.dtype)},
+                            {"shape", std::vector<int64_t>(tensor.shape)},
+                            {"data_offsets", {begin, at}}};
+  }
+  std::string text = entries.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // so that mapped data is aligned
+  uint64_t const length = text.size();
+  return std::string(reinterpret_cast<char const*>(&length), sizeof length) + text;
+}
+
 }  // namespace
 
 SafetensorsReader::SafetensorsReader(std::string path) : file_(File::open(std::move(path))) {
@@ -163,21 +186,9 @@ SafetensorsWriter::SafetensorsWriter(std::string path,
                                      std::vector<TensorDeclaration> const& tensors,
                                      Metadata const& metadata)
     : file_(File::create(std::move(path))) {
-  json header = json::object();
-  if (!metadata.empty()) header[metadata_key] = metadata;
-  for (TensorDeclaration const& tensor : tensors) {
-    core::check(!header.contains(tensor.name), "tensor declared twice: ", tensor.name);
-    uint64_t const begin = left_;
-    left_ += static_cast<uint64_t>(core::count(tensor.shape)) * core::size_of(tensor.dtype);
-    header[tensor.name] = {{"dtype", file_name(tensor.dtype)},
-                           {"shape", std::vector<int64_t>(tensor.shape)},
-                           {"data_offsets", {begin, left_}}};
-  }
-  std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');  // so that mapped data is aligned
-  uint64_t const length = text.size();
-  write(&length, sizeof length);
-  write(text.data(), length);
+  auto const start = header(tensors, metadata);
+  write(start.data(), start.size());
+  for (auto const& tensor : tensors) left_ += bytes_of(tensor);
 }
 
 void SafetensorsWriter::write(void const* data, size_t bytes) {
@@ -198,6 +209,34 @@ Digest SafetensorsWriter::finish() {
   file_.sync();
   file_.close();
   return written_;
+}
+
+SafetensorsTable::SafetensorsTable(std::string path, std::vector<TensorDeclaration> const& tensors,
+                                   Metadata const& metadata)
+    : file_(File::create(std::move(path))) {
+  auto const start = header(tensors, metadata);
+  file_.write(start.data(), start.size());
+  uint64_t at = start.size();
+  for (auto const& tensor : tensors) {
+    places_.push_back({at, at + bytes_of(tensor)});
+    at = places_.back().end;
+  }
+}
+
+void SafetensorsTable::append(size_t tensor, void const* data, size_t bytes) {
+  auto& [next, end] = places_.at(tensor);
+  core::check(bytes <= end - next, "tensor ", tensor, " of ", file_.path(), ": ",
+              bytes - (end - next), " bytes more than declared");
+  file_.write_at(next, data, bytes);
+  next += bytes;
+}
+
+void SafetensorsTable::finish() {
+  for (auto const& [next, end] : places_)
+    core::check(next == end, "tensors of ", file_.path(), ": ", end - next,
+                " declared bytes were not written");
+  file_.sync();
+  file_.close();
 }
 
 }  // namespace train

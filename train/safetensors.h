@@ -74,4 +74,27 @@ class SafetensorsWriter {
   uint64_t left_ = 0;  // bytes declared and not yet appended
 };
 
+/// Writes a file whose tensors grow together: some rows of one, then of the others. Errors as
+/// SafetensorsWriter's.
+class SafetensorsTable {
+ public:
+  /// Creates the file and writes the header.
+  SafetensorsTable(std::string path, std::vector<TensorDeclaration> const& tensors,
+                   Metadata const& metadata = {});
+
+  /// The next bytes of the tensor declared in this place.
+  void append(size_t tensor, void const* data, size_t bytes);
+
+  /// Once all declared bytes are there: waits until they are on the disk and closes the file.
+  void finish();
+
+ private:
+  struct Place {
+    uint64_t next, end;  ///< in the file
+  };
+
+  File file_;
+  std::vector<Place> places_;
+};
+
 }  // namespace train

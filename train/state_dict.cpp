@@ -51,7 +51,7 @@ std::string classifier_prefix(layers::Trunk& trunk) {
 }
 
 Part part_of(HeadKind kind, int64_t classes, int64_t features, int rank, int ranks) {
-  bool const by_class = kind == HeadKind::softmax;
+  bool const by_class = kind != HeadKind::row_parallel;
   auto const counts = comm::split_evenly(by_class ? classes : features, ranks);
   int64_t const begin = comm::begin_of(counts, rank), count = counts[static_cast<size_t>(rank)];
   return by_class ? Part{begin, count, 0, features} : Part{0, classes, begin, count};

@@ -12,6 +12,10 @@ namespace train {
 /// Why the steps of an experiment cannot be recorded and replayed on a device; "" if they can.
 std::string why_not_recorded(Experiment const& experiment, core::Device const& device);
 
+/// A step's inputs in parts, each with every rank's share; those that are empty on all ranks are
+/// left out.
+std::vector<StepInputs> parts_of(StepInputs const& whole, int parts);
+
 /// One model in training on one rank.
 class Trainer {
  public:
@@ -35,6 +39,9 @@ class Trainer {
 
  private:
   core::Tensor work(StepInputs const& inputs);
+  layers::HeadStep head_step(bool clips, bool summed) const;
+  core::Tensor forward_backward(StepInputs const& inputs, int64_t first_sample);
+  void clip_gradients();
   /// x, with a mark on the tape: its gradient begins a phase.
   core::Var marked(core::Tape& tape, core::Var const& x, char const* phase);
 
@@ -45,10 +52,10 @@ class Trainer {
   int64_t steps_ = 0;
   std::vector<core::Parameter*> parameters_;
   comm::GradientBuckets buckets_;
-  Sgd sgd_;
+  Optimizer optimizer_;
   layers::RunningStatistics statistics_;
-  core::Tensor one_;   ///< seed of backward
-  core::Tensor rate_;  ///< (1), f64: of the step
+  core::Tensor one_;  ///< seed of backward
+  core::Tensor now_;  ///< the step's numbers: UpdateRule::now
   Phases phases_;
   std::unique_ptr<core::Feed> images_, labels_;
   int64_t first_sample_ = 0;  ///< place of this rank's first row in the global batch

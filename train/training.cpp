@@ -5,7 +5,9 @@
 #include "layers/row_parallel_head.h"
 #include "train/evaluate.h"
 #include "train/load_weights.h"
+#include "train/losses.h"
 #include "train/report.h"
+#include "train/step_traffic.h"
 #include "train/terminal.h"
 #include "train/trainer.h"
 #include "train/upload.h"
@@ -47,11 +49,7 @@ int64_t total_steps(RunConfig const& run, int64_t batches_per_epoch) {
 
 constexpr int64_t warm_up_steps = 5;  ///< that a profile leaves out
 
-double value(core::Tensor const& scalar) {
-  float number = 0;
-  scalar.device().download(scalar, &number);
-  return number;
-}
+constexpr int64_t most_skipped = 10;  ///< steps in a row, before a run ends
 
 /// Throws ConfigError where steps must be recorded and cannot be.
 void check_cuda_graph(Experiment const& e, core::Device const& device) {
@@ -68,8 +66,11 @@ class Run {
 
  private:
   bool resume();
-  void after_step(Batch const& batch, core::Tensor const& loss);
-  void log(Batch const& batch, core::Tensor const& loss);
+  core::Tensor step(Batch const& batch);
+  void tell_profile();
+  void after_step(Batch const& batch);
+  void log(Batch const& batch);
+  void count_skipped(std::vector<float> const& losses);
   void evaluate_all(int64_t epoch);
   void save();
   void compare_with_unsplit(Batch const& batch);
@@ -77,6 +78,7 @@ class Run {
 
   Experiment const& e_;
   core::Device& device_;
+  std::optional<StepTraffic> traffic_;  ///< of a profile
   comm::Communicator& ranks_;
   core::cpu::Cpu host_;
   Task task_;
@@ -86,22 +88,26 @@ class Run {
   Trainer trainer_;
   Checkpoints checkpoints_;
   Report report_;
+  Losses losses_;
+  int64_t skipped_ = 0;  ///< steps in a row
   Position position_;
 };
 
 Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out)
     : e_(e),
       device_(device),
-      ranks_(ranks),
+      traffic_(e.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
+      ranks_(traffic_ ? traffic_->ranks() : ranks),
       host_(1),
       task_(open_task(e.data, e.seed)),
       batches_((task_.train.data->size() + e.data.batch - 1) / e.data.batch),
       total_(total_steps(e.run, batches_)),
-      model_(make_model(e, device, ranks, task_.train.data->shape(), task_.classes)),
-      trainer_(e, device, ranks, model_, total_),
+      model_(make_model(e, device, ranks_, task_.train.data->shape(), task_.classes)),
+      trainer_(e, device, ranks_, model_, total_),
       checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep),
       report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
-               on_terminal()}) {}
+               on_terminal()}),
+      losses_(device, e.run.log_every) {}
 
 /// False where there is nothing to go on from.
 bool Run::resume() {
@@ -115,7 +121,7 @@ bool Run::resume() {
 
 void Run::go(Existing existing) {
   bool const resumed = existing == Existing::resume && resume();
-  auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_, ranks_);
+  auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_);
   report_.begin({.device = device_.describe(),
                  .precision = core::name(model_.dtype),
                  .ranks = ranks_.size(),
@@ -128,6 +134,7 @@ void Run::go(Existing existing) {
       device_.can_record() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
     report_.note("steps are not recorded as a CUDA graph: " + why_not);
   if (!weights.empty()) report_.note(weights);
+  report_.note(model_.head->describe(e_.data.batch / e_.optimizer.accumulate));
   if (e_.checkpoint.initial && !resumed) save();
   Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
                 position_.epoch, position_.batch);
@@ -137,35 +144,70 @@ void Run::go(Existing existing) {
     trainer_.phases().begin("waiting for data");
     loader.next(batch);
     if (position_.step == 0) compare_with_unsplit(batch);
-    auto const loss = trainer_.step(batch);
+    auto const loss = step(batch);
+    losses_.add(loss);
     report_.trained(comm::begin_of(batch.counts, ranks_.size()));
-    after_step(batch, loss);
+    after_step(batch);
   }
-  if (e_.run.profile) report_.note(trainer_.phases().table());
+  if (e_.run.profile) tell_profile();
 }
 
-void Run::after_step(Batch const& batch, core::Tensor const& loss) {
+core::Tensor Run::step(Batch const& batch) {
+  if (!traffic_) return trainer_.step(batch);
+  traffic_->begin_step();
+  auto const loss = trainer_.step(batch);
+  auto sizes = step_sizes(e_, model_, ranks_.size());
+  sizes.batch = comm::begin_of(batch.counts, ranks_.size());
+  traffic_->end_step(sizes);
+  return loss;
+}
+
+void Run::tell_profile() {
+  report_.note(trainer_.phases().table());
+  auto const table = traffic_->table(device_);  // of all ranks
+  if (ranks_.size() > 1) report_.note(table);
+}
+
+void Run::after_step(Batch const& batch) {
   bool const epoch_ends = batch.index + 1 == batches_;
   position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
   bool const save_now =
       last() || (e_.checkpoint.every > 0 && position_.step % e_.checkpoint.every == 0);
   // The first steps of a run build primitives and touch fresh memory.
-  if (position_.step == warm_up_steps) trainer_.phases().clear();
-  if (save_now || position_.step % e_.run.log_every == 0 || position_.step == 1) log(batch, loss);
+  if (position_.step == warm_up_steps) {
+    trainer_.phases().clear();
+    if (traffic_) traffic_->clear();
+  }
+  if (save_now || position_.step % e_.run.log_every == 0 || position_.step == 1) log(batch);
   if (save_now) save();
   int64_t const every = e_.run.eval_every_epochs;
   bool const due = epoch_ends && every > 0 && position_.epoch % every == 0;
   if (last() || due) evaluate_all(batch.epoch);
 }
 
-void Run::log(Batch const& batch, core::Tensor const& loss) {
-  double const number = value(loss);
-  report_.step({position_.step, batch.epoch, number, trainer_.rate()});
-  if (!std::isfinite(number)) {
-    throw Diverged(core::join("the loss is ", number, " at step ", position_.step,
-                              ": the training diverged; lower optimizer.rate or warm up longer. ",
-                              "The last checkpoint is intact"));
+void Run::log(Batch const& batch) {
+  auto const losses = losses_.take();
+  report_.step({position_.step, batch.epoch, losses.back(), trainer_.rate()});
+  count_skipped(losses);
+}
+
+/// A step whose loss is not finite has changed nothing, on any rank. One may be a matter of its
+/// batch; when none gets through any more, the weights are at fault.
+void Run::count_skipped(std::vector<float> const& losses) {
+  int64_t skipped = 0;
+  for (float const loss : losses) {
+    skipped_ = std::isfinite(loss) ? 0 : skipped_ + 1;
+    skipped += !std::isfinite(loss);
   }
+  if (skipped_ >= most_skipped || (last() && skipped_ > 0))
+    throw Diverged(core::join("the loss is ", losses.back(), " at step ", position_.step, ", and ",
+                              skipped_,
+                              " steps in a row were skipped: the training diverged; lower "
+                              "optimizer.rate, warm up longer or set optimizer.clip. The last "
+                              "checkpoint is intact"));
+  if (skipped > 0)
+    report_.note(core::join(skipped, " of the last ", losses.size(),
+                            " steps were skipped: their loss was not finite"));
 }
 
 void Run::save() {

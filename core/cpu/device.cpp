@@ -4,6 +4,7 @@
 #include <cstring>
 #include <omp.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 #include "core/cpu/copies.h"
 #include "core/cpu/isa.h"
@@ -126,5 +127,7 @@ std::unique_ptr<Recording> Cpu::record(std::function<void()> const&) {
 }
 
 void Cpu::copy(Tensor const& from, Tensor& to) { std::memmove(to.raw(), from.raw(), from.bytes()); }
+
+int64_t Cpu::capacity() const { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
 
 }  // namespace core::cpu

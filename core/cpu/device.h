@@ -23,6 +23,7 @@ class Cpu final : public Device {
   void copy(Tensor const& from, Tensor& to) override;
   void synchronize() override {}
   int64_t cache_bytes() const override { return int64_t{4} << 20; }
+  int64_t capacity() const override;
   std::unique_ptr<Feed> feed() override;
   bool can_record() const override { return false; }
   std::unique_ptr<Recording> record(std::function<void()> const& work) override;

@@ -7,8 +7,8 @@ namespace core::cpu {
 class OneDnn;
 
 /// Kernels on the host, a file a family: elementwise.cpp, images.cpp, norm.cpp, matrix.cpp,
-/// softmax.cpp, random.cpp. Convolutions and products of f32 and bf16 are oneDNN's, those of f64
-/// the loops of reference.h.
+/// places.cpp, softmax.cpp, random.cpp, optimizer.cpp, squares.cpp. Convolutions and products of
+/// f32 and bf16 are oneDNN's, those of f64 the loops of reference.h.
 class CpuKernels final : public Kernels {
  public:
   CpuKernels();
@@ -56,19 +56,39 @@ class CpuKernels final : public Kernels {
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;
   void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y, int64_t to) override;
+  void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) override;
+  void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) override;
+  void scale_rows(double alpha, Tensor const& factors, Tensor& x) override;
+  void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override;
   void sum_rows(Tensor const& x, Tensor& out) override;
+  void row_products(Tensor const& x, Tensor const& y, Tensor& out) override;
   void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override;
   void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
                              Tensor& dx) override;
   void softmax_begin(Tensor& stats) override;
-  void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first, Tensor& z,
-                          Tensor& stats) override;
-  void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse, Tensor& loss) override;
-  void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
-                        double factor, Tensor& g) override;
+  void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                          Tensor const& z, Tensor& stats) override;
+  void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
+                            Tensor& rescale) override;
+  void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
+                     Tensor& rows, Tensor& sums) override;
+  void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) override;
+  void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                        Tensor const& z, Tensor const& rows, Tensor& g) override;
+  void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                               Tensor const& reference, Tensor const& rows, Tensor& e) override;
+  void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,
+                        Tensor& margins) override;
+  void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
+                  Tensor& hardness, Tensor& thresholds) override;
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override;
-  void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-           Tensor& copy) override;
+  void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
+              UpdateState& state) override;
+  void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g, Tensor const& w,
+                  Tensor& trust) override;
+  void add_squares(Tensor const& x, Tensor& sum) override;
+  void clip_factor(double most, Tensor const& squares, Tensor& factor) override;
 
  private:
   std::unique_ptr<OneDnn> onednn_;

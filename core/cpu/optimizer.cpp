@@ -1,28 +1,119 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/parallel.h"
 #include "core/dispatch.h"
-#include "core/math/sgd.h"
+#include "core/math/rounding.h"
+#include "core/math/update.h"
 
 namespace core::cpu {
+namespace {
 
-void CpuKernels::sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-                     Tensor& copy) {
-  visit_wide(w.dtype(), [&]<class W>() {
-    math::Sgd<W> const rule{static_cast<W>(*step.rate.data<double>()),
-                            static_cast<W>(step.momentum), static_cast<W>(step.decay),
-                            step.nesterov};
-    with(step.momentum != 0, [&](auto has_momentum) {
-      with(bool(copy), [&](auto has_copy) {
-        for_elements(w.count(), [=, slope = g.data<W>(), weight = w.data<W>(),
-                                 speed = data_or_null<W>(velocity),
-                                 rounded = data_or_null<bf16>(copy)](int64_t i) {
-          if constexpr (has_momentum)
-            rule(slope[i], weight[i], speed[i]);
-          else
-            rule(slope[i], weight[i]);
-          if constexpr (has_copy) rounded[i] = bf16(static_cast<float>(weight[i]));
-        });
-      });
+/// Elements that are worked on at a time: few enough that wide copies stay in the nearest cache.
+constexpr int64_t piece = 512;
+
+/// An array of W or, beside f32, of bf16; or none.
+template <class W>
+class Kept {
+ public:
+  explicit Kept(Tensor& t) {
+    if (std::is_same_v<W, float> && t && t.dtype() == Dtype::bf16)
+      narrow_ = t.data<bf16>();
+    else
+      wide_ = data_or_null<W>(t);
+  }
+
+  bool rounds() const { return narrow_ != nullptr; }
+
+  /// `n` elements from `begin` on, in place or in `room`.
+  W* open(int64_t begin, int64_t n, W* room) const {
+    if (wide_) return wide_ + begin;
+    if (narrow_) simd(0, n, [=, from = narrow_ + begin](int64_t i) { room[i] = from[i]; });
+    return room;
+  }
+  /// Puts back what `open` gave; bits(i) are element i's.
+  template <class Bits>
+  void close(int64_t begin, int64_t n, W const* values, Bits const& bits) const {
+    if (!narrow_) return;
+    simd(0, n, [=, to = narrow_ + begin](int64_t i) {
+      to[i] = math::round_randomly(static_cast<float>(values[i]), bits(i));
+    });
+  }
+
+ private:
+  W* wide_ = nullptr;
+  bf16* narrow_ = nullptr;
+};
+
+/// A step on pieces of a parameter.
+template <class R, class W>
+struct Stepper {
+  R rule;
+  math::Rounding rounding;
+  W factor, decay;
+  uint64_t first_element;  ///< number of element 0 in the whole parameter
+  W const* g;
+  Kept<W> w, first, second;
+  bf16* copy;
+
+  void operator()(int64_t begin, int64_t n, W trust) const {
+    W rooms[3][piece];
+    W *const weight = w.open(begin, n, rooms[0]), *const one = first.open(begin, n, rooms[1]),
+             *const two = second.open(begin, n, rooms[2]);
+    simd(0, n, [=, rule = rule, factor = factor, decay = decay, grad = g + begin](int64_t i) {
+      rule(trust * (factor * grad[i] + decay * weight[i]), weight[i], one[i], two[i]);
+    });
+    if (w.rounds() || first.rounds() || second.rounds()) round(begin, n, weight, one, two);
+    if (copy) {
+      simd(0, n,
+           [=, to = copy + begin](int64_t i) { to[i] = bf16(static_cast<float>(weight[i])); });
+    }
+  }
+
+  void round(int64_t begin, int64_t n, W const* weight, W const* one, W const* two) const {
+    math::RoundingBits bits[piece];
+    auto const start = first_element + static_cast<uint64_t>(begin);
+    simd(0, n, [=, &bits, rounding = rounding](int64_t i) {
+      bits[i] = rounding(start + static_cast<uint64_t>(i));
+    });
+    w.close(begin, n, weight, [&](int64_t i) { return bits[i].weight(); });
+    first.close(begin, n, one, [&](int64_t i) { return bits[i].first(); });
+    second.close(begin, n, two, [&](int64_t i) { return bits[i].second(); });
+  }
+};
+
+/// Calls f(begin, n, trust of their row) for pieces of rows of `width`, on all threads.
+template <class W, class F>
+void for_pieces(int64_t count, int64_t width, W const* trust, F const& f) {
+  for_blocks(count, 1 << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin, stop; at < end; at = stop) {
+      stop = std::min(end, at + piece);
+      if (trust) stop = std::min(stop, (at / width + 1) * width);
+      f(at, stop - at, trust ? trust[at / width] : W(1));
+    }
+  });
+}
+
+}  // namespace
+
+void CpuKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
+                        Tensor const& g, UpdateState& state) {
+  double const factor = rule.factor ? *rule.factor.data<double>() : 1;
+  if (factor == 0 || g.count() == 0) return;
+  int64_t const width = g.count() / g.size(0);
+  visit_wide(g.dtype(), [&]<class W>() {
+    math::RuleConstants<W> const constants(rule);
+    double const* const now = rule.now.data<double>();
+    math::visit_rule<W>(rule, [&]<class R>() {
+      Stepper<R, W> const step{R(constants, now),
+                               math::Rounding(rule.seed, now[3]),
+                               static_cast<W>(factor),
+                               constants.decay,
+                               static_cast<uint64_t>(first_row * width),
+                               g.data<W>(),
+                               Kept<W>(state.w),
+                               Kept<W>(state.first),
+                               Kept<W>(state.second),
+                               data_or_null<bf16>(state.copy)};
+      for_pieces(g.count(), width, data_or_null<W>(trust), step);
     });
   });
 }

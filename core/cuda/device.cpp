@@ -88,6 +88,7 @@ Cuda::Cuda(int index, Options const& options) : index_(index) {
   description_ = join(properties.name, " (GPU ", index, "), ", properties.multiProcessorCount,
                       " multiprocessors, ", properties.totalGlobalMem >> 30, " GiB");
   cache_bytes_ = properties.l2CacheSize / 2;  // the other half is for what streams through
+  capacity_ = static_cast<int64_t>(properties.totalGlobalMem);
   memory_ = std::make_shared<Memory>(index);
   communication_ = make_stream();
   kernels_ = std::make_unique<CudaKernels>(stream(), options);

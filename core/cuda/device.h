@@ -29,6 +29,7 @@ class Cuda final : public Device {
   std::shared_ptr<std::byte> allocate(size_t bytes) override;
   MemoryUse memory() const override;
   int64_t cache_bytes() const override { return cache_bytes_; }
+  int64_t capacity() const override { return capacity_; }
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;
   void download(Tensor const& tensor, void* host) override;
@@ -43,7 +44,7 @@ class Cuda final : public Device {
   struct Memory;
   int index_;
   std::string description_;
-  int64_t cache_bytes_ = 0;
+  int64_t cache_bytes_ = 0, capacity_ = 0;
   std::shared_ptr<Memory> memory_;  ///< outlives tensors that outlive the device
   Stream communication_;
   Staging staging_;

@@ -10,9 +10,9 @@ class CuDnn;
 class CuBlas;
 
 /// Kernels on a GPU, queued on one stream, a file a family: elementwise.cu, rows.cu, images.cu,
-/// moments.cu, norm.cu, matrix.cu, softmax.cu, random.cu. Convolutions are cuDNN's and products
-/// cuBLAS's, but for f64 convolutions, which are plain kernels. Sums are in an order that depends
-/// on shapes alone: there are no atomic additions.
+/// moments.cu, norm.cu, matrix.cu, places.cu, softmax.cu, random.cu, optimizer.cu, squares.cu.
+/// Convolutions are cuDNN's and products cuBLAS's, but for f64 convolutions, which are plain
+/// kernels. Sums are in an order that depends on shapes alone: there are no atomic additions.
 class CudaKernels final : public Kernels {
  public:
   CudaKernels(StreamHandle stream, Options const& options);
@@ -60,19 +60,39 @@ class CudaKernels final : public Kernels {
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;
   void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y, int64_t to) override;
+  void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) override;
+  void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) override;
+  void scale_rows(double alpha, Tensor const& factors, Tensor& x) override;
+  void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override;
   void sum_rows(Tensor const& x, Tensor& out) override;
+  void row_products(Tensor const& x, Tensor const& y, Tensor& out) override;
   void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override;
   void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
                              Tensor& dx) override;
   void softmax_begin(Tensor& stats) override;
-  void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first, Tensor& z,
-                          Tensor& stats) override;
-  void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse, Tensor& loss) override;
-  void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
-                        double factor, Tensor& g) override;
+  void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                          Tensor const& z, Tensor& stats) override;
+  void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
+                            Tensor& rescale) override;
+  void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
+                     Tensor& rows, Tensor& sums) override;
+  void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) override;
+  void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                        Tensor const& z, Tensor const& rows, Tensor& g) override;
+  void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                               Tensor const& reference, Tensor const& rows, Tensor& e) override;
+  void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,
+                        Tensor& margins) override;
+  void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
+                  Tensor& hardness, Tensor& thresholds) override;
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override;
-  void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-           Tensor& copy) override;
+  void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
+              UpdateState& state) override;
+  void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g, Tensor const& w,
+                  Tensor& trust) override;
+  void add_squares(Tensor const& x, Tensor& sum) override;
+  void clip_factor(double most, Tensor const& squares, Tensor& factor) override;
 
  private:
   StreamHandle stream_;

@@ -19,21 +19,31 @@ Grid grid_of_rows(int64_t rows) {
 }
 
 /// <a, b>, for all lanes of the warp.
-template <int n, bool aligned, class T>
-__device__ Wide<T> inner(T const* a, T const* b, int64_t width) {
-  Wide<T> sum = 0;
+template <int n, bool aligned, class A, class B>
+__device__ Wide<A> inner(A const* a, B const* b, int64_t width) {
+  using W = Wide<A>;
+  W sum = 0;
 #pragma unroll 4
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
-    auto const x = load_part<n, aligned>(a, pack, width, T(0));
-    auto const y = load_part<n, aligned>(b, pack, width, T(0));
+    auto const x = load_part<n, aligned>(a, pack, width, A(0));
+    auto const y = load_part<n, aligned>(b, pack, width, B(0));
 #pragma unroll
-    for (int j = 0; j < n; ++j) sum += Wide<T>(x.at[j]) * Wide<T>(y.at[j]);
+    for (int j = 0; j < n; ++j) sum += W(x.at[j]) * W(y.at[j]);
   }
   return reduce_warp(sum, Plus{});
 }
 
 template <int n, bool aligned, class T>
-__global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, T* y, Wide<T>* norm) {
+__global__ void row_products_kernel(int64_t rows, int64_t width, T const* x, T const* y,
+                                    Wide<T>* out) {
+  int64_t const row = row_of_warp(), at = row * width;
+  if (row >= rows) return;
+  Wide<T> const product = inner<n, aligned>(x + at, y + at, width);
+  if (lane_of_warp() == 0) out[row] = product;
+}
+
+template <int n, bool aligned, class T, class Y>
+__global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, Y* y, Wide<T>* norm) {
   int64_t const row = row_of_warp();
   if (row >= rows) return;
   T const* const from = x + row * width;
@@ -41,22 +51,23 @@ __global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, T* 
   Wide<T> const divisor = math::l2_divisor(length);
   if (lane_of_warp() == 0) norm[row] = length;
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
-    auto values = load_part<n, aligned>(from, pack, width, T(0));
+    auto const values = load_part<n, aligned>(from, pack, width, T(0));
+    Pack<Y, n> results;
 #pragma unroll
-    for (int j = 0; j < n; ++j) values.at[j] = T(values.at[j] / divisor);
-    store_part<n, aligned>(values, y + row * width, pack, width);
+    for (int j = 0; j < n; ++j) results.at[j] = Y(values.at[j] / divisor);
+    store_part<n, aligned>(results, y + row * width, pack, width);
   }
 }
 
-template <int n, bool aligned, class T>
-__global__ void l2_normalise_backward_kernel(int64_t rows, int64_t width, T const* y,
+template <int n, bool aligned, class T, class Y>
+__global__ void l2_normalise_backward_kernel(int64_t rows, int64_t width, Y const* y,
                                              Wide<T> const* norm, T const* dy, T* dx) {
   using W = Wide<T>;
   int64_t const row = row_of_warp(), at = row * width;
   if (row >= rows) return;
-  W const dot = inner<n, aligned>(y + at, dy + at, width), divisor = math::l2_divisor(norm[row]);
+  W const dot = inner<n, aligned>(dy + at, y + at, width), divisor = math::l2_divisor(norm[row]);
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
-    auto const out = load_part<n, aligned>(y + at, pack, width, T(0));
+    auto const out = load_part<n, aligned>(y + at, pack, width, Y(0));
     auto slope = load_part<n, aligned>(dy + at, pack, width, T(0));
 #pragma unroll
     for (int j = 0; j < n; ++j)
@@ -67,14 +78,26 @@ __global__ void l2_normalise_backward_kernel(int64_t rows, int64_t width, T cons
 
 }  // namespace
 
-void CudaKernels::l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) {
-  int64_t const rows = norm.count(), width = channels(x);
+void CudaKernels::row_products(Tensor const& x, Tensor const& y, Tensor& out) {
+  int64_t const rows = out.count(), width = channels(x);
   if (rows == 0) return;
   visit_floating(x.dtype(), [&]<class T>() {
     constexpr int n = pack_size<T>;
     with(rows_pack<n>(width, x.data<T>(), y.data<T>()), [&](auto aligned) {
-      launch(l2_normalise_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
-             x.data<T>(), y.data<T>(), norm.data<Wide<T>>());
+      launch(row_products_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
+             x.data<T>(), y.data<T>(), out.data<Wide<T>>());
+    });
+  });
+}
+
+void CudaKernels::l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) {
+  int64_t const rows = norm.count(), width = channels(x);
+  if (rows == 0) return;
+  visit_rounded(x.dtype(), y.dtype(), [&]<class T, class Y>() {
+    constexpr int n = pack_size<T, Y>;
+    with(rows_pack<n>(width, x.data<T>(), y.data<Y>()), [&](auto aligned) {
+      launch(l2_normalise_kernel<n, aligned, T, Y>, grid_of_rows(rows), stream_, rows, width,
+             x.data<T>(), y.data<Y>(), norm.data<Wide<T>>());
     });
   });
 }
@@ -83,11 +106,11 @@ void CudaKernels::l2_normalise_backward(Tensor const& y, Tensor const& norm, Ten
                                         Tensor& dx) {
   int64_t const rows = norm.count(), width = channels(y);
   if (rows == 0) return;
-  visit_floating(y.dtype(), [&]<class T>() {
-    constexpr int n = pack_size<T>;
-    with(rows_pack<n>(width, y.data<T>(), dy.data<T>(), dx.data<T>()), [&](auto aligned) {
-      launch(l2_normalise_backward_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
-             y.data<T>(), norm.data<Wide<T>>(), dy.data<T>(), dx.data<T>());
+  visit_rounded(dy.dtype(), y.dtype(), [&]<class T, class Y>() {
+    constexpr int n = pack_size<T, Y>;
+    with(rows_pack<n>(width, y.data<Y>(), dy.data<T>(), dx.data<T>()), [&](auto aligned) {
+      launch(l2_normalise_backward_kernel<n, aligned, T, Y>, grid_of_rows(rows), stream_, rows,
+             width, y.data<Y>(), norm.data<Wide<T>>(), dy.data<T>(), dx.data<T>());
     });
   });
 }

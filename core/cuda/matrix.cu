@@ -1,7 +1,7 @@
 #include "core/cuda/cublas.h"
 #include "core/cuda/cudnn.h"
 #include "core/cuda/kernels.h"
-#include "core/cuda/map.cuh"
+#include "core/cuda/units.cuh"
 
 namespace core::cuda {
 
@@ -27,17 +27,6 @@ __global__ void copy_columns_kernel(int64_t count, int64_t columns, Unit const* 
     int64_t const row = i / columns, column = i - row * columns;
     y[row * y_row + column] = x[row * x_row + column];
   }
-}
-
-/// Calls f.operator()<Unit>() with the widest type of which bytes, strides and addresses are
-/// multiples; `bits` has the bits of them all.
-template <class F>
-void visit_unit(uint64_t bits, F const& f) {
-  if (bits % 16 == 0) return f.template operator()<Pack<uint32_t, 4>>();
-  if (bits % 8 == 0) return f.template operator()<uint64_t>();
-  if (bits % 4 == 0) return f.template operator()<uint32_t>();
-  if (bits % 2 == 0) return f.template operator()<uint16_t>();
-  f.template operator()<uint8_t>();
 }
 
 }  // namespace

@@ -1,79 +1,165 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/map.cuh"
 #include "core/dispatch.h"
-#include "core/math/sgd.h"
+#include "core/math/rounding.h"
+#include "core/math/update.h"
 
 namespace core::cuda {
 namespace {
 
-/// The arrays of a step; velocity and copy may be null.
-template <class W>
-struct SgdArrays {
+/// The arrays of a step. T, F and S: W or bf16; those the rule does not keep are null.
+template <class W, class T, class F, class S>
+struct Arrays {
   W const* g;
-  W *w, *velocity;
-  bf16* copy;
-
-  SgdArrays from(int64_t i) const {
-    return {g + i, w + i, velocity ? velocity + i : nullptr, copy ? copy + i : nullptr};
-  }
+  T* w;
+  F* first;
+  S* second;
+  bf16* copy;  ///< may be null
 };
 
-template <int n, bool has_momentum, bool has_copy, class W>
-__global__ void sgd_kernel(math::Sgd<W> rule, double const* rate, int64_t count,
-                           SgdArrays<W> arrays) {
-  rule.rate = static_cast<W>(*rate);
-  for (int64_t i = first_of_grid(); i < count; i += step_of_grid()) {
-    Pack<W, n> const slope = load<n>(arrays.g, i);
-    Pack<W, n> weight = load<n>(static_cast<W const*>(arrays.w), i), speed;
-    if constexpr (has_momentum) speed = load<n>(static_cast<W const*>(arrays.velocity), i);
+/// The numbers of a step: those on the device are read when it runs.
+template <class W>
+struct Numbers {
+  math::RuleConstants<W> constants;
+  double const *now, *factor;  ///< factor may be null
+  W const* trust;              ///< may be null
+  int64_t width;               ///< of a row
+  uint64_t seed, first_element;
+};
+
+/// trust (factor g + decay w), for n elements from `at` on.
+template <int n, class W>
+__device__ Pack<W, n> slopes(Numbers<W> const& numbers, W factor, Pack<W, n> g, Pack<W, n> const& w,
+                             int64_t at) {
 #pragma unroll
-    for (int j = 0; j < n; ++j) {
-      if constexpr (has_momentum)
-        rule(slope.at[j], weight.at[j], speed.at[j]);
-      else
-        rule(slope.at[j], weight.at[j]);
-    }
-    store<n>(weight, arrays.w, i);
-    if constexpr (has_momentum) store<n>(speed, arrays.velocity, i);
-    if constexpr (has_copy) {
-      Pack<bf16, n> rounded;
+  for (int j = 0; j < n; ++j) g.at[j] = factor * g.at[j] + numbers.constants.decay * w.at[j];
+  if (numbers.trust == nullptr) return g;
+  int64_t row = at / numbers.width, column = at - row * numbers.width;
 #pragma unroll
-      for (int j = 0; j < n; ++j) rounded.at[j] = bf16(static_cast<float>(weight.at[j]));
-      store<n>(rounded, arrays.copy, i);
-    }
+  for (int j = 0; j < n; ++j) {
+    g.at[j] *= numbers.trust[row];
+    if (++column == numbers.width) column = 0, ++row;
+  }
+  return g;
+}
+
+template <int n, class W, class T>
+__device__ Pack<W, n> load_wide(T const* data, int64_t pack) {
+  auto const values = load<n>(data, pack);
+  Pack<W, n> wide;
+#pragma unroll
+  for (int j = 0; j < n; ++j) wide.at[j] = static_cast<W>(values.at[j]);
+  return wide;
+}
+
+/// bits(j) are element j's.
+template <int n, class W, class T, class Bits>
+__device__ void store_rounded(Pack<W, n> const& values, T* data, int64_t pack, Bits const& bits) {
+  if constexpr (std::is_same_v<W, T>) {
+    store<n>(values, data, pack);
+  } else {
+    Pack<T, n> rounded;
+#pragma unroll
+    for (int j = 0; j < n; ++j) rounded.at[j] = math::round_randomly(values.at[j], bits(j));
+    store<n>(rounded, data, pack);
   }
 }
 
-template <bool has_momentum, bool has_copy, class W>
-void run_sgd(StreamHandle stream, math::Sgd<W> const& rule, double const* rate, int64_t count,
-             SgdArrays<W> const& arrays) {
-  constexpr int n = pack_size<W>;
-  bool const aligned = packs<n>(arrays.g) && packs<n>(arrays.w) && packs<n>(arrays.velocity) &&
-                       packs<n>(arrays.copy);
+template <int n, class W>
+__device__ void store_copy(Pack<W, n> const& values, bf16* copy, int64_t pack) {
+  Pack<bf16, n> rounded;
+#pragma unroll
+  for (int j = 0; j < n; ++j) rounded.at[j] = bf16(static_cast<float>(values.at[j]));
+  store<n>(rounded, copy, pack);
+}
+
+/// Packs [begin, end).
+template <int n, class R, class W, class T, class F, class S>
+__global__ void update_kernel(Numbers<W> numbers, int64_t begin, int64_t end,
+                              Arrays<W, T, F, S> arrays) {
+  W const factor = numbers.factor ? static_cast<W>(*numbers.factor) : W(1);
+  if (factor == 0) return;
+  R const rule(numbers.constants, numbers.now);
+  constexpr bool rounds = !(std::is_same_v<W, T> && std::is_same_v<W, F> && std::is_same_v<W, S>);
+  math::Rounding const rounding(numbers.seed, numbers.now[3]);
+  for (int64_t i = begin + first_of_grid(); i < end; i += step_of_grid()) {
+    Pack<W, n> w = load_wide<n, W>(arrays.w, i), first, second;
+    if constexpr (R::moments > 0) first = load_wide<n, W>(arrays.first, i);
+    if constexpr (R::moments > 1) second = load_wide<n, W>(arrays.second, i);
+    auto const g = slopes<n>(numbers, factor, load<n>(arrays.g, i), w, i * n);
+#pragma unroll
+    for (int j = 0; j < n; ++j) rule(g.at[j], w.at[j], first.at[j], second.at[j]);
+    math::RoundingBits bits[n];
+    if constexpr (rounds) {
+#pragma unroll
+      for (int j = 0; j < n; ++j)
+        bits[j] = rounding(numbers.first_element + static_cast<uint64_t>(i * n + j));
+    }
+    store_rounded<n>(w, arrays.w, i, [&](int j) { return bits[j].weight(); });
+    if constexpr (R::moments > 0)
+      store_rounded<n>(first, arrays.first, i, [&](int j) { return bits[j].first(); });
+    if constexpr (R::moments > 1)
+      store_rounded<n>(second, arrays.second, i, [&](int j) { return bits[j].second(); });
+    if (arrays.copy != nullptr) store_copy<n>(w, arrays.copy, i);
+  }
+}
+
+template <class R, class W, class T, class F, class S>
+void run_update(StreamHandle stream, Numbers<W> const& numbers, int64_t count,
+                Arrays<W, T, F, S> const& arrays) {
+  constexpr int n = pack_size<W, T, F, S>;
+  bool const aligned = packs<n>(arrays.g) && packs<n>(arrays.w) && packs<n>(arrays.first) &&
+                       packs<n>(arrays.second) && packs<n>(arrays.copy);
   int64_t const whole = aligned ? count / n : 0, rest = count - whole * n;
   if (whole > 0)
-    launch(sgd_kernel<n, has_momentum, has_copy, W>, grid_of(whole), stream, rule, rate, whole,
+    launch(update_kernel<n, R, W, T, F, S>, grid_of(whole), stream, numbers, int64_t{0}, whole,
            arrays);
   if (rest > 0)
-    launch(sgd_kernel<1, has_momentum, has_copy, W>, grid_of(rest), stream, rule, rate, rest,
-           arrays.from(whole * n));
+    launch(update_kernel<1, R, W, T, F, S>, grid_of(rest), stream, numbers, whole * n, count,
+           arrays);
+}
+
+/// Calls f.operator()<T>() with the type of an array's elements, W or, beside f32, bf16; W for one
+/// that is not `kept`.
+template <class W, bool kept, class F>
+void visit_kept(Tensor const& t, F const& f) {
+  if constexpr (kept && std::is_same_v<W, float>) {
+    if (t.dtype() == Dtype::bf16) return f.template operator()<bf16>();
+  }
+  f.template operator()<W>();
+}
+
+template <class R, class W>
+void update_by(StreamHandle stream, Numbers<W> const& numbers, Tensor const& g,
+               UpdateState& state) {
+  visit_kept<W, true>(state.w, [&]<class T>() {
+    visit_kept<W, (R::moments > 0)>(state.first, [&]<class F>() {
+      visit_kept<W, (R::moments > 1)>(state.second, [&]<class S>() {
+        run_update<R>(stream, numbers, g.count(),
+                      Arrays<W, T, F, S>{g.data<W>(), state.w.data<T>(),
+                                         R::moments > 0 ? state.first.data<F>() : nullptr,
+                                         R::moments > 1 ? state.second.data<S>() : nullptr,
+                                         data_or_null<bf16>(state.copy)});
+      });
+    });
+  });
 }
 
 }  // namespace
 
-void CudaKernels::sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-                      Tensor& copy) {
-  visit_wide(w.dtype(), [&]<class W>() {
-    // The rate is read when the step runs.
-    math::Sgd<W> const rule{0, static_cast<W>(step.momentum), static_cast<W>(step.decay),
-                            step.nesterov};
-    SgdArrays<W> const arrays{g.data<W>(), w.data<W>(), data_or_null<W>(velocity),
-                              data_or_null<bf16>(copy)};
-    with(step.momentum != 0, [&](auto has_momentum) {
-      with(bool(copy), [&](auto has_copy) {
-        run_sgd<has_momentum, has_copy>(stream_, rule, step.rate.data<double>(), w.count(), arrays);
-      });
-    });
+void CudaKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
+                         Tensor const& g, UpdateState& state) {
+  if (g.count() == 0) return;
+  int64_t const width = g.count() / g.size(0);
+  visit_wide(g.dtype(), [&]<class W>() {
+    Numbers<W> const numbers{math::RuleConstants<W>(rule),
+                             rule.now.data<double>(),
+                             data_or_null<double>(rule.factor),
+                             data_or_null<W>(trust),
+                             width,
+                             rule.seed,
+                             static_cast<uint64_t>(first_row * width)};
+    math::visit_rule<W>(rule, [&]<class R>() { update_by<R>(stream_, numbers, g, state); });
   });
 }
 

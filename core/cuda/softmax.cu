@@ -1,160 +1,359 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/tiles.cuh"
-#include "core/device.h"
-#include "core/dispatch.h"
+#include "core/logit_rule.h"
 #include "core/math/softmax.h"
 #include "core/math/wide.h"
 
 namespace core::cuda {
 namespace {
 
+using math::Row;
 using math::SoftmaxSum;
+using math::Stats;
 
-template <class T>
-__global__ void softmax_begin_kernel(int64_t rows, T* stats) {
-  constexpr float infinity = std::numeric_limits<float>::infinity();
-  for (int64_t i = first_of_grid(); i < 3 * rows; i += step_of_grid())
-    stats[i] = T(i % 3 == 0 ? -infinity : 0.0f);
-}
+/// A chunk's products and how to read them.
+template <class W, class Others>
+struct Products {
+  RowTiles tiles;
+  W const* z;
+  W const *bias, *weights;  ///< or null
+  Others others;
+  int64_t const* labels;
+  int64_t first;
 
-/// Adds the bias, if any, to a tile of logits, and sums it up: sums (rows, tiles of a row). The
-/// tile stays in registers between the maximum and the sum.
-template <bool aligned, bool has_bias, class W>
-__global__ void softmax_tile_kernel(RowTiles tiles, W const* bias, W* z, SoftmaxSum<W>* sums) {
-  constexpr int n = pack_size<W>, packs = RowTiles::thread_columns / n;
-  constexpr W none = -std::numeric_limits<W>::infinity();
-  Tile const tile = tiles.at(blockIdx.x);
-  W* const logits = z + tile.row * tiles.width + tile.begin;
-  Pack<W, n> values[packs];
+  /// The target's place in the tile, or one outside it.
+  __device__ int64_t target(Tile const& tile) const {
+    return labels[tile.row] - first - tile.begin;
+  }
+  template <int n, bool aligned>
+  __device__ Pack<W, n> load_products(Tile const& tile, int64_t pack) const {
+    W const* const from = z + tile.row * tiles.width + tile.begin;
+    return load_part<n, aligned, W>(from, pack, tile.size, 0);
+  }
+  /// The products become logits.
+  template <int n, bool aligned>
+  __device__ Pack<W, n> logits(Tile const& tile, int64_t pack, Pack<W, n> values) const {
+    auto const rule = others.at(tile.row);
 #pragma unroll
-  for (int p = 0; p < packs; ++p)
-    values[p] = load_part<n, aligned, W>(logits, p * blockDim.x + threadIdx.x, tile.size, none);
-  if constexpr (has_bias) {
-#pragma unroll
-    for (int p = 0; p < packs; ++p) {
-      int64_t const pack = p * blockDim.x + threadIdx.x;
+    for (int j = 0; j < n; ++j) values.at[j] = rule.logit(values.at[j]);
+    if (bias != nullptr) {
       auto const offset = load_part<n, aligned, W>(bias + tile.begin, pack, tile.size, 0);
 #pragma unroll
-      for (int j = 0; j < n; ++j) values[p].at[j] += offset.at[j];
-      store_part<n, aligned>(values[p], logits, pack, tile.size);
+      for (int j = 0; j < n; ++j) values.at[j] += offset.at[j];
     }
+    return values;
   }
-  W max = none, sum = 0;
+  template <int n, bool aligned>
+  __device__ Pack<W, n> class_weights(Tile const& tile, int64_t pack) const {
+    if (weights != nullptr)
+      return load_part<n, aligned, W>(weights + tile.begin, pack, tile.size, 0);
+    Pack<W, n> ones;
 #pragma unroll
-  for (int i = 0; i < packs * n; ++i) max = Larger{}(max, values[i / n].at[i % n]);
-  max = reduce_block(max, Larger{});
-  W const ref = math::reference(max);
-#pragma unroll
-  for (int i = 0; i < packs * n; ++i) sum += math::exp(values[i / n].at[i % n] - ref);
-  sum = reduce_block(sum, Plus{});
-  if (threadIdx.x == 0) sums[blockIdx.x] = {max, sum};
-}
-
-struct MergeSums {
-  template <class W>
-  __device__ SoftmaxSum<W> operator()(SoftmaxSum<W> const& a, SoftmaxSum<W> const& b) const {
-    return math::merge(a, b);
+    for (W& one : ones.at) one = 1;
+    return ones;
   }
 };
 
-/// A warp a row: the sums of its tiles go into the statistics.
+/// Calls run(products, aligned), for rows that begin with whole packs of n or not.
+template <class W, int n, class Run, class... T>
+void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                   Tensor const& z, Run const& run, T const*... data) {
+  with_others<W>(rule, [&](auto const& others) {
+    Products<W, std::decay_t<decltype(others)>> const products{RowTiles(z.size(0), z.size(1)),
+                                                               z.data<W>(),
+                                                               data_or_null<W>(chunk.bias),
+                                                               data_or_null<W>(chunk.weights),
+                                                               others,
+                                                               labels.data<int64_t>(),
+                                                               chunk.first};
+    bool const packed =
+        rows_pack<n>(products.tiles.width, products.z, products.bias, products.weights, data...);
+    with(packed, [&](auto aligned) { run(products, aligned); });
+  });
+}
+
+/// What a tile comes to without the target: its largest logit, the sum of exp, and, if asked, that
+/// of class weight times logit.
 template <class W>
-__global__ void softmax_chunk_kernel(RowTiles tiles, SoftmaxSum<W> const* sums,
-                                     int64_t const* labels, int64_t first, W const* z, W* stats) {
+struct TileSum {
+  SoftmaxSum<W> exponentials;
+  W logits;
+};
+
+struct MergeTiles {
+  template <class W>
+  __device__ TileSum<W> operator()(TileSum<W> const& a, TileSum<W> const& b) const {
+    return {math::merge(a.exponentials, b.exponentials), a.logits + b.logits};
+  }
+};
+
+/// Logits of a tile in registers, -inf at the target and beyond the row's end; gives the thread's
+/// sum of weight times logit, if asked.
+template <int n, bool aligned, class P, class W, int packs>
+__device__ W load_logits(P const& products, Tile const& tile, bool sum_logits,
+                         Pack<W, n> (&values)[packs]) {
+  constexpr W none = -std::numeric_limits<W>::infinity();
+  int64_t const target = products.target(tile);
+  W sum = 0;
+#pragma unroll
+  for (int p = 0; p < packs; ++p) {
+    int64_t const pack = p * blockDim.x + threadIdx.x;
+    values[p] = products.template logits<n, aligned>(
+        tile, pack, products.template load_products<n, aligned>(tile, pack));
+    auto const left_out = [&](int j) {
+      return pack * n + j == target || pack * n + j >= tile.size;
+    };
+    if (sum_logits) {
+      auto const weights = products.template class_weights<n, aligned>(tile, pack);
+#pragma unroll
+      for (int j = 0; j < n; ++j)
+        if (!left_out(j)) sum += weights.at[j] * values[p].at[j];
+    }
+#pragma unroll
+    for (int j = 0; j < n; ++j)
+      if (left_out(j)) values[p].at[j] = none;
+  }
+  return sum;
+}
+
+template <class W, int n, int packs>
+__device__ W largest(Pack<W, n> const (&values)[packs]) {
+  W max = -std::numeric_limits<W>::infinity();
+#pragma unroll
+  for (int i = 0; i < packs * n; ++i) max = Larger{}(max, values[i / n].at[i % n]);
+  return reduce_block(max, Larger{});
+}
+
+/// Sums up a tile: with its exponentials, or, where those come later, the maximum alone. The tile
+/// stays in registers between the maximum and the sum.
+template <bool aligned, bool exponentials, class W, class Others>
+__global__ void softmax_tile_kernel(Products<W, Others> products, bool sum_logits,
+                                    TileSum<W>* sums) {
+  constexpr int n = pack_size<W>, packs = RowTiles::thread_columns / n;
+  Pack<W, n> values[packs];
+  W logits = load_logits<n, aligned>(products, products.tiles.at(blockIdx.x), sum_logits, values);
+  W const max = largest(values);
+  W sum = 0;
+  if constexpr (exponentials) {
+    W const ref = math::reference(max);
+#pragma unroll
+    for (int i = 0; i < packs * n; ++i) sum += math::exp(values[i / n].at[i % n] - ref);
+    sum = reduce_block(sum, Plus{});
+  }
+  if (sum_logits) {
+    if constexpr (exponentials) __syncthreads();  // between two reductions with Plus
+    logits = reduce_block(logits, Plus{});
+  }
+  if (threadIdx.x == 0) sums[blockIdx.x] = {{max, sum}, logits};
+}
+
+/// A warp a row: its target and its tiles go into the statistics. Then, unless null, what
+/// exponentials are measured from, and what those of earlier chunks are to be scaled with.
+template <class W>
+__global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<W> const* sums, TargetRule<W> rule,
+                                     int64_t const* labels, int64_t first, W const* z, W* stats,
+                                     W* reference, W* rescale) {
   int64_t const row = first_of_grid() / warp_size;
   if (row >= tiles.rows) return;
-  auto all = math::no_classes<W>;
+  TileSum<W> all{math::no_classes<W>, 0};
   for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
-    all = math::merge(all, sums[row * tiles.of_row + tile]);
-  all = reduce_warp(all, MergeSums{});
-  if (lane_of_warp() == 0)
-    math::add_chunk(all, z + row * tiles.width, tiles.width, labels[row] - first, stats + 3 * row);
+    all = MergeTiles{}(all, sums[row * tiles.of_row + tile]);
+  all = reduce_warp(all, MergeTiles{});
+  if (lane_of_warp() != 0) return;
+  W* const out = stats + Stats::count * row;
+  SoftmaxSum<W> const before{out[Stats::max], out[Stats::sum]};
+  int64_t const target = labels[row] - first;
+  auto merged = before;
+  out[Stats::logits] += all.logits;
+  if (0 <= target && target < tiles.width)
+    merged = math::merge(merged, rule(row, target, z[row * tiles.width + target], out));
+  merged = math::merge(merged, all.exponentials);
+  out[Stats::max] = merged.max;
+  out[Stats::sum] = merged.sum;
+  if (reference == nullptr) return;
+  reference[row] = math::reference(merged.max);
+  rescale[row] = math::rescale(before.max, reference[row]);
 }
 
-template <class F>
-__global__ void each_row_kernel(int64_t rows, F f) {
-  for (int64_t r = first_of_grid(); r < rows; r += step_of_grid()) f(r);
-}
-
-template <bool aligned, class W, class T>
-__global__ void softmax_gradient_kernel(RowTiles tiles, W const* z, W const* lse,
-                                        int64_t const* labels, int64_t first, W factor, T* g) {
-  constexpr int n = pack_size<W>;
-  Tile const tile = tiles.at(blockIdx.x);
-  int64_t const at = tile.row * tiles.width + tile.begin, label = labels[tile.row];
-  int64_t const target = label - first - tile.begin;
-  W const log_sum = lse[tile.row];
+/// out := f(product, logit, weight) for the classes of the block's tile; another value for the
+/// target.
+template <int n, bool aligned, class T, class W, class Others, class F>
+__device__ void write_tile(Products<W, Others> const& products, Tile const& tile, W target_value,
+                           T* out, F&& f) {
+  int64_t const target = products.target(tile);
 #pragma unroll
   for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
     int64_t const pack = p * blockDim.x + threadIdx.x;
-    auto const logits = load_part<n, aligned, W>(z + at, pack, tile.size, 0);
-    Pack<T, n> slopes;
+    auto const z = products.template load_products<n, aligned>(tile, pack);
+    auto const logits = products.template logits<n, aligned>(tile, pack, z);
+    auto const weights = products.template class_weights<n, aligned>(tile, pack);
+    Pack<T, n> values;
 #pragma unroll
     for (int j = 0; j < n; ++j) {
-      W const slope = math::softmax_slope(logits.at[j], log_sum, pack * n + j == target);
-      slopes.at[j] = label < 0 ? T(0) : T(factor * slope);
+      int64_t const c = pack * n + j;
+      values.at[j] = T(c == target      ? target_value
+                       : c >= tile.size ? W(0)
+                                        : f(z.at[j], logits.at[j], weights.at[j]));
     }
-    store_part<n, aligned>(slopes, g + at, pack, tile.size);
+    store_part<n, aligned>(values, out + tile.row * products.tiles.width + tile.begin, pack,
+                           tile.size);
   }
 }
 
-template <class W>
-void sum_tiles(StreamHandle stream, RowTiles const& tiles, W const* bias, W* z,
-               SoftmaxSum<W>* sums) {
-  constexpr int n = pack_size<W>;
-  with(rows_pack<n>(tiles.width, z, bias), [&](auto aligned) {
-    with(bias != nullptr, [&](auto has_bias) {
-      launch(softmax_tile_kernel<aligned, has_bias, W>, tiles.grid(), stream, tiles, bias, z, sums);
-    });
+template <bool aligned, class T, class W, class Others>
+__global__ void softmax_exponentials_kernel(Products<W, Others> products, W const* reference, T* e,
+                                            W* sums) {
+  Tile const tile = products.tiles.at(blockIdx.x);
+  W const ref = reference[tile.row];
+  auto const rule = products.others.at(tile.row);
+  W sum = 0;
+  write_tile<pack_size<W>, aligned>(products, tile, W(0), e, [&](W z, W logit, W) {
+    W const x = math::exp(logit - ref);
+    sum += x;
+    return x * rule.slope(z);
   });
+  sum = reduce_block(sum, Plus{});
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+/// A warp a row: the sums of its tiles' exponentials.
+template <class W>
+__global__ void softmax_add_kernel(RowTiles tiles, W const* sums, W* stats) {
+  int64_t const row = first_of_grid() / warp_size;
+  if (row >= tiles.rows) return;
+  W sum = 0;
+  for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
+    sum += sums[row * tiles.of_row + tile];
+  sum = reduce_warp(sum, Plus{});
+  if (lane_of_warp() == 0) stats[Stats::count * row + Stats::sum] += sum;
+}
+
+template <bool aligned, class T, class W, class Others>
+__global__ void softmax_gradient_kernel(Products<W, Others> products, W const* rows, T* g) {
+  Tile const tile = products.tiles.at(blockIdx.x);
+  W const* const factors = rows + Row::count * tile.row;
+  W const lse = factors[Row::lse];
+  bool const counts = Row::counts(factors);
+  math::OtherGradient<W> const gradient(factors);
+  auto const rule = products.others.at(tile.row);
+  write_tile<pack_size<W>, aligned>(
+      products, tile, factors[Row::target], g, [&](W z, W logit, W weight) {
+        return counts ? gradient(math::exp(logit - lse), rule.slope(z), weight) : W(0);
+      });
+}
+
+template <bool aligned, class T, class W>
+__global__ void softmax_stored_kernel(RowTiles tiles, W const* weights, W scale,
+                                      int64_t const* labels, int64_t first, W const* reference,
+                                      W const* rows, T* e) {
+  constexpr int n = pack_size<T>;
+  Tile const tile = tiles.at(blockIdx.x);
+  W const* const factors = rows + Row::count * tile.row;
+  bool const counts = Row::counts(factors);
+  W const share = factors[Row::softmax] * math::exp(reference[tile.row] - factors[Row::lse]);
+  W const uniform = factors[Row::uniform] * scale;
+  T* const out = e + tile.row * tiles.width + tile.begin;
+  int64_t const target = labels[tile.row] - first - tile.begin;
+#pragma unroll
+  for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
+    int64_t const pack = p * blockDim.x + threadIdx.x;
+    auto values = load_part<n, aligned>(static_cast<T const*>(out), pack, tile.size, T(W(0)));
+#pragma unroll
+    for (int j = 0; j < n; ++j) {
+      int64_t const c = pack * n + j;
+      W const weight = weights != nullptr && c < tile.size ? weights[tile.begin + c] : W(1);
+      W const value = share * W(values.at[j]) - uniform * weight;
+      values.at[j] = T(!counts ? W(0) : c == target ? factors[Row::target] : value);
+    }
+    store_part<n, aligned>(values, out, pack, tile.size);
+  }
+}
+
+Grid grid_of_rows(int64_t rows) {
+  constexpr int64_t threads = 128;
+  return grid_of_blocks((rows * warp_size + threads - 1) / threads, threads);
+}
+
+/// Merges a chunk into the statistics, with its exponentials or without.
+template <bool exponentials, class W>
+void add_chunk(StreamHandle stream, LogitRule const& rule, ClassChunk const& chunk,
+               Tensor const& labels, Tensor const& z, Tensor& stats, W* reference, W* rescale) {
+  RowTiles const tiles(z.size(0), z.size(1));
+  Tensor scratch(z.device(), {tiles.rows, tiles.of_row, 3}, z.dtype());
+  auto* const sums = reinterpret_cast<TileSum<W>*>(scratch.data<W>());
+  if (tiles.of_row > 0)
+    with_products<W, pack_size<W>>(
+        rule, chunk, labels, z,
+        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
+          launch(softmax_tile_kernel<aligned, exponentials, W, Others>, tiles.grid(), stream,
+                 products, rule.sum_logits, sums);
+        });
+  launch(softmax_chunk_kernel<W>, grid_of_rows(tiles.rows), stream, tiles, sums,
+         TargetRule<W>(rule, chunk), labels.data<int64_t>(), chunk.first, z.data<W>(),
+         stats.data<W>(), reference, rescale);
 }
 
 }  // namespace
 
-void CudaKernels::softmax_begin(Tensor& stats) {
-  int64_t const rows = stats.count() / 3;
-  if (rows == 0) return;
-  visit_floating(stats.dtype(), [&]<class T>() {
-    launch(softmax_begin_kernel<T>, grid_of(3 * rows), stream_, rows, stats.data<T>());
+void CudaKernels::softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
+                                     Tensor const& labels, Tensor const& z, Tensor& stats) {
+  if (z.size(0) == 0) return;
+  visit_wide(z.dtype(), [&]<class W>() {
+    W* const none = nullptr;
+    add_chunk<true>(stream_, rule, chunk, labels, z, stats, none, none);
   });
 }
 
-void CudaKernels::softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first,
-                                     Tensor& z, Tensor& stats) {
+void CudaKernels::softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
+                                       Tensor const& labels, Tensor const& z, Tensor& stats,
+                                       Tensor& e, Tensor& reference, Tensor& rescale) {
   RowTiles const tiles(z.size(0), z.size(1));
   if (tiles.rows == 0) return;
-  visit_wide(z.dtype(), [&]<class W>() {
-    Tensor scratch(z.device(), {tiles.rows, tiles.of_row, 2}, z.dtype());
-    auto* const sums = reinterpret_cast<SoftmaxSum<W>*>(scratch.data<W>());
-    if (tiles.of_row > 0) sum_tiles<W>(stream_, tiles, data_or_null<W>(bias), z.data<W>(), sums);
-    constexpr int64_t threads = 128;
-    launch(softmax_chunk_kernel<W>,
-           grid_of_blocks((tiles.rows * warp_size + threads - 1) / threads, threads), stream_,
-           tiles, sums, labels.data<int64_t>(), first, z.data<W>(), stats.data<W>());
+  visit_floating(e.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    W* const ref = reference.data<W>();
+    add_chunk<false>(stream_, rule, chunk, labels, z, stats, ref, rescale.data<W>());
+    if (tiles.of_row == 0) return;
+    Tensor scratch(z.device(), {tiles.rows, tiles.of_row}, z.dtype());
+    with_products<W, pack_size<W>>(
+        rule, chunk, labels, z,
+        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
+          launch(softmax_exponentials_kernel<aligned, T, W, Others>, tiles.grid(), stream_,
+                 products, ref, e.data<T>(), scratch.data<W>());
+        },
+        e.data<T>());
+    launch(softmax_add_kernel<W>, grid_of_rows(tiles.rows), stream_, tiles, scratch.data<W>(),
+           stats.data<W>());
   });
 }
 
-void CudaKernels::softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse,
-                                Tensor& loss) {
-  int64_t const rows = labels.count();
-  if (rows == 0) return;
-  visit_wide(parts.dtype(), [&]<class W>() {
-    math::MergeShards<W> const merge_row{parts.data<W>(),        parts.size(0), rows,
-                                         labels.data<int64_t>(), lse.data<W>(), loss.data<W>()};
-    launch(each_row_kernel<math::MergeShards<W>>, grid_of(rows), stream_, rows, merge_row);
-  });
-}
-
-void CudaKernels::softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels,
-                                   int64_t first, double factor, Tensor& g) {
+void CudaKernels::softmax_gradient(LogitRule const& rule, ClassChunk const& chunk,
+                                   Tensor const& labels, Tensor const& z, Tensor const& rows,
+                                   Tensor& g) {
   if (z.count() == 0) return;
-  RowTiles const tiles(z.size(0), z.size(1));
   visit_floating(g.dtype(), [&]<class T>() {
     using W = math::Wide<T>;
-    constexpr int n = pack_size<W>;
-    with(rows_pack<n>(tiles.width, z.data<W>(), g.data<T>()), [&](auto aligned) {
-      launch(softmax_gradient_kernel<aligned, W, T>, tiles.grid(), stream_, tiles, z.data<W>(),
-             lse.data<W>(), labels.data<int64_t>(), first, static_cast<W>(factor), g.data<T>());
+    with_products<W, pack_size<W>>(
+        rule, chunk, labels, z,
+        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
+          launch(softmax_gradient_kernel<aligned, T, W, Others>, products.tiles.grid(), stream_,
+                 products, rows.data<W>(), g.data<T>());
+        },
+        g.data<T>());
+  });
+}
+
+void CudaKernels::softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
+                                          Tensor const& labels, Tensor const& reference,
+                                          Tensor const& rows, Tensor& e) {
+  if (e.count() == 0) return;
+  RowTiles const tiles(e.size(0), e.size(1));
+  visit_floating(e.dtype(), [&]<class T>() {
+    using W = math::Wide<T>;
+    with(rows_pack<pack_size<T>>(tiles.width, e.data<T>()), [&](auto aligned) {
+      launch(softmax_stored_kernel<aligned, T, W>, tiles.grid(), stream_, tiles,
+             data_or_null<W>(chunk.weights), static_cast<W>(rule.scale), labels.data<int64_t>(),
+             chunk.first, reference.data<W>(), rows.data<W>(), e.data<T>());
     });
   });
 }

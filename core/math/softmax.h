@@ -23,23 +23,16 @@ struct SoftmaxSum {
 template <class W>
 inline constexpr SoftmaxSum<W> no_classes{-std::numeric_limits<W>::infinity(), 0};
 
+/// What a sum measured from reference(max) is multiplied by, to be measured from `ref`.
+template <class W>
+COLONNADE_HD W rescale(W max, W ref) {
+  return std::isfinite(max) ? exp(max - ref) : W(0);
+}
+
 template <class W>
 COLONNADE_HD SoftmaxSum<W> merge(SoftmaxSum<W> const& a, SoftmaxSum<W> const& b) {
   W const max = a.max < b.max ? b.max : a.max, ref = reference(max);
-  W const scale_a = std::isfinite(a.max) ? exp(a.max - ref) : W(0);
-  W const scale_b = std::isfinite(b.max) ? exp(b.max - ref) : W(0);
-  return {max, a.sum * scale_a + b.sum * scale_b};
-}
-
-/// Merges the statistics of a chunk of `count` logits into stats: maximum, sum, the target's logit.
-/// The target is a place in the chunk, or none of it.
-template <class W>
-COLONNADE_HD void add_chunk(SoftmaxSum<W> const& chunk, W const* z, int64_t count, int64_t target,
-                            W* stats) {
-  auto const all = merge({stats[0], stats[1]}, chunk);
-  stats[0] = all.max;
-  stats[1] = all.sum;
-  if (0 <= target && target < count) stats[2] = z[target];
+  return {max, a.sum * rescale(a.max, ref) + b.sum * rescale(b.max, ref)};
 }
 
 /// Log of the sum of exp over all the logits.
@@ -48,31 +41,124 @@ COLONNADE_HD W log_sum_exp(SoftmaxSum<W> const& s) {
   return reference(s.max) + std::log(s.sum);
 }
 
-/// Kernels::softmax_merge, of row r.
-template <class W>
-struct MergeShards {
-  W const* parts;  ///< (shards, rows, 3)
-  int64_t shards, rows;
-  int64_t const* labels;
-  W *lse, *loss;
+/// What a row's passes over classes leave: Kernels::softmax_begin.
+struct Stats {
+  static constexpr int max = 0, sum = 1, target = 2, logits = 3, weight = 4, slope = 5, count = 6;
+};
 
-  COLONNADE_HD void operator()(int64_t r) const {
-    auto all = no_classes<W>;
-    W target = 0;  // the one shard that holds it has set it
-    for (int64_t p = 0; p < shards; ++p) {
-      W const* const part = parts + 3 * (p * rows + r);
-      all = merge(all, {part[0], part[1]});
-      target += part[2];
-    }
-    lse[r] = log_sum_exp(all);
-    loss[r] = labels[r] < 0 ? W(0) : lse[r] - target;
+/// What a row's gradients are made of: Kernels::softmax_merge.
+struct Row {
+  static constexpr int lse = 0, softmax = 1, uniform = 2, target = 3, count = 4;
+
+  /// False where the gradients are all 0, whatever the products are.
+  template <class W>
+  COLONNADE_HD static bool counts(W const* row) {
+    return row[softmax] != 0 || row[uniform] != 0 || row[target] != 0;
   }
 };
 
-/// What a logit's gradient is a multiple of.
+/// The loss of a row with the target y, log-sum-exp lse and class weights w, all over Σ w_y of the
+/// rows that count: PyTorch's cross_entropy with weight and label_smoothing, and a z-loss:
+///   (1 - ε) w_y (lse - z_y) + ε / C Σ_c w_c (lse - z_c) + λ w_y lse²
+struct LossRule {
+  double smoothing = 0;   ///< ε
+  double z_loss = 0;      ///< λ
+  double classes = 1;     ///< C
+  double weight_sum = 1;  ///< Σ_c w_c
+};
+
+/// The same for a row's numbers.
 template <class W>
-COLONNADE_HD W softmax_slope(W z, W lse, bool target) {
-  return exp(z - lse) - (target ? W(1) : W(0));
-}
+struct RowLoss {
+  W smoothing, uniform, weight_sum, z_loss;  ///< uniform: ε / C
+
+  explicit RowLoss(LossRule const& rule)
+      : smoothing(static_cast<W>(rule.smoothing)),
+        uniform(static_cast<W>(rule.smoothing / rule.classes)),
+        weight_sum(static_cast<W>(rule.weight_sum)),
+        z_loss(static_cast<W>(rule.z_loss)) {}
+
+  /// Not yet divided by the weight of the batch.
+  COLONNADE_HD W loss(W lse, W const* stats) const {
+    W const weight = stats[Stats::weight];
+    W const smooth = uniform == 0 ? W(0) : uniform * (weight_sum * lse - stats[Stats::logits]);
+    return (1 - smoothing) * weight * (lse - stats[Stats::target]) + smooth +
+           weight * z_loss * lse * lse;
+  }
+  COLONNADE_HD void factors(W lse, W const* stats, W* row) const {
+    W const weight = stats[Stats::weight], own = (1 - smoothing) * weight;
+    row[Row::lse] = lse;
+    row[Row::softmax] = own + uniform * weight_sum + 2 * z_loss * lse * weight;
+    row[Row::uniform] = uniform;
+    row[Row::target] = stats[Stats::slope] * (row[Row::softmax] * exp(stats[Stats::target] - lse) -
+                                              own - uniform * weight);
+  }
+};
+
+struct LossAndWeight {
+  double loss, weight;
+};
+
+/// Kernels::softmax_merge, of row r.
+template <class W>
+struct MergeShards {
+  RowLoss<W> rule;
+  W const* parts;  ///< (shards, rows, Stats)
+  int64_t shards, count;
+  int64_t const* labels;
+  W* rows;  ///< (rows, Row)
+
+  /// Gives the row's loss and weight; none of either where the label is negative.
+  COLONNADE_HD LossAndWeight operator()(int64_t r) const {
+    auto all = no_classes<W>;
+    W stats[Stats::count] = {};
+    for (int64_t p = 0; p < shards; ++p) {
+      W const* const part = parts + Stats::count * (p * count + r);
+      all = merge(all, {part[Stats::max], part[Stats::sum]});
+      // The target's are set by the one shard that holds it.
+      for (int i = Stats::target; i < Stats::count; ++i) stats[i] += part[i];
+    }
+    W* const row = rows + Row::count * r;
+    W const lse = log_sum_exp(all);
+    if (labels[r] < 0) {
+      row[Row::lse] = lse;
+      row[Row::softmax] = row[Row::uniform] = row[Row::target] = 0;
+      return {0, 0};
+    }
+    rule.factors(lse, stats, row);
+    return {static_cast<double>(rule.loss(lse, stats)), static_cast<double>(stats[Stats::weight])};
+  }
+};
+
+/// Kernels::softmax_mean.
+struct MeanLoss {
+  double loss, weight;
+
+  COLONNADE_HD explicit MeanLoss(double const* sums)
+      : loss(sums[1] == 0 ? 0 : sums[0] / sums[1]), weight(sums[1]) {}
+  COLONNADE_HD bool finite() const { return std::isfinite(loss); }
+  /// What gradients that nobody has divided are multiplied with.
+  COLONNADE_HD double factor() const { return finite() && weight != 0 ? 1 / weight : 0; }
+  template <class W>
+  COLONNADE_HD void divide(W* row) const {
+    bool const counts = finite() && weight != 0;
+    for (int i = Row::softmax; i < Row::count; ++i)
+      row[i] = counts ? static_cast<W>(row[i] / weight) : W(0);
+  }
+};
+
+/// A row's gradient in a product whose logit has this exponential exp(z - lse) and slope dz/dp, and
+/// whose class, not the target, has this weight. What a row has in common comes first, so that it
+/// leaves loops.
+template <class W>
+struct OtherGradient {
+  W softmax, uniform;
+
+  COLONNADE_HD explicit OtherGradient(W const* row)
+      : softmax(row[Row::softmax]), uniform(row[Row::uniform]) {}
+  COLONNADE_HD W operator()(W exponential, W slope, W weight) const {
+    return slope * softmax * exponential - slope * uniform * weight;
+  }
+};
 
 }  // namespace core::math

@@ -17,7 +17,8 @@ int train(comm::Session& session) {
   layers::Context const context{device};
   layers::SmallTrunk const shape{.width = 4, .features = 32};
   auto const trunk = layers::make_trunk(context, shape, {.height = 16, .width = 16, .channels = 3});
-  layers::ShardedHead head(context, ranks, {.classes = 1000, .features = 32, .momentum = false});
+  layers::ShardedHead head(context, ranks,
+                           {.classes = 1000, .features = 32, .moments = layers::Moments::none});
   comm::GradientBuckets buckets(ranks, layers::parameters(*trunk));
 
   // Four images of noise a rank, each of a class of its own.
@@ -30,18 +31,22 @@ int train(comm::Session& session) {
   for (int64_t i = 0; i < 4; ++i) labels.data<int64_t>()[i] = 123 * (first + i) % 1000;
   kernels.fill(1, one);
 
-  core::SgdStep const rule{.rate = core::scalar(device, 0.3)};
+  core::UpdateRule rule;  // SGD without momentum
+  rule.now = core::step_numbers(device, rule, 0.3, 1);
+  rule.factor = head.factor();  // 0 skips a step whose loss is not finite
   head.set_step({rule, rule});
   float loss = 0;
   for (int step = 0; step < 60; ++step) {
     core::Tape tape;
     auto const x = trunk->forward(tape, core::Tape::constant(images));
     auto const mean = head.loss(tape, x, labels, counts);  // the same on every rank
-    tape.backward(mean, one);                              // the head updates itself
-    buckets.finish();                                      // the trunk's gradients are summed
-    core::Tensor no_velocity, no_copy;
-    for (auto* const p : layers::parameters(*trunk))
-      if (p->trainable()) kernels.sgd(rule, p->grad, p->value, no_velocity, no_copy);
+    tape.backward(mean, one);
+    head.finish();     // the head has updated itself
+    buckets.finish();  // the trunk's gradients are summed
+    for (auto* const p : layers::parameters(*trunk)) {
+      core::UpdateState state{.w = p->value, .first = {}, .second = {}, .copy = {}};
+      if (p->trainable()) kernels.update(rule, 0, {}, p->grad, state);
+    }
     loss = *mean.value.data<float>();
     if (ranks.rank() == 0 && step % 10 == 0) std::cout << "loss " << loss << '\n';
   }

@@ -125,7 +125,7 @@ TEST_CASE("a second gradient in one step is named", "[ranks]") {
   auto parameters = make({{3}, {4}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   give(parameters[1], 0);
-  CHECK_THROWS_WITH(give(parameters[1], 0), Contains("second gradient of p1"));
+  CHECK_THROWS_WITH(give(parameters[1], 0), Contains("gradient 2 of p1 in a step of 1"));
 }
 
 TEST_CASE("a gradient unlike its parameter is refused", "[ranks]") {
@@ -162,4 +162,54 @@ TEST_CASE("buckets on a tape: backward's gradients are summed", "[ranks]") {
   buckets.finish();
   for (Parameter const& p : parameters)
     CHECK(tests::values(p.grad) == std::vector<double>{size * (size - 1) / 2, size});
+}
+
+TEST_CASE("gradients in shares are summed, shares and then ranks", "[ranks]") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  size_t const bytes = GENERATE(size_t{1}, size_t{1} << 22);
+  auto parameters = make(odd_shapes, dtype);
+  GradientBuckets buckets(tests::world(), pointers(parameters), bytes);
+  // Their number changes from step to step, and may be one again.
+  for (int const shares : {3, 1, 2}) {
+    buckets.begin(shares);
+    std::vector<Tensor> sums;
+    for (int share = 0; share < shares; ++share)
+      for (auto p = parameters.rbegin(); p != parameters.rend(); ++p) give(*p, share);
+    buckets.finish();
+    for (Parameter const& p : parameters) {
+      Tensor sum = gradient(p, tests::world().rank(), 0);
+      for (int share = 1; share < shares; ++share)
+        tests::device().kernels().accumulate(1, gradient(p, tests::world().rank(), share), sum);
+      tests::world().all_reduce(sum, Reduce::sum)->wait();
+      CHECK(p.grad.shape() == p.value.shape());
+      CHECK(tests::values(p.grad) == tests::values(sum));
+    }
+  }
+}
+
+TEST_CASE("shares of a gradient that others share leave it as it is", "[ranks]") {
+  auto parameters = make({{5}, {5}});
+  GradientBuckets buckets(tests::world(), pointers(parameters));
+  Tensor const shared = gradient(parameters[0], tests::world().rank(), 0);
+  auto const before = tests::values(shared);
+  buckets.begin(2);
+  for (int share = 0; share < 2; ++share)
+    for (Parameter& p : parameters) {
+      p.grad = shared;
+      p.ready(p);
+    }
+  buckets.finish();
+  CHECK(tests::values(shared) == before);
+  CHECK(tests::values(parameters[1].grad) == tests::values(parameters[0].grad));
+}
+
+TEST_CASE("shares that are too few, too many or none are named", "[ranks]") {
+  auto parameters = make({{3}, {4}});
+  GradientBuckets buckets(tests::world(), pointers(parameters), 1);
+  CHECK_THROWS_WITH(buckets.begin(0), Contains("gradients in 0 shares"));
+  buckets.begin(2);
+  for (int share = 0; share < 2; ++share) give(parameters[1], share);
+  CHECK_THROWS_WITH(give(parameters[1], 2), Contains("gradient 3 of p1 in a step of 2"));
+  give(parameters[0], 0);
+  CHECK_THROWS_WITH(buckets.finish(), Contains("gradient of p0") && Contains("1 of 2"));
 }

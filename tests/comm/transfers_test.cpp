@@ -3,6 +3,7 @@
 #include "tests/support/reference.h"
 
 using comm::Counts;
+using comm::Moved;
 using comm::Reduce;
 using comm::Transfers;
 using core::Dtype;
@@ -79,4 +80,34 @@ TEST_CASE("where nobody has rows nothing is asked for") {
   CHECK(comm::transfers_of_all_gather(0, t, none, t).empty());
   CHECK(comm::transfers_of_reduce_scatter(0, t, none, t).empty());
   CHECK(comm::transfers_of_all_to_all(t, none, t, none).empty());
+}
+
+TEST_CASE("what transfers move is counted by kind, for each rank") {
+  auto const moved = [](Kind kind, int peer, int rank) {
+    return comm::moved_by({{kind, nullptr, nullptr, 10, Dtype::f32, peer}}, rank, 4);
+  };
+  // 10 numbers of 4 bytes; 3 other ranks.
+  CHECK(moved(Kind::all_gather, 0, 1) == Moved{120, 120});
+  CHECK(moved(Kind::reduce_scatter, 0, 1) == Moved{120, 120});
+  // Parts of 3, 3, 2 and 2: rank 0 sends 7 terms and its 3 sums to each, rank 3 sends 8 and 2.
+  CHECK(moved(Kind::all_reduce, 0, 0) == Moved{28 + 36, 28 + 36});
+  CHECK(moved(Kind::all_reduce, 0, 3) == Moved{32 + 24, 32 + 24});
+  CHECK(moved(Kind::broadcast, 2, 2) == Moved{120, 0});
+  CHECK(moved(Kind::broadcast, 2, 1) == Moved{0, 40});
+  CHECK(moved(Kind::reduce, 2, 2) == Moved{0, 120});
+  CHECK(moved(Kind::reduce, 2, 1) == Moved{40, 0});
+  CHECK(moved(Kind::send, 2, 1) == Moved{40, 0});
+  CHECK(moved(Kind::send, 1, 1) == Moved{});
+  CHECK(moved(Kind::receive, 2, 1) == Moved{0, 40});
+  CHECK(moved(Kind::receive, 1, 1) == Moved{});
+}
+
+TEST_CASE("what several transfers move is their sum, and nothing on a rank alone") {
+  Transfers const two{{Kind::broadcast, nullptr, nullptr, 36, Dtype::u8, 0},
+                      {Kind::broadcast, nullptr, nullptr, 12, Dtype::u8, 2}};
+  CHECK(comm::moved_by(two, 2, 3) == Moved{24, 36});
+  CHECK(comm::moved_by({}, 2, 3) == Moved{});
+  for (auto const kind : {Kind::all_reduce, Kind::all_gather, Kind::reduce_scatter, Kind::broadcast,
+                          Kind::reduce, Kind::send, Kind::receive})
+    CHECK(comm::moved_by({{kind, nullptr, nullptr, 10, Dtype::f32, 0}}, 0, 1) == Moved{});
 }

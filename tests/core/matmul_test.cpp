@@ -122,3 +122,32 @@ TEST_CASE("sum_rows: the same bits on any number of threads", "[matmul][cpu]") {
   };
   CHECK(run(one) == run(three));
 }
+
+TEST_CASE("row_products: by hand, without rows or columns, and what is not finite", "[matmul]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  auto const products = [&](Shape const& shape, Values const& x, Values const& y) {
+    Tensor out = tests::tensor(device, {shape[0]}, accumulator(dtype),
+                               Values(static_cast<size_t>(shape[0]), 7));  // to be overwritten
+    device.kernels().row_products(tests::tensor(device, shape, dtype, x),
+                                  tests::tensor(device, shape, dtype, y), out);
+    return values(out);
+  };
+  CHECK(products({2, 3}, {1, 2, 3, -1, 0, 4}, {4, 5, 6, 2, 9, 0.5}) == Values{32, 0});
+  CHECK(products({2, 0}, {}, {}) == Values{0, 0});
+  CHECK(products({0, 3}, {}, {}).empty());
+  CHECK(std::isnan(products({1, 2}, {std::nan(""), 1}, {0, 1})[0]));
+}
+
+TEST_CASE("row_products: f32 and bf16 agree with f64", "[matmul]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  for (Shape const& shape : {Shape{1, 1}, Shape{33, 31}, Shape{257, 33}, Shape{3, 4097}}) {
+    Tensor const x = tests::random(device, shape, dtype, 1),
+                 y = tests::random(device, shape, dtype, 2);
+    Tensor out(device, {shape[0]}, Dtype::f32), exact(device, {shape[0]}, Dtype::f64);
+    device.kernels().row_products(x, y, out);
+    device.kernels().row_products(tests::as(x, Dtype::f64), tests::as(y, Dtype::f64), exact);
+    CHECK(tests::distance(out, exact) < tests::f32_reduction);
+  }
+}

@@ -1,20 +1,15 @@
+#include "tests/support/softmax.h"
 #include "core/cpu/device.h"
 #include "tests/support/device.h"
-#include "tests/support/reference.h"
 
 using namespace core;
+using namespace tests::softmax;
 using tests::tensor;
 using tests::values;
 
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-Tensor labels_of(Device& device, std::vector<int64_t> const& labels) {
-  Tensor t(device, {static_cast<int64_t>(labels.size())}, Dtype::i64);
-  device.upload(labels.data(), t);
-  return t;
-}
 
 /// Columns [begin, end) of a matrix.
 Tensor columns(Tensor const& z, int64_t begin, int64_t end) {
@@ -23,55 +18,53 @@ Tensor columns(Tensor const& z, int64_t begin, int64_t end) {
   return part;
 }
 
-/// Statistics of the classes [begin, end) of all logits z, in one chunk each between the cuts.
-Tensor statistics(Tensor const& z, Tensor const& labels, std::vector<int64_t> const& cuts) {
-  Tensor stats(z.device(), {z.size(0), 3}, z.dtype());
-  z.device().kernels().softmax_begin(stats);
+Tensor part_of(Tensor const& of_classes, int64_t begin, int64_t end) {
+  return of_classes ? of_classes.rows(begin, end) : Tensor{};
+}
+
+/// Statistics of classes [cuts.front(), cuts.back()) of all products z, a chunk between two cuts.
+Tensor statistics(Case const& c, std::vector<int64_t> const& cuts) {
+  Tensor stats(c.z.device(), {c.z.size(0), 6}, c.z.dtype());
+  c.z.device().kernels().softmax_begin(stats);
   for (size_t i = 0; i + 1 < cuts.size(); ++i) {
-    Tensor chunk = columns(z, cuts[i], cuts[i + 1]);
-    z.device().kernels().softmax_statistics({}, labels, cuts[i], chunk, stats);
+    int64_t const begin = cuts[i], end = cuts[i + 1];
+    ClassChunk const chunk{c.chunk.first + begin, part_of(c.chunk.bias, begin, end),
+                           part_of(c.chunk.weights, begin, end)};
+    c.z.device().kernels().softmax_statistics(c.rule, chunk, c.labels, columns(c.z, begin, end),
+                                              stats);
   }
   return stats;
 }
 
+Tensor whole(Case const& c) { return statistics(c, {0, c.z.size(1)}); }
+
 struct Loss {
-  Tensor lse, loss;
+  Tensor rows, loss, factor, sums;
 };
 
-Loss merged(std::vector<Tensor> const& parts, Tensor const& labels) {
+Loss merged(std::vector<Tensor> const& parts, Tensor const& labels, math::LossRule const& rule) {
   Device& device = labels.device();
   int64_t const rows = labels.count(), ranks = static_cast<int64_t>(parts.size());
-  Tensor all(device, {ranks, rows, 3}, parts[0].dtype());
+  Dtype const dtype = parts[0].dtype();
+  Tensor all(device, {ranks, rows, 6}, dtype);
   for (int64_t p = 0; p < ranks; ++p) {
     Tensor part = all.rows(p, p + 1);
     device.copy(parts[static_cast<size_t>(p)], part);
   }
-  Loss result{Tensor(device, {rows}, all.dtype()), Tensor(device, {rows}, all.dtype())};
-  device.kernels().softmax_merge(all, labels, result.lse, result.loss);
+  Loss result{Tensor(device, {rows, 4}, dtype), Tensor(device, {1}, dtype),
+              Tensor(device, {1}, Dtype::f64), Tensor(device, {2}, Dtype::f64)};
+  device.kernels().fill(0, result.sums);
+  device.kernels().softmax_merge(rule, all, labels, result.rows, result.sums);
+  device.kernels().softmax_mean(result.sums, result.rows, result.loss, result.factor);
   return result;
 }
 
-Tensor gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
-                double factor, Dtype dtype) {
-  Tensor g(z.device(), z.shape(), dtype);
-  z.device().kernels().softmax_gradient(z, lse, labels, first, factor, g);
+Loss loss_of(Case const& c) { return merged({whole(c)}, c.labels, c.loss); }
+
+Tensor gradient(Case const& c, Tensor const& rows, Dtype dtype) {
+  Tensor g(c.z.device(), c.z.shape(), dtype);
+  c.z.device().kernels().softmax_gradient(c.rule, c.chunk, c.labels, c.z, rows, g);
   return g;
-}
-
-/// Row sums of exp, and the loss, as the definition says; in f64.
-double plain_lse(std::vector<double> const& z, size_t begin, size_t count) {
-  double sum = 0;
-  for (size_t c = begin; c < begin + count; ++c) sum += std::exp(z[c]);
-  return std::log(sum);
-}
-
-/// A few labels, one of them negative and the last in the last class.
-Tensor some_labels(Device& device, int64_t rows, int64_t classes) {
-  std::vector<int64_t> labels;
-  for (int64_t r = 0; r < rows; ++r)
-    labels.push_back(r == 1 ? -1 : (classes - 1 - 7 * r) % classes);
-  for (int64_t& label : labels) label = label < -1 ? label + classes : label;
-  return labels_of(device, labels);
 }
 
 }  // namespace
@@ -81,134 +74,217 @@ TEST_CASE("softmax: two rows by hand", "[softmax]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   double const log2 = std::log(2.0);
   // exp: 1, 2, 1 and 4, 2, 2. The bias takes the second row's first logit from 0 to log 4.
-  Tensor z = tensor(device, {2, 3}, dtype, {-2 * log2, log2, 0, 0, log2, log2});
-  Tensor const bias = tensor(device, {3}, dtype, {2 * log2, 0, 0});
-  Tensor const labels = labels_of(device, {11, -1});
-  Tensor stats(device, {2, 3}, dtype);
-  device.kernels().softmax_begin(stats);
-  device.kernels().softmax_statistics(bias, labels, 10, z, stats);
+  Case c{.z = tensor(device, {2, 3}, dtype, {-2 * log2, log2, 0, 0, log2, log2}),
+         .labels = integers(device, {11, -1}),
+         .chunk = {10, tensor(device, {3}, dtype, {2 * log2, 0, 0}), {}}};
+  Tensor const stats = whole(c);
   auto const close = [&](Tensor const& t, std::vector<double> const& exact) {
     return tests::distance(values(t), exact) < tests::f32_elementwise;
   };
-  CHECK(close(z, {0, log2, 0, 2 * log2, log2, log2}));
-  CHECK(close(stats, {log2, 2, log2, 2 * log2, 2, 0}));
-  auto const [lse, loss] = merged({stats}, labels);
-  CHECK(close(lse, {2 * log2, 3 * log2}));
-  CHECK(close(loss, {log2, 0}));
-  CHECK(close(gradient(z, lse, labels, 10, 8, dtype), {2, -4, 2, 0, 0, 0}));
-  CHECK(close(gradient(z, lse, labels, 12, 8, dtype), {2, 4, 2, 0, 0, 0}));  // no target here
+  CHECK(close(stats, {log2, 2, log2, 0, 1, 1, 2 * log2, 2, 0, 0, 0, 0}));
+  auto const [rows, loss, factor, sums] = merged({stats}, c.labels, c.loss);
+  CHECK(close(rows, {2 * log2, 1, 0, -0.5, 3 * log2, 0, 0, 0}));
+  CHECK(close(loss, {log2}));
+  CHECK(close(factor, {1}));
+  CHECK(close(sums, {log2, 1}));
+  CHECK(close(gradient(c, rows, dtype), {0.25, -0.5, 0.25, 0, 0, 0}));
+  c.chunk.first = 12;  // no target here
+  CHECK(close(gradient(c, rows, dtype), {0.25, 0.5, 0.25, 0, 0, 0}));
+}
+
+TEST_CASE("softmax: smoothing and class weights as PyTorch's cross_entropy by hand", "[softmax]") {
+  Device& device = tests::device();
+  double const log2 = std::log(2.0);
+  // Logits log 1, log 2, log 1: lse = log 4, so lse - z = (2, 1, 2) log 2. Weights 1, 2, 3; ε =
+  // 0.3. The row's label is 1: 0.7 * 2 * log 2 + 0.1 * (2 + 2 + 6) log 2 = 2.4 log 2, over w_y = 2.
+  Case const c{.z = tensor(device, {1, 3}, Dtype::f64, {0, log2, 0}),
+               .labels = integers(device, {1}),
+               .rule = {.sum_logits = true},
+               .chunk = {0, {}, tensor(device, {3}, Dtype::f64, {1, 2, 3})},
+               .loss = {.smoothing = 0.3, .classes = 3, .weight_sum = 6}};
+  CHECK(tests::value(loss_of(c).loss) == Approx(1.2 * log2));
+  // z-loss: + 0.5 lse² (weighted as the row is)
+  Case z = c;
+  z.loss.z_loss = 0.5;
+  CHECK(tests::value(loss_of(z).loss) == Approx(1.2 * log2 + 0.5 * 4 * log2 * log2));
+}
+
+TEST_CASE("softmax: every rule gives the loss of its definition, and that loss's gradient",
+          "[softmax]") {
+  Device& device = tests::device();
+  for (auto const& [name, c] : cases(device, 6, 33, 0, Dtype::f64)) {
+    CAPTURE(name);
+    auto const loss = loss_of(c);
+    CHECK(tests::value(loss.loss) == Approx(plain_loss(c)).epsilon(1e-12));
+    CHECK(tests::value(loss.factor) == 1);
+    std::vector<double> const slope = tests::slopes(
+        c.z, [&, &c = c] { return plain_loss(c); }, 1, 1e-6);
+    CHECK(tests::distance(values(gradient(c, loss.rows, Dtype::f64)), slope) < 1e-7);
+  }
 }
 
 TEST_CASE("softmax: chunks and shards of any size give what the whole gives", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  auto const classes = GENERATE(int64_t{1}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{9000});
-  Tensor const z = tests::random(device, {5, classes}, dtype, 1);
-  Tensor const labels = some_labels(device, 5, classes);
-  auto const exact = values(z), targets = values(labels);
-
-  auto const [lse, loss] = merged({statistics(z, labels, {0, classes})}, labels);
-  std::vector<double> expected, expected_loss;
-  for (size_t r = 0; r < 5; ++r) {
-    auto const n = static_cast<size_t>(classes);
-    double const label = targets[r];
-    expected.push_back(plain_lse(exact, r * n, n));
-    expected_loss.push_back(
-        label < 0 ? 0 : expected.back() - exact[r * n + static_cast<size_t>(label)]);
+  auto const classes = GENERATE(int64_t{2}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{9000});
+  // Labels need 64 bits.
+  for (auto const& [name, c] : cases(device, 6, classes, (int64_t{1} << 33) + 5, dtype)) {
+    CAPTURE(name);
+    Loss const all = loss_of(c);
+    double const want = plain_loss(c);
+    CHECK(std::abs(tests::value(all.loss) - want) < tests::f32_reduction * (1 + std::abs(want)));
+    int64_t const a = classes / 3, b = classes / 2;
+    Loss const chunked = merged({statistics(c, {0, a, a, b, classes})}, c.labels, c.loss);
+    Loss const sharded = merged({statistics(c, {0, a}), statistics(c, {a, a}),
+                                 statistics(c, {a, b}), statistics(c, {b, classes})},
+                                c.labels, c.loss);
+    for (Loss const& other : {chunked, sharded}) {
+      CHECK(tests::distance(other.rows, all.rows) < tests::f32_reduction);
+      CHECK(tests::distance(other.loss, all.loss) < tests::f32_reduction);
+    }
   }
-  CHECK(tests::distance(values(lse), expected) < tests::f32_elementwise);
-  // With one class the loss is what rounding leaves of 0.
-  if (classes > 1) CHECK(tests::distance(values(loss), expected_loss) < tests::f32_elementwise);
-
-  int64_t const a = classes / 3, b = classes / 2;
-  auto const chunked = merged({statistics(z, labels, {0, a, a, b, classes})}, labels);
-  CHECK(tests::distance(chunked.lse, lse) < tests::f32_elementwise);
-  auto const sharded = merged({statistics(z, labels, {0, a}), statistics(z, labels, {a, a}),
-                               statistics(z, labels, {a, b}), statistics(z, labels, {b, classes})},
-                              labels);
-  CHECK(tests::distance(sharded.lse, lse) < tests::f32_elementwise);
-  if (classes > 1) CHECK(tests::distance(sharded.loss, loss) < tests::f32_elementwise);
 }
 
-TEST_CASE("softmax: the gradient is that of the loss", "[softmax]") {
+TEST_CASE("softmax: stored exponentials give the same gradient", "[softmax]") {
   Device& device = tests::device();
-  int64_t const classes = 33;
-  Tensor const z = tests::random(device, {3, classes}, Dtype::f64, 1);
-  Tensor const labels = some_labels(device, 3, classes);
-  auto const total = [&](std::vector<double> const& point) {
-    Tensor const at = tensor<double>(device, {3, classes}, point);
-    double sum = 0;
-    for (double const loss : values(merged({statistics(at, labels, {0, classes})}, labels).loss))
-      sum += loss;
-    return sum;
-  };
-  Tensor const lse = merged({statistics(z, labels, {0, classes})}, labels).lse;
-  std::vector<double> point = values(z), slope;
-  for (double& value : point) {
-    double const kept = std::exchange(value, value + 1e-5), up = total(point);
-    value = kept - 1e-5;
-    slope.push_back((up - total(point)) / 2e-5);
-    value = kept;
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  auto const classes = GENERATE(int64_t{2}, int64_t{33}, int64_t{5000});
+  Dtype const wide = accumulator(dtype);
+  for (auto const& [name, c] : cases(device, 6, classes, 1000, wide)) {
+    CAPTURE(name);
+    Tensor const rows = loss_of(c).rows;
+    Tensor stats(device, {6, 6}, wide), reference(device, {6}, wide),
+        rescale = empty_like(reference), e(device, c.z.shape(), dtype);
+    device.kernels().softmax_begin(stats);
+    device.kernels().softmax_exponentials(c.rule, c.chunk, c.labels, c.z, stats, e, reference,
+                                          rescale);
+    double const bound = dtype == Dtype::f64    ? 1e-12
+                         : dtype == Dtype::bf16 ? tests::bf16_rounding
+                                                : tests::f32_reduction;
+    CHECK(tests::distance(merged({stats}, c.labels, c.loss).rows, rows) <
+          std::min(bound, tests::f32_reduction));
+    CHECK(values(rescale) == std::vector<double>(6, 0));  // there was nothing before
+    device.kernels().softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, e);
+    CHECK(tests::distance(e, gradient(c, rows, dtype)) < bound);
   }
-  CHECK(tests::distance(values(gradient(z, lse, labels, 0, 1, Dtype::f64)), slope) < 1e-8);
+}
+
+TEST_CASE("softmax: exponentials of a second chunk rescale those of the first", "[softmax]") {
+  Device& device = tests::device();
+  Tensor const labels = integers(device, {-1, 0});
+  Tensor stats(device, {2, 6}, Dtype::f64), reference(device, {2}, Dtype::f64),
+      rescale = empty_like(reference), e(device, {2, 2}, Dtype::f64);
+  Kernels& k = device.kernels();
+  k.softmax_begin(stats);
+  auto const run = [&](int64_t first, std::vector<double> const& z) {
+    k.softmax_exponentials({.scale = 2}, {first, {}, {}}, labels,
+                           tensor(device, {2, 2}, Dtype::f64, z), stats, e, reference, rescale);
+  };
+  auto const close = [](Tensor const& t, std::vector<double> const& exact) {
+    return tests::distance(values(t), exact) < 1e-14;
+  };
+  // Logits 2 z. The second row's target, 3, is its largest: its exponential is not stored.
+  run(0, {1, 0.5, 1.5, -infinity});
+  CHECK(close(reference, {2, 3}));
+  CHECK(close(e, {2, 2 * std::exp(-1.0), 0, 0}));
+  CHECK(values(stats)[7] == 1);
+  run(2, {2, -1, 0, 1});
+  CHECK(close(reference, {4, 3}));
+  CHECK(close(rescale, {std::exp(-2.0), 1}));
+  CHECK(close(e, {2, 2 * std::exp(-6.0), 2 * std::exp(-3.0), 2 * std::exp(-1.0)}));
+  CHECK(values(stats)[1] == Approx(std::exp(-2.0) + std::exp(-3.0) + 1 + std::exp(-6.0)));
+}
+
+TEST_CASE("softmax: the maximum is that of logits, not of the target's product", "[softmax]") {
+  Device& device = tests::device();
+  // CosFace takes the target's logit from 100 to -300; exp(-200) of the others is no f32.
+  Case const c{.z = tensor(device, {1, 2}, Dtype::f32, {1, -1}),
+               .labels = integers(device, {0}),
+               .rule = {.scale = 100, .margins = tensor(device, {1, 3}, Dtype::f32, {1, 0, 4})}};
+  Tensor stats = whole(c), e = empty_like(c.z), reference(device, {1}, Dtype::f32),
+         rescale = empty_like(reference);
+  CHECK(values(stats)[0] == -100);
+  device.kernels().softmax_begin(stats);
+  device.kernels().softmax_exponentials(c.rule, c.chunk, c.labels, c.z, stats, e, reference,
+                                        rescale);
+  CHECK(values(stats)[0] == -100);
+  CHECK(values(e) == std::vector<double>{0, 100});
+  CHECK(tests::value(loss_of(c).loss) == Approx(200));
 }
 
 TEST_CASE("softmax: f32 and bf16 gradients against f64", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
-  auto const classes =
-      GENERATE(int64_t{0}, int64_t{1}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{5000});
-  Tensor const z = tests::random(device, {5, classes}, Dtype::f32, 1);
-  Tensor const lse = tests::tensor<float>(device, {5}, {3, 4, 5, 6, 7});
-  Tensor const labels = labels_of(device, {100, -1, 100, 130, 99});
-  Tensor const g = gradient(z, lse, labels, 100, 0.125, dtype);
-  Tensor const exact = gradient(tests::as(z, Dtype::f64), tests::as(lse, Dtype::f64), labels, 100,
-                                0.125, Dtype::f64);
-  CHECK(tests::distance(g, exact) < (dtype == Dtype::bf16 ? 4e-3 : tests::f32_elementwise));
+  auto const classes = GENERATE(int64_t{2}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{5000});
+  for (auto const& [name, c] : cases(device, 6, classes, 100, Dtype::f32)) {
+    CAPTURE(name);
+    Case const exact = rounded(c, Dtype::f64);
+    Tensor const rows = loss_of(exact).rows;
+    CHECK(tests::distance(gradient(c, tests::as(rows, Dtype::f32), dtype),
+                          gradient(exact, rows, Dtype::f64)) <
+          (dtype == Dtype::bf16 ? 4e-3 : tests::f32_reduction));
+  }
 }
 
 TEST_CASE("softmax: empty shards and rows of -inf", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  Tensor const labels = labels_of(device, {0, 1});
-  Tensor const none = statistics(Tensor(device, {2, 0}, dtype), labels, {0, 0});
-  CHECK(values(none) == std::vector<double>{-infinity, 0, 0, -infinity, 0, 0});
-
-  Tensor const z = tensor(device, {2, 2}, dtype, {-infinity, -infinity, 1, -infinity});
-  Tensor const stats = statistics(z, labels, {0, 1, 2});
-  CHECK(values(stats) == std::vector<double>{-infinity, 0, -infinity, 1, 1, -infinity});
+  Tensor const labels = integers(device, {0, 1});
+  Tensor const none = whole({.z = Tensor(device, {2, 0}, dtype), .labels = labels});
+  CHECK(values(none) == std::vector<double>{-infinity, 0, 0, 0, 0, 0, -infinity, 0, 0, 0, 0, 0});
+  Case const c{.z = tensor(device, {2, 2}, dtype, {-infinity, -infinity, 1, -infinity}),
+               .labels = labels};
+  Tensor const stats = statistics(c, {0, 1, 2});
+  CHECK(values(stats) == std::vector<double>{-infinity, 0, -infinity, 0, 1, 1,  //
+                                             1, 1, -infinity, 0, 1, 1});
   // A row without any finite logit on one shard is what the other shards say it is.
-  Tensor const other = tensor(device, {2, 3}, dtype, {2, 3, 0, -infinity, 0, 0});
-  auto const [lse, loss] = merged({none, stats, none, other}, labels);
-  CHECK(values(lse)[0] == Approx(2 + std::log(3.0)));
-  CHECK(values(lse)[1] == Approx(1));
-  CHECK(values(merged({none, none}, labels).lse) == std::vector<double>{-infinity, -infinity});
+  Tensor const other = tensor(device, {2, 6}, dtype, {2, 3, 0, 0, 0, 0, -infinity, 0, 0, 0, 0, 0});
+  auto const rows = values(merged({none, stats, none, other}, labels, {}).rows);
+  // The loss is infinite, so nothing moves.
+  CHECK(rows[0] == Approx(2 + std::log(3.0)));
+  CHECK(rows[4] == Approx(1));
+  CHECK(rows[1] == 0);
+  CHECK(rows[5] == 0);
 }
 
 TEST_CASE("softmax: logits far from zero do not overflow", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  Tensor const labels = labels_of(device, {0, 2});
-  Tensor const z = tensor(device, {2, 3}, dtype, {1000, 999, -1000, -1000, -1001, -3000});
-  auto const [lse, loss] = merged({statistics(z, labels, {0, 2, 3})}, labels);
+  Case const c{.z = tensor(device, {2, 3}, dtype, {1000, 999, -1000, -1000, -1001, -3000}),
+               .labels = integers(device, {0, 2})};
+  Loss const loss = merged({statistics(c, {0, 2, 3})}, c.labels, {});
   double const gap = std::log(1 + std::exp(-1.0));
-  CHECK(values(lse)[0] == Approx(1000 + gap).epsilon(1e-7));
-  CHECK(values(lse)[1] == Approx(-1000 + gap).epsilon(1e-7));
-  CHECK(values(loss)[1] == Approx(2000 + gap).epsilon(1e-7));
+  CHECK(values(loss.rows)[0] == Approx(1000 + gap).epsilon(1e-7));
+  CHECK(values(loss.rows)[4] == Approx(-1000 + gap).epsilon(1e-7));
+  CHECK(tests::value(loss.loss) == Approx((2000 + 2 * gap) / 2).epsilon(1e-7));
 }
 
-TEST_CASE("softmax: what is not finite shows in the loss", "[softmax]") {
+TEST_CASE("softmax: what is not finite stops the step", "[softmax]") {
   Device& device = tests::device();
   auto const bad = GENERATE(as<double>{}, infinity, std::nan(""));
-  Tensor const labels = labels_of(device, {0});
   for (size_t const place : {0u, 20u, 40u}) {
-    std::vector<double> logits(41, 0.5);
+    std::vector<double> logits(82, 0.5);
     logits[place] = bad;
-    Tensor const z = tensor<float>(device, {1, 41}, logits);
-    CHECK_FALSE(std::isfinite(tests::value(merged({statistics(z, labels, {0, 41})}, labels).lse)));
-    CHECK_FALSE(
-        std::isfinite(tests::value(merged({statistics(z, labels, {0, 20, 41})}, labels).lse)));
+    Case const c{.z = tensor<float>(device, {2, 41}, logits), .labels = integers(device, {0, 5})};
+    for (auto const& cuts : {std::vector<int64_t>{0, 41}, std::vector<int64_t>{0, 20, 41}}) {
+      Loss const loss = merged({statistics(c, cuts)}, c.labels, {});
+      CHECK_FALSE(std::isfinite(tests::value(loss.loss)));
+      CHECK(tests::value(loss.factor) == 0);
+      // The other row does not move either.
+      CHECK(values(gradient(c, loss.rows, Dtype::f32)) == std::vector<double>(82, 0));
+    }
   }
+}
+
+TEST_CASE("softmax: where no row counts the loss is 0", "[softmax]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  Case const c{.z = tensor(device, {2, 2}, dtype, {1, 2, std::nan(""), 3}),
+               .labels = integers(device, {-1, -100})};
+  Loss const loss = loss_of(c);
+  CHECK(tests::value(loss.loss) == 0);
+  CHECK(tests::value(loss.factor) == 1);
+  CHECK(values(gradient(c, loss.rows, dtype)) == std::vector<double>(4, 0));
 }
 
 TEST_CASE("softmax: a sum over 300000 classes is as exact as one over a few", "[softmax]") {
@@ -216,20 +292,38 @@ TEST_CASE("softmax: a sum over 300000 classes is as exact as one over a few", "[
   constexpr int64_t classes = 300000;
   Tensor z(device, {1, classes}, Dtype::f32);
   device.kernels().fill(-0.1, z);  // all alike: one f32 sum would drift
-  Tensor const labels = labels_of(device, {5});
-  auto const whole = values(statistics(z, labels, {0, classes}));
-  CHECK(std::abs(whole[1] / classes - 1) < tests::f32_elementwise);
+  Case const c{.z = z, .labels = integers(device, {5})};
+  CHECK(std::abs(values(whole(c))[1] / classes - 1) < tests::f32_elementwise);
   std::vector<int64_t> cuts;
-  for (int64_t c = 0; c < classes; c += 1000) cuts.push_back(c);
+  for (int64_t begin = 0; begin < classes; begin += 1000) cuts.push_back(begin);
   cuts.push_back(classes);
-  CHECK(std::abs(values(statistics(z, labels, cuts))[1] / classes - 1) < tests::f32_reduction);
+  CHECK(std::abs(values(statistics(c, cuts))[1] / classes - 1) < tests::f32_reduction);
 }
 
 TEST_CASE("softmax: one thread and three give the same bits", "[softmax][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {
-    Tensor const z = tests::random(device, {9, 20001}, Dtype::f32, 1);
-    return values(statistics(z, some_labels(device, 9, 20001), {0, 15000, 20001}));
+    Case const c{.z = tests::random(device, {9, 20001}, Dtype::f32, 1),
+                 .labels = integers(device, {0, 1, 2, -1, 20000, 7, 8, 9, 10})};
+    return values(statistics(c, {0, 15000, 20001}));
   };
   CHECK(run(one) == run(three));
+}
+
+TEST_CASE("softmax_mean without rows: the factor divides what nobody has", "[softmax]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  auto const run = [&](double sum, double weight) {
+    Tensor const sums = tensor<double>(device, {2}, {sum, weight});
+    Tensor loss(device, {1}, dtype), factor(device, {1}, Dtype::f64), none;
+    device.kernels().softmax_mean(sums, none, loss, factor);
+    return std::pair{tests::value(loss), tests::value(factor)};
+  };
+  CHECK(run(6, 4) == std::pair{1.5, 0.25});
+  CHECK(run(0, 0) == std::pair{0.0, 0.0});
+  for (double const bad : {infinity, -infinity, std::nan("")}) {
+    auto const [loss, factor] = run(bad, 4);
+    CHECK_FALSE(std::isfinite(loss));
+    CHECK(factor == 0);
+  }
 }

@@ -47,3 +47,27 @@ TEST_CASE("CUDA l2_normalise: agrees with f64", "[kernels][l2_normalise]") {
   CHECK(equal(apart.norm, fast.norm));
   CHECK(equal(apart.dx, fast.dx));
 }
+
+TEST_CASE("CUDA l2_normalise: f32 rounded to bf16", "[kernels][l2_normalise]") {
+  Gpu gpu;
+  Under const under(GENERATE(from_range(all_orders())));
+  auto const width = GENERATE(int64_t{64}, from_range(odd_sizes));
+  Tensor const x = tests::random(gpu.device, {5, width}, Dtype::f32, 1);
+  Tensor const dy = tests::random(gpu.device, {5, width}, Dtype::f32, 2);
+  auto const run = [&](Kernels& k, Tensor const& from, Tensor const& slope, Tensor y) {
+    Tensor norm(gpu.device, {5}, Dtype::f32), dx = empty_like(slope);
+    k.l2_normalise(from, y, norm);
+    k.l2_normalise_backward(y, norm, slope, dx);
+    return std::array{y, norm, dx};
+  };
+  Tensor const like(gpu.device, x.shape(), Dtype::bf16);
+  auto const fast = run(gpu.kernels, x, dy, empty_like(like));
+  auto const slow = run(gpu.cpu, x, dy, empty_like(like));
+  auto const apart =
+      run(gpu.kernels, unaligned(x), unaligned(dy), unaligned(gpu.device, x.shape(), Dtype::bf16));
+  // An element on the edge between two roundings may differ by one of them.
+  CHECK(tests::distance(fast[0], slow[0]) < 4e-3);
+  CHECK(tests::distance(fast[1], slow[1]) < tests::f32_elementwise);
+  if (width > 1) CHECK(tests::distance(fast[2], slow[2]) < 4e-3);
+  for (size_t i = 0; i < 3; ++i) CHECK(equal(apart[i], fast[i]));
+}

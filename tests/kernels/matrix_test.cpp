@@ -1,4 +1,5 @@
 #include "tests/kernels/simulated.h"
+#include "tests/kernels/twins.h"
 
 using namespace core;
 using namespace tests::kernels;
@@ -45,4 +46,30 @@ TEST_CASE("CUDA matmul: sums of nothing, and the rest by the library", "[kernels
   Tensor const a(gpu.device, {0, 3}, dtype), b(gpu.device, {3, 2}, dtype);
   Tensor none(gpu.device, {0, 2}, dtype);
   gpu.kernels.matmul(a, no, b, no, 1, 0, none);
+}
+
+TEST_CASE("CUDA row_products: as the CPU's in f64", "[kernels][matrix]") {
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const placed = GENERATE(Placed::aligned, Placed::unaligned);
+  for_shapes([&](Shape const& shape) {
+    Pair pair(placed);
+    auto const x = pair.random(shape, dtype, 1), y = pair.random(shape, dtype, 2);
+    auto out = pair.results({shape[0]}, accumulator(dtype));
+    pair.run(
+        [&](Kernels& kernels, auto side) { kernels.row_products(x.*side, y.*side, out.*side); });
+    CHECK(gap(out) < (dtype == Dtype::f64 ? 1e-12 : tests::f32_reduction));
+  });
+}
+
+TEST_CASE("CUDA row_products: every barrier is needed", "[kernels][matrix]") {
+  Gpu gpu;
+  auto const right = [&](unsigned run) {
+    Tensor const x = tests::random(gpu.device, {3, 5000}, Dtype::f32, 2 * run + 1),
+                 y = tests::random(gpu.device, {3, 5000}, Dtype::f32, 2 * run + 2);
+    Tensor fast(gpu.device, {3}, Dtype::f32), exact(gpu.device, {3}, Dtype::f64);
+    gpu.kernels.row_products(x, y, fast);
+    gpu.cpu.row_products(tests::as(x, Dtype::f64), tests::as(y, Dtype::f64), exact);
+    return tests::distance(fast, exact) < tests::f32_reduction;
+  };
+  CHECK(tests::host_cuda::unnoticed_barriers(right).empty());
 }

@@ -1,3 +1,4 @@
+#include "tests/support/softmax.h"
 #include "tests/kernels/simulated.h"
 
 using namespace core;
@@ -5,41 +6,80 @@ using namespace tests::kernels;
 using tests::values;
 using tests::host_cuda::all_orders;
 using tests::host_cuda::Under;
+using tests::softmax::Case;
+using tests::softmax::rounded;
 
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-Tensor random_logits(Device& device, Shape const& shape, Dtype dtype, unsigned seed) {
-  Tensor z = tests::random(device, shape, dtype, seed);
-  device.kernels().scale(3, z);
-  return z;
+/// The same at addresses that allow no packs.
+Case apart(Case c) {
+  for (auto* t : {&c.z, &c.chunk.bias, &c.chunk.weights})
+    if (*t) *t = unaligned(*t);
+  return c;
 }
 
-/// A chunk of z with the bias added, and the statistics after it; they begin with other classes'.
-struct Chunk {
-  Tensor z, stats;
+/// Statistics of five rows that begin with other classes'.
+Tensor seen(Device& device, Dtype dtype) {
+  return tests::tensor(device, {5, 6}, dtype, {-9,        2, 0, 0.5, 0, 0,  //
+                                               30,        1, 0, 0,   0, 0,  //
+                                               -infinity, 0, 0, 0,   0, 0,  //
+                                               0.5,       1, 7, 2,   1, 3,  //
+                                               -infinity, 0, 0, 0,   0, 0});
+}
 
-  Chunk(Kernels& kernels, Tensor const& logits, Tensor const& bias, Tensor const& labels,
-        int64_t first, Tensor const& before)
-      : z(clone(logits)), stats(clone(before)) {
-    kernels.softmax_statistics(bias, labels, first, z, stats);
+/// Everything that passes over a chunk leave, in one dtype.
+struct Passes {
+  Tensor stats, after, reference, rescale, e, stored, gradient;
+
+  Passes(Kernels& k, Case const& c, Tensor const& before, Tensor const& rows, Dtype dtype)
+      : stats(clone(before)),
+        after(clone(before)),
+        reference(c.z.device(), {c.z.size(0)}, c.z.dtype()),
+        rescale(empty_like(reference)),
+        e(c.z.device(), c.z.shape(), dtype),
+        gradient(empty_like(e)) {
+    k.softmax_statistics(c.rule, c.chunk, c.labels, c.z, stats);
+    k.softmax_exponentials(c.rule, c.chunk, c.labels, c.z, after, e, reference, rescale);
+    stored = clone(e);
+    k.softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, stored);
+    k.softmax_gradient(c.rule, c.chunk, c.labels, c.z, rows, gradient);
+  }
+  std::array<Tensor, 7> all() const {
+    return {stats, after, reference, rescale, e, stored, gradient};
   }
 };
 
+/// lse and factors; one row does not count, whatever its lse is.
+Tensor some_rows(Device& device, Dtype dtype) {
+  return tests::tensor(device, {5, 4}, dtype, {9,   0.2, 0.01, -0.1,  //
+                                               31,  0.2, 0.01, -0.2,  //
+                                               NAN, 0,   0,    0,     //
+                                               10,  0.1, 0.02, 0.3,   //
+                                               9,   0.3, 0,    -0.1});
+}
+
+void agree(Gpu& gpu, Case const& c, Dtype dtype) {
+  Dtype const wide = c.z.dtype();
+  Tensor const before = seen(gpu.device, wide), rows = some_rows(gpu.device, wide);
+  Passes const fast(gpu.kernels, c, before, rows, dtype),
+      moved(gpu.kernels, apart(c), before, rows, dtype);
+  Passes const exact(gpu.cpu, rounded(c, Dtype::f64), tests::as(before, Dtype::f64),
+                     tests::as(rows, Dtype::f64), Dtype::f64);
+  auto const got = fast.all(), want = exact.all(), other = moved.all();
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    bool const narrow = got[i].dtype() == Dtype::bf16;
+    CHECK(tests::distance(got[i], want[i]) < (narrow ? 4e-3 : tests::f32_reduction));
+    CHECK(equal(other[i], got[i]));  // addresses do not change a bit
+  }
+}
+
 Tensor begun(Kernels& kernels, Device& device, int64_t rows, Dtype dtype) {
-  Tensor stats(device, {rows, 3}, dtype);
+  Tensor stats(device, {rows, 6}, dtype);
   kernels.softmax_begin(stats);
   return stats;
-}
-
-/// Five rows: a label in the chunk's first class, in its last, negative, below it and above.
-Tensor some_labels(Device& device, int64_t first, int64_t classes) {
-  return integers(device, {first, first + classes - 1, -1, first - 1, first + classes});
-}
-
-bool close(Tensor const& fast, Tensor const& exact) {
-  return tests::distance(fast, exact) < tests::f32_elementwise;
 }
 
 }  // namespace
@@ -52,128 +92,200 @@ TEST_CASE("CUDA softmax_begin: nothing seen yet", "[kernels][softmax]") {
                 begun(gpu.cpu, gpu.device, rows, dtype)));
 }
 
-TEST_CASE("CUDA softmax_statistics: agrees with f64", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: agree with f64 under every rule", "[kernels][softmax]") {
   Gpu gpu;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const classes = GENERATE(int64_t{32}, int64_t{257}, int64_t{4099});
   Under const under(GENERATE(from_range(all_orders())));
-  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  auto const classes = GENERATE(int64_t{64}, int64_t{9000}, from_range(odd_sizes));
-  auto const biased = GENERATE(false, true);
-  constexpr int64_t first = 100;
-  Tensor const z = random_logits(gpu.device, {5, classes}, dtype, 1);
-  Tensor const bias = biased ? tests::random(gpu.device, {classes}, dtype, 2) : Tensor{};
-  Tensor const labels = some_labels(gpu.device, first, classes);
-  Tensor const before = tests::tensor(gpu.device, {5, 3}, dtype,
-                                      {-9, 2, 0, 30, 1, 0, -infinity, 0, 0,  //
-                                       0.5, 1, 7, -infinity, 0, 0});
-  Chunk const fast(gpu.kernels, z, bias, labels, first, before);
-  Chunk const exact(gpu.cpu, tests::as(z, Dtype::f64),
-                    biased ? tests::as(bias, Dtype::f64) : Tensor{}, labels, first,
-                    tests::as(before, Dtype::f64));
-  CHECK(close(fast.z, exact.z));
-  CHECK(close(fast.stats, exact.stats));
-
-  // Addresses do not change a bit.
-  Tensor apart = unaligned(z), stats = clone(before);
-  gpu.kernels.softmax_statistics(biased ? unaligned(bias) : Tensor{}, labels, first, apart, stats);
-  CHECK(equal(apart, fast.z));
-  CHECK(equal(stats, fast.stats));
+  int64_t const first = (int64_t{1} << 33) + 5;
+  for (auto& [name, c] : tests::softmax::cases(gpu.device, 5, classes, first, accumulator(dtype))) {
+    CAPTURE(name, classes);
+    if (c.rule.hardness && c.rule.sum_logits) continue;
+    agree(gpu, c, dtype);
+    c.chunk.first += classes;  // all targets below, but for the last row's above
+    c.labels = integers(gpu.device, {first, first, -1, first, first + 2 * classes});
+    agree(gpu, c, dtype);
+  }
 }
 
-TEST_CASE("CUDA softmax_statistics: no classes, no rows, rows of -inf, what is not finite",
+TEST_CASE("CUDA softmax passes: odd sizes", "[kernels][softmax]") {
+  Gpu gpu;
+  Under const under(GENERATE(from_range(all_orders())));
+  auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
+  auto const classes = GENERATE(int64_t{64}, int64_t{9000}, from_range(odd_sizes));
+  for (auto const& [name, c] : tests::softmax::cases(gpu.device, 5, classes, 100, Dtype::f32)) {
+    if (name != "all of them") continue;
+    agree(gpu, c, dtype);
+  }
+}
+
+TEST_CASE("CUDA softmax passes: no classes, no rows, rows of -inf, what is not finite",
           "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  auto const same = [&](Tensor const& z, Tensor const& labels, Tensor const& before) {
-    Chunk const fast(gpu.kernels, z, {}, labels, 0, before);
-    Chunk const exact(gpu.cpu, z, {}, labels, 0, before);
-    return equal(fast.stats, exact.stats) && equal(fast.z, exact.z);
+  auto const same = [&](Tensor const& z, Tensor const& before) {
+    auto const rows = z.size(0);
+    Case const c{.z = z, .labels = integers(gpu.device, std::vector<int64_t>(size_t(rows), 3))};
+    Tensor const factors = some_rows(gpu.device, dtype).rows(0, rows);
+    auto const fast = Passes(gpu.kernels, c, before, factors, dtype).all(),
+               exact = Passes(gpu.cpu, c, before, factors, dtype).all();
+    return std::ranges::equal(fast, exact, equal);
   };
-  Tensor const labels = integers(gpu.device, {0, 5});
-  Tensor const seen = tests::tensor(gpu.device, {2, 3}, dtype, {-infinity, 0, 0, 2, 1.5, 7});
-  CHECK(same(Tensor(gpu.device, {2, 0}, dtype), labels, seen));
-  CHECK(same(Tensor(gpu.device, {0, 5}, dtype), integers(gpu.device, {}),
-             Tensor(gpu.device, {0, 3}, dtype)));
-  Tensor z(gpu.device, {2, 4097}, dtype);
+  CHECK(same(Tensor(gpu.device, {5, 0}, dtype), seen(gpu.device, dtype)));
+  CHECK(same(Tensor(gpu.device, {0, 5}, dtype), Tensor(gpu.device, {0, 6}, dtype)));
+  Tensor z(gpu.device, {5, 4097}, dtype);
   gpu.kernels.fill(-infinity, z);
-  CHECK(same(z, labels, seen));
-  CHECK(same(z, labels, begun(gpu.cpu, gpu.device, 2, dtype)));
+  CHECK(same(z, seen(gpu.device, dtype)));
+  CHECK(same(z, begun(gpu.cpu, gpu.device, 5, dtype)));
   auto const bad = GENERATE(as<double>{}, infinity, std::nan(""));
-  for (int64_t const place : {int64_t{0}, int64_t{4000}, int64_t{4096}}) {
-    Tensor one = tests::tensor(gpu.device, {1, 1}, dtype, {bad});
+  for (int64_t const place : {int64_t{0}, int64_t{3}, int64_t{4000}, int64_t{4096}}) {
+    Tensor one = tests::tensor(gpu.device, {5, 1}, dtype, std::vector<double>(5, bad));
     gpu.kernels.fill(0.5, z);
     gpu.kernels.copy_columns(one, 0, 1, z, place);
-    Chunk const chunk(gpu.kernels, z, {}, labels, 0, seen);
-    CHECK_FALSE(std::isfinite(values(chunk.stats)[1]));
+    Case const c{.z = z, .labels = integers(gpu.device, {3, 3, 3, 3, 3})};
+    Passes const passes(gpu.kernels, c, seen(gpu.device, dtype), some_rows(gpu.device, dtype),
+                        dtype);
+    for (size_t r = 0; r < 5; ++r) {
+      CHECK_FALSE(std::isfinite(values(passes.stats)[6 * r + 1]));
+      CHECK_FALSE(std::isfinite(values(passes.after)[6 * r + 1]));
+    }
+    // A row that does not count stays 0.
+    CHECK(values(passes.gradient.rows(2, 3)) == std::vector<double>(4097, 0));
+    CHECK(values(passes.stored.rows(2, 3)) == std::vector<double>(4097, 0));
   }
 }
 
-TEST_CASE("CUDA softmax_statistics: every barrier is needed", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: every barrier is needed", "[kernels][softmax]") {
   Gpu gpu;
   auto const right = [&](unsigned run) {
-    Tensor const z = random_logits(gpu.device, {3, 5000}, Dtype::f32, run + 1);
-    Tensor const labels = integers(gpu.device, {4, 4999, -1});
-    Chunk const fast(gpu.kernels, z, {}, labels, 0, begun(gpu.kernels, gpu.device, 3, Dtype::f32));
-    Chunk const exact(gpu.cpu, tests::as(z, Dtype::f64), {}, labels, 0,
-                      begun(gpu.cpu, gpu.device, 3, Dtype::f64));
-    return close(fast.stats, exact.stats);
+    Case const c{.z = tests::random(gpu.device, {3, 5000}, Dtype::f32, run + 1),
+                 .labels = integers(gpu.device, {4, 4999, -1}),
+                 .rule = {.scale = 3, .sum_logits = true}};
+    Tensor const rows = some_rows(gpu.device, Dtype::f32).rows(0, 3);
+    auto const fast =
+        Passes(gpu.kernels, c, begun(gpu.kernels, gpu.device, 3, Dtype::f32), rows, Dtype::f32)
+            .all();
+    auto const exact =
+        Passes(gpu.cpu, rounded(c, Dtype::f64), begun(gpu.cpu, gpu.device, 3, Dtype::f64),
+               tests::as(rows, Dtype::f64), Dtype::f64)
+            .all();
+    return std::ranges::equal(fast, exact, [](Tensor const& a, Tensor const& b) {
+      return tests::distance(a, b) < tests::f32_reduction;
+    });
   };
+  // Of the two sums of a tile, the second's barriers and what separates them.
   CHECK(tests::host_cuda::unnoticed_barriers(right).empty());
 }
 
-TEST_CASE("CUDA softmax_merge: agrees with f64", "[kernels][softmax]") {
-  Gpu gpu;
-  Under const under(GENERATE(from_range(all_orders())));
-  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  auto const rows = GENERATE(int64_t{0}, from_range(odd_sizes));
-  auto const shards = GENERATE(int64_t{1}, int64_t{3});
-  auto statistics = values(tests::random(gpu.device, {shards, rows, 3}, Dtype::f64, 1));
-  for (size_t i = 1; i < statistics.size(); i += 3)
-    statistics[i] = 1 + std::abs(statistics[i]);  // sums of exp
-  Tensor const parts = tests::tensor(gpu.device, {shards, rows, 3}, dtype, statistics);
+namespace {
+
+struct Losses {
+  Tensor rows, sums, loss, factor;
+
+  Losses(Kernels& k, math::LossRule const& rule, Tensor const& parts, Tensor const& labels)
+      : rows(parts.device(), {labels.count(), 4}, parts.dtype()),
+        sums(tests::tensor(parts.device(), {2}, Dtype::f64, {1.5, 0.5})),
+        loss(parts.device(), {1}, parts.dtype()),
+        factor(parts.device(), {1}, Dtype::f64) {
+    k.softmax_merge(rule, parts, labels, rows, sums);
+    k.softmax_mean(sums, rows, loss, factor);
+  }
+  std::array<Tensor, 4> all() const { return {rows, sums, loss, factor}; }
+};
+
+/// Statistics with sums of exp and weights above 0.
+Tensor some_parts(Device& device, int64_t shards, int64_t rows, Dtype dtype, unsigned seed) {
+  auto numbers = values(tests::random(device, {shards, rows, 6}, Dtype::f64, seed));
+  for (size_t i = 0; i < numbers.size(); i += 6)
+    for (size_t const j : {1u, 4u, 5u}) numbers[i + j] = 1 + std::abs(numbers[i + j]);
+  return tests::tensor(device, {shards, rows, 6}, dtype, numbers);
+}
+
+Tensor some_labels(Device& device, int64_t rows) {
   std::vector<int64_t> numbers;
   for (int64_t r = 0; r < rows; ++r) numbers.push_back(r % 5 == 1 ? -1 : r);
-  Tensor const labels = integers(gpu.device, numbers);
-  auto const merged = [&](Kernels& kernels, Tensor const& from) {
-    Tensor lse(gpu.device, {rows}, from.dtype()), loss = empty_like(lse);
-    kernels.softmax_merge(from, labels, lse, loss);
-    return std::pair{lse, loss};
-  };
-  auto const fast = merged(gpu.kernels, parts);
-  auto const exact = merged(gpu.cpu, tests::as(parts, Dtype::f64));
-  CHECK(close(fast.first, exact.first));
-  CHECK(close(fast.second, exact.second));
+  return integers(device, numbers);
 }
 
-TEST_CASE("CUDA softmax_merge: shards that have seen nothing", "[kernels][softmax]") {
-  Gpu gpu;
-  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  Tensor const parts = tests::tensor(gpu.device, {2, 2, 3}, dtype,
-                                     {-infinity, 0, 0, -infinity, 0, 0,  //
-                                      2, 1, 2, -infinity, 0, 0});
-  Tensor lse(gpu.device, {2}, dtype), loss = empty_like(lse);
-  gpu.kernels.softmax_merge(parts, integers(gpu.device, {3, -1}), lse, loss);
-  CHECK(values(lse) == std::vector<double>{2, -infinity});
-  CHECK(values(loss) == std::vector<double>{0, 0});
+constexpr math::LossRule full_rule{.smoothing = 0.1, .z_loss = 0.01, .classes = 9, .weight_sum = 7};
+
+bool losses_agree(Gpu& gpu, int64_t shards, int64_t rows, Dtype dtype, unsigned seed) {
+  Tensor const parts = some_parts(gpu.device, shards, rows, dtype, seed),
+               labels = some_labels(gpu.device, rows);
+  auto const fast = Losses(gpu.kernels, full_rule, parts, labels).all(),
+             exact = Losses(gpu.cpu, full_rule, tests::as(parts, Dtype::f64), labels).all();
+  return std::ranges::equal(fast, exact, [](Tensor const& a, Tensor const& b) {
+    return tests::distance(a, b) < tests::f32_reduction;
+  });
 }
 
-TEST_CASE("CUDA softmax_gradient: agrees with f64", "[kernels][softmax]") {
+}  // namespace
+
+TEST_CASE("CUDA softmax_merge and softmax_mean: agree with f64", "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
-  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
-  auto const classes = GENERATE(int64_t{0}, int64_t{64}, from_range(odd_sizes));
-  constexpr int64_t first = 100;
-  Dtype const wide = accumulator(dtype);
-  Tensor const z = random_logits(gpu.device, {5, classes}, wide, 1);
-  // Rows that do not count may hold anything.
-  Tensor const lse = tests::tensor(gpu.device, {5}, wide, {3, 4, std::nan(""), 6, 7});
-  Tensor const labels = some_labels(gpu.device, first, classes);
-  Tensor fast(gpu.device, z.shape(), dtype), apart = unaligned(gpu.device, z.shape(), dtype),
-                                             exact(gpu.device, z.shape(), Dtype::f64);
-  gpu.kernels.softmax_gradient(z, lse, labels, first, 0.125, fast);
-  gpu.kernels.softmax_gradient(unaligned(z), lse, labels, first, 0.125, apart);
-  gpu.cpu.softmax_gradient(tests::as(z, Dtype::f64), tests::as(lse, Dtype::f64), labels, first,
-                           0.125, exact);
-  CHECK(tests::distance(fast, exact) < (dtype == Dtype::bf16 ? 4e-3 : tests::f32_elementwise));
-  CHECK(equal(apart, fast));
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  auto const rows = GENERATE(int64_t{0}, int64_t{1}, int64_t{33}, int64_t{257}, int64_t{1025});
+  CHECK(losses_agree(gpu, 1, rows, dtype, 1));
+  CHECK(losses_agree(gpu, 3, rows, dtype, 2));
+}
+
+TEST_CASE("CUDA softmax_merge: every barrier is needed", "[kernels][softmax]") {
+  Gpu gpu;
+  CHECK(tests::host_cuda::unnoticed_barriers([&](unsigned run) {
+          return losses_agree(gpu, 2, 257, Dtype::f32, run + 1);
+        }).empty());
+}
+
+TEST_CASE("CUDA softmax_mean: a loss that is not finite, and no row that counts",
+          "[kernels][softmax]") {
+  Gpu gpu;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  auto const bad = GENERATE(as<double>{}, infinity, std::nan(""));
+  auto const run = [&](std::vector<double> const& numbers) {
+    Tensor const sums = tests::tensor(gpu.device, {2}, Dtype::f64, numbers);
+    Tensor rows = some_rows(gpu.device, dtype), loss(gpu.device, {1}, dtype),
+           factor(gpu.device, {1}, Dtype::f64);
+    gpu.kernels.softmax_mean(sums, rows, loss, factor);
+    auto factors = values(rows);
+    for (size_t i = 0; i < factors.size(); i += 4) factors[i] = 0;
+    CHECK(factors == std::vector<double>(20, 0));
+    return std::pair{tests::value(loss), tests::value(factor)};
+  };
+  CHECK_FALSE(std::isfinite(run({bad, 3}).first));
+  CHECK(run({bad, 3}).second == 0);
+  CHECK(run({0, 0}) == std::pair{0.0, 1.0});
+}
+
+TEST_CASE("CUDA softmax_mean without rows: the factor divides what nobody has",
+          "[kernels][softmax]") {
+  Gpu gpu;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  auto const run = [&](double sum, double weight) {
+    Tensor const sums = tests::tensor(gpu.device, {2}, Dtype::f64, {sum, weight});
+    Tensor loss(gpu.device, {1}, dtype), factor(gpu.device, {1}, Dtype::f64), none;
+    gpu.kernels.softmax_mean(sums, none, loss, factor);
+    return std::pair{tests::value(loss), tests::value(factor)};
+  };
+  CHECK(run(6, 4) == std::pair{1.5, 0.25});
+  CHECK(run(0, 0) == std::pair{0.0, 0.0});
+  CHECK(run(infinity, 4).second == 0);
+  CHECK(run(std::nan(""), 4).second == 0);
+}
+
+TEST_CASE("CUDA softmax passes: no classes under every rule", "[kernels][softmax]") {
+  Gpu gpu;
+  Under const under(GENERATE(from_range(all_orders())));
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  for (auto& [name, c] : tests::softmax::cases(gpu.device, 5, 1, 0, dtype)) {
+    CAPTURE(name);
+    c.z = Tensor(gpu.device, {5, 0}, dtype);
+    for (Tensor* t : {&c.chunk.bias, &c.chunk.weights})
+      if (*t) *t = t->rows(0, 0);
+    Tensor const before = seen(gpu.device, dtype), factors = some_rows(gpu.device, dtype);
+    auto const fast = Passes(gpu.kernels, c, before, factors, dtype).all(),
+               exact = Passes(gpu.cpu, c, before, factors, dtype).all();
+    CHECK(std::ranges::equal(fast, exact, equal));
+  }
 }

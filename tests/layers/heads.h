@@ -1,13 +1,14 @@
 #pragma once
 #include <algorithm>
 #include "layers/row_parallel_head.h"
-#include "layers/sharded_head.h"
+#include "tests/layers/dense_head.h"
 #include "tests/support/reference.h"
 
-/// What tests of heads compare with: the whole classifier on one rank, in plain f64 loops.
+/// Batches, steps and states of heads under test.
 namespace tests {
 
-/// A global batch that is the same for any number of ranks, of which each takes its rows.
+/// A global batch that is the same for any number of ranks, of which each takes its rows. Row
+/// `ignored` does not count.
 struct HeadBatch {
   core::Tensor x;       ///< (b, D)
   core::Tensor labels;  ///< (b)
@@ -29,11 +30,13 @@ inline core::Tensor labels_tensor(core::Device& device, std::vector<int64_t> con
 }
 
 inline HeadBatch head_batch(core::Device& device, comm::Communicator& ranks, comm::Counts counts,
-                            int64_t classes, int64_t features, core::Dtype dtype, unsigned seed) {
+                            int64_t classes, int64_t features, core::Dtype dtype, unsigned seed,
+                            int ignored = -1) {
   int64_t const batch = comm::begin_of(counts, ranks.size());
   auto const x = random(device, {batch, features}, dtype, seed);
   HeadBatch b;
   for (int64_t i = 0; i < batch; ++i) b.all_labels.push_back((i * i * 37 + seed) % classes);
+  if (ignored >= 0) b.all_labels[size_t(ignored)] = -1;
   int64_t const begin = comm::begin_of(counts, ranks.rank());
   int64_t const end = comm::begin_of(counts, ranks.rank() + 1);
   b.x = clone(x.rows(begin, end));
@@ -42,71 +45,6 @@ inline HeadBatch head_batch(core::Device& device, comm::Communicator& ranks, com
   b.counts = std::move(counts);
   return b;
 }
-
-/// Softmax cross-entropy of the unsplit classifier with its own SGD; (C, D) and (C), row-major.
-class DenseHead {
- public:
-  DenseHead(int64_t classes, int64_t features, std::vector<double> w, std::vector<double> b)
-      : w(std::move(w)), b(std::move(b)), classes_(classes), features_(features) {
-    w_velocity.resize(this->w.size());
-    b_velocity.resize(this->b.size());
-  }
-
-  std::vector<double> w, b, w_velocity, b_velocity;
-  double loss = 0;
-  std::vector<double> dx;
-
-  double logit(double const* x, int64_t c) const {
-    double z = b.empty() ? 0 : b[size_t(c)];
-    for (int64_t d = 0; d < features_; ++d) z += x[d] * w[size_t(c * features_ + d)];
-    return z;
-  }
-
-  /// Loss and dX of the batch, then one step.
-  void step(std::vector<double> const& x, std::vector<int64_t> const& labels,
-            layers::HeadStep const& rule) {
-    std::vector<double> dw(w.size()), db(b.size());
-    dx.assign(x.size(), 0);
-    loss = 0;
-    for (size_t row = 0; row < labels.size(); ++row) this->row(row, x, labels, dw, db);
-    update(rule.weight, dw, w, w_velocity);
-    update(rule.bias, db, b, b_velocity);
-  }
-
- private:
-  void row(size_t row, std::vector<double> const& all, std::vector<int64_t> const& labels,
-           std::vector<double>& dw, std::vector<double>& db) {
-    double const* const x = all.data() + row * size_t(features_);
-    std::vector<double> z;
-    for (int64_t c = 0; c < classes_; ++c) z.push_back(logit(x, c));
-    double const top = *std::max_element(z.begin(), z.end());
-    double sum = 0;
-    for (double const value : z) sum += std::exp(value - top);
-    double const share = 1.0 / double(labels.size()), lse = top + std::log(sum);
-    loss += share * (lse - z[size_t(labels[row])]);
-    for (int64_t c = 0; c < classes_; ++c) {
-      double const g = share * (std::exp(z[size_t(c)] - lse) - (c == labels[row] ? 1 : 0));
-      if (!db.empty()) db[size_t(c)] += g;
-      for (int64_t d = 0; d < features_; ++d) {
-        auto const at = size_t(c * features_ + d);
-        dx[row * size_t(features_) + size_t(d)] += g * w[at];
-        dw[at] += g * x[d];
-      }
-    }
-  }
-
-  static void update(core::SgdStep const& rule, std::vector<double> const& gradient,
-                     std::vector<double>& w, std::vector<double>& velocity) {
-    double const rate = value(rule.rate);
-    for (size_t i = 0; i < w.size(); ++i) {
-      double const g = gradient[i] + rule.decay * w[i];
-      velocity[i] = rule.momentum * velocity[i] + g;
-      w[i] -= rate * (rule.nesterov ? g + rule.momentum * velocity[i] : velocity[i]);
-    }
-  }
-
-  int64_t classes_, features_;
-};
 
 /// The tensor of a head's state with this name; none where there is none.
 inline core::Tensor state_of(layers::Head& head, std::string const& name) {
@@ -121,14 +59,12 @@ inline std::vector<double> part(std::vector<double> const& all, int64_t begin, i
   return {all.begin() + begin * columns, all.begin() + end * columns};
 }
 
-/// One training step of a head; its loss, and dX of this rank's rows.
+/// One batch through a head in training: its loss, and dX of this rank's rows.
 struct HeadResult {
   core::Tensor loss, dx;
 };
 
-inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
-                             layers::HeadStep const& rule) {
-  head.set_step(rule);
+inline HeadResult forward_backward(layers::Head& head, HeadBatch const& batch) {
   core::Tape tape;
   auto const x = tape.input(batch.x);
   auto const loss = head.loss(tape, x, batch.labels, batch.counts);
@@ -136,16 +72,38 @@ inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
   return {loss.value, tape.grad(x)};
 }
 
+/// One training step.
+inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
+                             layers::HeadStep const& rule) {
+  head.set_step(rule);
+  auto const result = forward_backward(head, batch);
+  head.finish();
+  return result;
+}
+
+/// A rule with its numbers for step `t`.
+inline core::UpdateRule at_step(core::Device& device, core::UpdateRule rule, double rate,
+                                int64_t t) {
+  rule.now = core::step_numbers(device, rule, rate, t);
+  return rule;
+}
+
+inline constexpr double full_rate = 0.5, full_bias_rate = 0.25;
+
 /// Rules with everything in them: momentum, Nesterov and decay, different for weights and biases.
 inline layers::HeadStep full_rule(core::Device& device) {
-  return {{.rate = core::scalar(device, 0.5), .momentum = 0.9, .decay = 0.01, .nesterov = true},
-          {.rate = core::scalar(device, 0.25), .momentum = 0.8, .decay = 0, .nesterov = false}};
+  core::UpdateRule weight, bias;
+  weight.momentum = 0.9;
+  weight.decay = 0.01;
+  weight.nesterov = true;
+  bias.momentum = 0.8;
+  return {at_step(device, weight, full_rate, 1), at_step(device, bias, full_bias_rate, 1)};
 }
 
 /// Gradient descent with nothing else.
 inline layers::HeadStep plain_rule(core::Device& device, double rate) {
-  core::SgdStep const step{.rate = core::scalar(device, rate)};
-  return {step, step};
+  auto const rule = at_step(device, {}, rate, 1);
+  return {rule, rule};
 }
 
 /// All of a tensor's values on every rank, rank by rank: to see that they are the same.

@@ -1,4 +1,5 @@
 #include "comm/self.h"
+#include "layers/column_parallel.h"
 #include "layers/row_parallel_head.h"
 #include "tests/layers/heads.h"
 #include "tests/support/ranks.h"
@@ -118,6 +119,73 @@ TEST_CASE("row-parallel head: without momentum there is no velocity", "[ranks]")
   tests::train_step(head, batch_of(5, 3, Dtype::f32, 1), tests::plain_rule(device(), 0.1));
   CHECK(tests::values(tests::state_of(head, "head.bias")) != before);
   CHECK_THROWS_WITH(head.set_step(tests::full_rule(device())), Contains("without velocities"));
+}
+
+TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[ranks]") {
+  layers::Context const context{device(), Dtype::f64};
+  RowParallelHead row(context, world(), {.classes = 7, .features = 10, .bias = true});
+  ShardedHead column(context, world(), {.classes = 7, .features = 10, .bias = true});
+  double const limit = 0.1;
+  auto step = tests::full_rule(device());
+  step.deferred = true;
+  auto const clipped_step = [&](layers::Head& head, tests::HeadBatch const& batch) {
+    head.set_step(step);
+    auto const before = tests::values(tests::state_of(head, "head.weight"));
+    tests::forward_backward(head, batch);
+    CHECK(tests::values(tests::state_of(head, "head.weight")) == before);  // it waits
+    Tensor squares = core::scalar(device(), 0), factor = head.factor();
+    head.add_gradient_squares(squares);
+    device().kernels().clip_factor(limit, squares, factor);
+    head.finish();
+    return tests::value(squares);
+  };
+  for (unsigned number = 0; number < 2; ++number) {
+    auto const batch = batch_of(7, 10, Dtype::f64, number);
+    double const squares = clipped_step(row, batch);
+    CHECK(squares > 4 * limit * limit);  // or nothing is clipped
+    CHECK(squares == Approx(clipped_step(column, batch)).epsilon(1e-12));
+  }
+  for (auto const* name : {"head.weight", "head.weight.velocity"})
+    CHECK(distance(from_columns(tests::state_of(row, name), 10),
+                   from_rows(tests::state_of(column, name), 7)) < 1e-12);
+  CHECK(distance(tests::state_of(row, "head.bias"),
+                 from_rows(tests::state_of(column, "head.bias"), 7)) < 1e-12);
+}
+
+TEST_CASE("row-parallel head: a loss that is not finite changes nothing", "[ranks]") {
+  RowParallelHead head({device()}, world(), {.classes = 7, .features = 10, .bias = true});
+  tests::train_step(head, batch_of(7, 10, Dtype::f32, 1), tests::full_rule(device()));
+  std::vector<std::string> before;
+  for (auto const& [name, tensor] : head.state()) before.push_back(tests::bytes(tensor));
+  auto batch = batch_of(7, 10, Dtype::f32, 2);
+  if (world().rank() == 0) {
+    auto numbers = tests::values(batch.x);
+    numbers[1] = NAN;
+    batch.x = tests::tensor(device(), batch.x.shape(), Dtype::f32, numbers);
+  }
+  auto const result = tests::train_step(head, batch, tests::full_rule(device()));
+  CHECK(std::isnan(tests::value(result.loss)));
+  CHECK(tests::value(head.factor()) == 0);
+  auto const after = head.state();
+  for (size_t i = 0; i < after.size(); ++i) CHECK(tests::bytes(after[i].tensor) == before[i]);
+}
+
+TEST_CASE("row-parallel head: steps that are the sharded head's are refused", "[ranks]") {
+  RowParallelHead head({device()}, world(), {.classes = 5, .features = 3});
+  auto const told = Contains("are the class-sharded head's");
+  auto step = tests::full_rule(device());
+  step.eta = 0.1;
+  CHECK_THROWS_WITH(head.set_step(step), told);
+  step.eta = 0;
+  step.sampling_rate = 0.5;
+  CHECK_THROWS_WITH(head.set_step(step), told);
+  step.sampling_rate = 1;
+  step.summed = true;
+  CHECK_THROWS_WITH(head.set_step(step), Contains("must be deferred"));
+  step.deferred = true;
+  CHECK_THROWS_WITH(head.set_step(step), told);
+  step.summed = false;
+  CHECK_NOTHROW(head.set_step(step));
 }
 
 TEST_CASE("row-parallel head: what cannot be is refused on every rank", "[ranks]") {

@@ -11,6 +11,7 @@ class Elsewhere final : public core::Device {
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return host_.allocate(bytes); }
   core::MemoryUse memory() const override { return host_.memory(); }
   int64_t cache_bytes() const override { return host_.cache_bytes(); }
+  int64_t capacity() const override { return host_.capacity(); }
   core::Kernels& kernels() override { return host_.kernels(); }
   void upload(void const* host, core::Tensor& tensor) override { host_.upload(host, tensor); }
   void download(core::Tensor const& tensor, void* host) override { host_.download(tensor, host); }

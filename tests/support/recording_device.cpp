@@ -2,12 +2,16 @@
 
 namespace tests {
 
+using core::ClassChunk;
 using core::Kernels;
+using core::LogitRule;
 using core::RandomKey;
-using core::SgdStep;
 using core::Tensor;
 using core::Transpose;
+using core::UpdateRule;
+using core::UpdateState;
 using core::Window;
+namespace math = core::math;
 
 class RecordingDevice::RecordingKernels final : public Kernels {
  public:
@@ -96,6 +100,21 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                     int64_t to) override {
     queue(&Kernels::copy_columns, x, from, columns, y, to);
   }
+  void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) override {
+    queue(&Kernels::gather_rows, x, places, first, y);
+  }
+  void row_products(Tensor const& x, Tensor const& y, Tensor& out) override {
+    queue(&Kernels::row_products, x, y, out);
+  }
+  void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) override {
+    queue(&Kernels::scatter_rows, x, places, y);
+  }
+  void scale_rows(double alpha, Tensor const& factors, Tensor& x) override {
+    queue(&Kernels::scale_rows, alpha, factors, x);
+  }
+  void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override {
+    queue(&Kernels::accumulate_rows, factors, x, y);
+  }
   void sum_rows(Tensor const& x, Tensor& out) override { queue(&Kernels::sum_rows, x, out); }
   void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override {
     queue(&Kernels::l2_normalise, x, y, norm);
@@ -105,24 +124,52 @@ class RecordingDevice::RecordingKernels final : public Kernels {
     queue(&Kernels::l2_normalise_backward, y, norm, dy, dx);
   }
   void softmax_begin(Tensor& stats) override { queue(&Kernels::softmax_begin, stats); }
-  void softmax_statistics(Tensor const& bias, Tensor const& labels, int64_t first, Tensor& z,
-                          Tensor& stats) override {
-    queue(&Kernels::softmax_statistics, bias, labels, first, z, stats);
+  void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                          Tensor const& z, Tensor& stats) override {
+    queue(&Kernels::softmax_statistics, rule, chunk, labels, z, stats);
   }
-  void softmax_merge(Tensor const& parts, Tensor const& labels, Tensor& lse,
-                     Tensor& loss) override {
-    queue(&Kernels::softmax_merge, parts, labels, lse, loss);
+  void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
+                            Tensor& rescale) override {
+    queue(&Kernels::softmax_exponentials, rule, chunk, labels, z, stats, e, reference, rescale);
   }
-  void softmax_gradient(Tensor const& z, Tensor const& lse, Tensor const& labels, int64_t first,
-                        double factor, Tensor& g) override {
-    queue(&Kernels::softmax_gradient, z, lse, labels, first, factor, g);
+  void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
+                     Tensor& rows, Tensor& sums) override {
+    queue(&Kernels::softmax_merge, rule, parts, labels, rows, sums);
+  }
+  void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) override {
+    queue(&Kernels::softmax_mean, sums, rows, loss, factor);
+  }
+  void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                        Tensor const& z, Tensor const& rows, Tensor& g) override {
+    queue(&Kernels::softmax_gradient, rule, chunk, labels, z, rows, g);
+  }
+  void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                               Tensor const& reference, Tensor const& rows, Tensor& e) override {
+    queue(&Kernels::softmax_gradient_stored, rule, chunk, labels, reference, rows, e);
+  }
+  void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,
+                        Tensor& margins) override {
+    queue(&Kernels::adaptive_margins, m, h, share, norms, moments, margins);
+  }
+  void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
+                  Tensor& hardness, Tensor& thresholds) override {
+    queue(&Kernels::curriculum, m, share, labels, products, hardness, thresholds);
   }
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override {
     queue(&Kernels::top_k, z, first, scores, classes);
   }
-  void sgd(SgdStep const& step, Tensor const& g, Tensor& w, Tensor& velocity,
-           Tensor& copy) override {
-    queue(&Kernels::sgd, step, g, w, velocity, copy);
+  void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
+              UpdateState& state) override {
+    queue(&Kernels::update, rule, first_row, trust, g, state);
+  }
+  void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g, Tensor const& w,
+                  Tensor& trust) override {
+    queue(&Kernels::lars_trust, eta, decay, factor, g, w, trust);
+  }
+  void add_squares(Tensor const& x, Tensor& sum) override { queue(&Kernels::add_squares, x, sum); }
+  void clip_factor(double most, Tensor const& squares, Tensor& factor) override {
+    queue(&Kernels::clip_factor, most, squares, factor);
   }
 
  private:

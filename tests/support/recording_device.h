@@ -24,6 +24,7 @@ class RecordingDevice final : public core::Device {
   std::shared_ptr<std::byte> allocate(size_t bytes) override;
   core::MemoryUse memory() const override { return inner_.memory(); }
   int64_t cache_bytes() const override { return inner_.cache_bytes(); }
+  int64_t capacity() const override { return inner_.capacity(); }
   core::Kernels& kernels() override;
   void upload(void const* host, core::Tensor& tensor) override;
   void download(core::Tensor const& tensor, void* host) override;

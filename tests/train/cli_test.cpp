@@ -1,57 +1,34 @@
+#include "tests/train/cli.h"
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdio>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <sys/wait.h>
-#include "tests/support/paths.h"
 #include "tests/train/files.h"
 #include "train/experiment.h"
+#include "train/safetensors.h"
 
 namespace train {
 namespace {
 
-/// What a command printed, on both of its streams, and its exit code.
-struct Ran {
-  int code;
-  std::string out;
-  bool says(std::string const& text) const { return out.find(text) != std::string::npos; }
-};
-
-Ran shell(std::string const& command) {
-  std::FILE* const pipe = popen((command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  Ran ran{-1, ""};
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) ran.out += static_cast<char>(c);
-  int const status = pclose(pipe);
-  if (WIFEXITED(status)) ran.code = WEXITSTATUS(status);
-  return ran;
-}
-
-Ran colonnade(std::string const& arguments) { return shell(tests::program() + " " + arguments); }
-
-Ran on_two_ranks(std::string const& arguments) {
-  return shell("mpirun -n 2 " + tests::program() + " " + arguments);
-}
+using tests::colonnade;
+using tests::on_two_ranks;
+using tests::tiny;
 
 std::string const broken =
     "run: {epochs: many}\n"
     "data: {batch: 4, classes: 10, samples: 100}\n"
     "optimiser: {rate: 1}\n";
 
-std::string const tiny =
-    "run: {steps: 3, log_every: 1}\n"
-    "data: {batch: 4, classes: 10, samples: 8, height: 8, width: 8, channels: 1}\n"
-    "model: {trunk: conv, width: 2, stride: 4}\n";
-
 TEST_CASE("help and version", "[cli]") {
   auto const help = colonnade("--help");
   CHECK(help.code == 0);
-  for (auto const* command : {"train", "eval", "export", "config", "mpirun -n"})
+  for (auto const* command : {"train", "eval", "predict", "export", "plan", "config", "mpirun -n"})
     CHECK(help.says(command));
   auto const train = colonnade("train --help");
   CHECK(train.code == 0);
-  for (auto const* option : {"--resume", "--overwrite", "KEY=VALUE", "colonnade config"})
+  for (auto const* option :
+       {"--resume", "--overwrite", "--profile", "KEY=VALUE", "colonnade config"})
     CHECK(train.says(option));
   CHECK(colonnade("eval --help").says("--baseline"));
   CHECK(colonnade("export --help").says("--to FILE"));
@@ -63,12 +40,51 @@ TEST_CASE("help and version", "[cli]") {
 TEST_CASE("a command line that is not understood", "[cli]") {
   for (std::string const arguments :
        {"", "frain", "train", "train a.yaml --fast", "train a.yaml --resume --overwrite", "eval",
-        "export", "export run", "config more"}) {
+        "export", "export run", "export run --to a --head-shards 0", "predict run",
+        "predict run --to a --top 0", "config more", "bench", "bench tail",
+        "bench head --precision f16", "bench head --classes 0", "plan", "plan a.yaml --ranks 0",
+        "plan a.yaml --classes 0"}) {
     INFO(arguments);
     auto const ran = colonnade(arguments);
     CHECK(ran.code == 2);
     CHECK(ran.says("--help"));
   }
+}
+
+TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
+  tests::TemporaryFolder folder;
+  auto const file = folder.file("tiny.yaml");
+  tests::write_file(file, tiny);
+  auto const ran = colonnade("plan " + file +
+                             " --ranks 3 --memory 1MB --flops 1T --bandwidth 1GB --network 1GB");
+  CHECK(ran.code == 0);
+  for (auto const* text :
+       {"3 ranks, 10 classes, batch 4", "head weights", "trunk activations", "it fits into 1.00 MB",
+        "trunk gradients, all_reduce", "a step, if nothing overlaps"})
+    CHECK(ran.says(text));
+
+  auto const large =
+      colonnade("plan " + file + " --memory 50MB --classes 1000000 --flops 1T --bandwidth 1GB");
+  CHECK(large.code == 0);
+  for (auto const* text : {"does NOT fit into 50.0 MB", "head.state=bf16", "--ranks 2"})
+    CHECK(large.says(text));
+  auto const both = on_two_ranks("plan " + file + " --flops 1T --bandwidth 1GB");
+  CHECK(both.code == 0);
+  CHECK(both.out.find("1 rank, 10 classes") == both.out.rfind("1 rank, 10 classes"));
+}
+
+TEST_CASE("`plan` refuses what cannot be", "[cli]") {
+  tests::TemporaryFolder folder;
+  auto const file = folder.file("tiny.yaml");
+  tests::write_file(file, tiny);
+  auto const unit = colonnade("plan " + file + " --memory 141XB");
+  CHECK(unit.code == 2);
+  CHECK(unit.says("--memory: '141XB'; expected a positive number"));
+  auto const ranks = colonnade("plan " + file + " --ranks 11");
+  CHECK(ranks.code == 2);
+  CHECK(ranks.says("11 ranks for 10 classes"));
+  CHECK(colonnade("plan " + file + " optimizer.rat=1").code == 2);
+  CHECK(colonnade("plan no/such.yaml").code == 66);
 }
 
 TEST_CASE("`config` prints the reference", "[cli]") {
@@ -122,11 +138,18 @@ TEST_CASE("more ranks than classes", "[cli]") {
 
 TEST_CASE("every experiment of configs/ trains a step", "[cli]") {
   tests::TemporaryFolder folder;
+  // Most word lists are large, and in no package that a test needs.
+  tests::write_file(folder.file("words"), "alpha\nbeta\ngamma\ndelta\n");
   for (auto const& entry :
        std::filesystem::directory_iterator(tests::source_folder() + "/configs")) {
     auto const name = entry.path().stem().string();
     INFO(name);
-    auto const held_out = name.starts_with("glyphs") ? " 'data.glyphs.test=[]'" : "";
+    std::string const held_out =
+        name.starts_with("glyphs") ? " 'data.glyphs.test=[]'"
+        : name.starts_with("words")
+            ? " 'data.words.test=[]' data.words.classes=4 'data.words.lists=[" +
+                  folder.file("words") + "]'"
+            : "";
     auto const size = name.find("resnet") == std::string::npos ? "" : " data.classes=1000";
     auto const ran = colonnade(
         "train " + entry.path().string() + " run.epochs=0 run.steps=1" +
@@ -162,36 +185,21 @@ TEST_CASE("a run is trained, kept, continued and replaced", "[cli]") {
   CHECK(tests::read_file(out + "/metrics.jsonl").find("\"step\":5") == std::string::npos);
 }
 
-TEST_CASE("weights are exported and begun with", "[cli]") {
+TEST_CASE("a profile tells of phases, and on several ranks of what moves", "[cli]") {
   tests::TemporaryFolder folder;
-  auto const file = folder.file("tiny.yaml"), out = folder.file("run");
-  auto const weights = folder.file("weights.safetensors");
+  auto const file = folder.file("tiny.yaml");
   tests::write_file(file, tiny);
-  auto const exported = "export " + out + " --to " + weights;
-  CHECK(colonnade(exported).code == 66);
-  CHECK(on_two_ranks("train " + file + " run.out=" + out).code == 0);
-  auto const none = colonnade(exported + " --checkpoint 2");
-  CHECK(none.code == 66);
-  CHECK(none.says("has no checkpoint of step 2"));
-  CHECK_FALSE(std::filesystem::exists(weights));
-
-  auto const ran = on_two_ranks(exported);
-  CHECK(ran.code == 0);
-  CHECK(ran.out == "step 3, 10 classes: " + weights + "\n");
-  CHECK_FALSE(std::filesystem::exists(weights + ".partial"));
-  auto const begun =
-      colonnade("train " + file + " --overwrite run.out=" + out + " init.from=" + weights);
-  CHECK(begun.code == 0);
-  CHECK(begun.says("weights from " + weights + ": the trunk and the classifier"));
-  CHECK(colonnade(exported + "/nowhere/w.safetensors").code == 74);
-
-  auto const manifest = out + "/checkpoints/step-00000003/manifest.json";
-  auto bytes = tests::read_file(manifest);
-  bytes[bytes.find("classes")] = 'k';
-  tests::write_file(manifest, bytes);
-  auto const damaged = colonnade(exported);
-  CHECK(damaged.code == 65);
-  CHECK(damaged.says("passed over a damaged checkpoint: " + manifest));
+  auto const train = "train " + file + " --overwrite run.out=" + folder.file("run");
+  auto const two = on_two_ranks(train + " --profile");
+  INFO(two.out);
+  CHECK(two.code == 0);
+  CHECK(two.says("trunk forward"));
+  // Each rank sends the other its two labels of 8 bytes.
+  CHECK(two.says("labels              all_gather             1.0            16.0            16.0"));
+  auto const one = colonnade(train + " --profile");
+  CHECK(one.says("trunk forward"));
+  CHECK_FALSE(one.says("all_gather"));
+  CHECK_FALSE(on_two_ranks(train).says("trunk forward"));
 }
 
 TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli]") {

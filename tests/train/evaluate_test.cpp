@@ -74,7 +74,7 @@ TEST_CASE("evaluation with fewer than five classes lists those there are") {
   comm::Self self;
   auto head = std::make_unique<layers::ShardedHead>(
       layers::Context{device}, self, layers::ShardedHead::Options{.classes = 3, .features = 8});
-  train::Model model{Dtype::f32, std::make_unique<tests::PixelTrunk>(), std::move(head)};
+  train::Model model{Dtype::f32, nullptr, std::make_unique<tests::PixelTrunk>(), std::move(head)};
   auto const split =
       tests::make_split("few", tests::known_shape, std::vector<float>(16, 0.5f), {0, 2});
   auto const score = evaluate(model, split, in_batches_of(2), device, self,

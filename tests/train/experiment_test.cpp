@@ -57,7 +57,8 @@ TEST_CASE("an experiment written reads back equal", "[experiment]") {
              "schedule.milestones=[10, 20]", "data.mean=[0.1, 0.2, 0.3]", "data.kind=glyphs",
              "data.glyphs.last=U+2A6D6", "data.mean=0.30000000000000004",
              "data.glyphs.train=[{path: a.ttc, index: 2, name: A é}, {path: b.ttf}]",
-             "data.glyphs.test=[{path: c.ttf}]", "head.bias=true", "head.chunk=17"});
+             "data.glyphs.test=[{path: c.ttf}]", "head.bias=true",
+             "data.words.lists=[french, 'a \"b\"']", "head.chunk=17"});
   auto const text = to_yaml(e);
   CHECK(parse({}, text) == e);
   CHECK(to_yaml(parse({}, text)) == text);
@@ -82,6 +83,8 @@ TEST_CASE("every name of an enum stands for its value", "[experiment]") {
   CHECK(parse({"schedule.kind=polynomial"}).schedule.kind == Schedule::polynomial);
   CHECK(parse({"data.kind=idx"}).data.kind == DataKind::idx);
   CHECK(parse({"data.kind=arrays", "data.path=f"}).data.kind == DataKind::arrays);
+  CHECK(parse({"data.kind=words", "data.words.lists=[a]", "data.words.train=[{path: a}]"})
+            .data.kind == DataKind::words);
 }
 
 TEST_CASE("defaults that follow from others", "[experiment]") {
@@ -89,6 +92,14 @@ TEST_CASE("defaults that follow from others", "[experiment]") {
   CHECK(parse({"data.kind=idx"}).data.path == "/usr/share/datasets/fashion-mnist");
   auto const e = parse({"data.glyphs.train=[{path: fonts/Kai.ttf}]"});
   CHECK(e.data.glyphs.train[0].name == "Kai");
+  CHECK(parse({"data.words.test=[{path: fonts/Kai.ttf}]"}).data.words.test[0].name == "Kai");
+}
+
+void refused(std::string const& wrong) {
+  auto const key = wrong.substr(0, wrong.find('='));
+  INFO(wrong);
+  CHECK(mistakes({wrong}).starts_with("command line: " + key));
+  CHECK(mistakes({wrong}).find(": must be") != std::string::npos);
 }
 
 TEST_CASE("values out of range are refused", "[experiment]") {
@@ -116,16 +127,16 @@ TEST_CASE("values out of range are refused", "[experiment]") {
                                   "data.glyphs.classes=-1",
                                   "data.glyphs.min_fonts=0",
                                   "data.glyphs.size=7",
+                                  "data.words.classes=-1",
+                                  "data.words.height=7",
+                                  "data.words.width=7",
+                                  "data.words.eval_samples=-1",
                                   "model.features=-1",
                                   "model.dropout=1",
                                   "model.width=0",
                                   "model.depth=0",
                                   "model.kernel=0",
                                   "model.stride=0",
-                                  "head.chunk=-1",
-                                  "optimizer.rate=0",
-                                  "optimizer.momentum=1",
-                                  "optimizer.decay=-1",
                                   "schedule.warmup_steps=-1",
                                   "schedule.final_rate=1.1",
                                   "schedule.power=0",
@@ -133,10 +144,17 @@ TEST_CASE("values out of range are refused", "[experiment]") {
                                   "schedule.factor=0",
                                   "checkpoint.every=-1",
                                   "checkpoint.keep=0"}) {
-    auto const key = wrong.substr(0, wrong.find('='));
-    INFO(wrong);
-    CHECK(mistakes({wrong}).starts_with("command line: " + key));
-    CHECK(mistakes({wrong}).find(": must be") != std::string::npos);
+    refused(wrong);
+  }
+}
+
+TEST_CASE("values of heads and optimizers out of range are refused", "[experiment]") {
+  for (std::string const wrong :
+       {"head.chunk=-1", "optimizer.rate=0", "optimizer.momentum=1", "optimizer.decay=-1",
+        "optimizer.second=1", "optimizer.epsilon=0", "optimizer.eta=0", "optimizer.clip=-1",
+        "optimizer.accumulate=0", "head.scale=0", "head.label_smoothing=1", "head.sampling.rate=0",
+        "head.filter=2", "head.m1=0.5", "head.shards=-1"}) {
+    refused(wrong);
   }
 }
 
@@ -145,6 +163,61 @@ struct Impossible {
   std::vector<std::string> settings;
   std::string mistake;
 };
+
+void one_mistake(std::vector<std::string> const& settings, std::string const& mistake) {
+  auto const message = mistakes(settings);
+  INFO(mistake << "\nnot\n" << message);
+  CHECK(message.find(mistake) != std::string::npos);
+  CHECK(message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("optimizers refuse what they do not read", "[experiment]") {
+  for (auto const& [settings, mistake] : std::vector<Impossible>{
+           {{"optimizer.nesterov=true", "optimizer.momentum=0"}, "optimizer.nesterov: needs a mom"},
+           {{"optimizer.kind=lars", "optimizer.nesterov=true", "optimizer.momentum=0"},
+            "optimizer.nesterov: needs a momentum above 0"},
+           {{"optimizer.kind=adam", "optimizer.nesterov=true"},
+            "optimizer.nesterov: adam does not have it; leave the key out"},
+           {{"optimizer.kind=adamw", "optimizer.nesterov=true", "optimizer.momentum=0"},
+            "optimizer.nesterov: adamw does not have it"},
+           {{"optimizer.second=0.99"}, "optimizer.second: sgd does not have it"},
+           {{"optimizer.kind=lars", "optimizer.epsilon=1"}, "optimizer.epsilon: lars does not"},
+           {{"optimizer.kind=adamw", "optimizer.eta=1"},
+            "optimizer.eta: adamw does not have it"}}) {
+    one_mistake(settings, mistake);
+  }
+}
+
+TEST_CASE("heads refuse what they do not read, and what has no meaning", "[experiment]") {
+  for (auto const& [settings, mistake] : std::vector<Impossible>{
+           {{"head.kind=row_parallel", "head.chunk=8"}, "head.chunk: row_parallel does not have"},
+           {{"head.kind=row_parallel", "head.logits=store"}, "head.logits: row_parallel does not"},
+           {{"head.kind=row_parallel", "head.sampling.rate=0.5"}, "head.sampling: row_parallel"},
+           {{"head.kind=row_parallel", "optimizer.kind=adam"},
+            "optimizer.kind: row_parallel takes"},
+           {{"head.kind=row_parallel", "optimizer.accumulate=2"}, "optimizer.accumulate: row_par"},
+           {{"head.scale=8"}, "head.scale: softmax does not have it; leave the key out"},
+           {{"head.kind=arcface", "head.bias=true"}, "head.bias: arcface does not have it"},
+           {{"head.kind=arcface", "head.m2=0.5"}, "head.m2: arcface does not have it"},
+           {{"head.kind=normface", "head.margin=0.5"}, "head.margin: normface does not have it"},
+           {{"head.kind=cosface", "head.h=1"}, "head.h: cosface does not have it"},
+           {{"head.kind=curricularface", "head.filter=0.5"},
+            "head.filter: curricularface does not"},
+           {{"head.kind=curricularface", "head.label_smoothing=0.1"},
+            "head.label_smoothing: curricularface bends"},
+           {{"head.kind=arcface", "head.label_smoothing=0.1", "head.filter=0.5"},
+            "head.label_smoothing: needs the logits of all classes, and head.filter"},
+           {{"head.label_smoothing=0.1", "head.sampling.rate=0.5"},
+            "head.label_smoothing: needs the logits of all classes, and head.sampling"},
+           {{"head.label_smoothing=0.1", "head.plan=one_pass"},
+            "head.label_smoothing: its gradient"},
+           {{"head.sampling.rows=dense"}, "head.sampling.rows: says what becomes"},
+           {{"head.sampling.log_q=true"}, "head.sampling.log_q: corrects"},
+           {{"head.sampling.rate=0.5", "optimizer.accumulate=2"}, "head.sampling.rate: parts of a"},
+           {{"head.sampling.rate=0.5", "head.shards=1"}, "head.sampling.rate: replicas see"}}) {
+    one_mistake(settings, mistake);
+  }
+}
 
 TEST_CASE("keys that do not go together are refused with a reason", "[experiment]") {
   std::string const fonts = "data.glyphs.train=[{path: a}, {path: b}]", glyphs = "data.kind=glyphs";
@@ -163,18 +236,23 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
            {{"data.glyphs.test=[{path: b}, {path: c, name: b}]"},
             "data.glyphs.test[1]: another test font has the name 'b'"},
            {{"data.glyphs.last=U+10"}, "data.glyphs.last: must not be before"},
+           {{"data.kind=words", "data.words.train=[{path: a}]"},
+            "data.words.lists: missing: the word lists"},
+           {{"data.kind=words", "data.words.lists=[a]"},
+            "data.words.train: missing: the fonts to train on"},
+           {{"data.words.lists=french"}, "data.words.lists: expected a list, found 'french'"},
+           {{"data.words.lists=[[a]]"}, "data.words.lists[0]: expected"},
+           {{"data.words.train=[{path: a}]", "data.words.test=[{path: a}]"},
+            "data.words.test[0]: this font is trained on"},
            {{"data.mean=[1, 2]"}, "data.mean: has 2 numbers, but the images have 3 channels"},
            {{"data.deviation=[1, 2]"}, "data.deviation: has 2 numbers"},
            {{"data.kind=idx", "data.mean=[1, 2, 3]"},
             "data.mean: has 3 numbers, but the images have 1 c"},
            {{"data.mean=[]"}, "data.mean: needs a number"},
-           {{"optimizer.nesterov=true", "optimizer.momentum=0"}, "optimizer.nesterov: needs a mom"},
            {{"schedule.kind=step"}, "schedule.milestones: missing"},
            {{"schedule.milestones=[3, 3]"}, "schedule.milestones: must ascend"},
            {{"run.steps=5", "schedule.warmup_steps=5"},
             "schedule.warmup_steps: the run ends before"},
-           {{"head.kind=row_parallel", "head.chunk=8"}, "head.chunk: row_parallel has all"},
-           {{"head.kind=row_parallel", "head.logits=store"}, "head.logits: row_parallel stores"},
            {{"model.trunk=resnet18", "model.width=64"},
             "model.width: the trunk resnet18 does not have it; leave the key out"},
            {{"model.trunk=iresnet18", "model.depth=2"},
@@ -185,11 +263,27 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
            {{"model.trunk=conv", "model.depth=2"}, "model.depth: the trunk conv does not have it"},
            {{"model.trunk=resnet34", "model.kernel=5"}, "model.kernel: the trunk resnet34 does"},
            {{"model.trunk=resnet34", "model.stride=2"}, "model.stride: the trunk resnet34 does"}}) {
-    auto const message = mistakes(settings);
-    INFO(mistake << "\nnot\n" << message);
-    CHECK(message.find(mistake) != std::string::npos);
-    CHECK(message.find('\n') == std::string::npos);
+    one_mistake(settings, mistake);
   }
+}
+
+TEST_CASE("head.grow needs the classes of a file", "[experiment]") {
+  CHECK(parse({"head.grow=true", "init.from=a"}).head.grow);
+  CHECK_THAT(mistakes({"head.grow=true"}), Catch::Contains("head.grow: needs init.from"));
+  CHECK_THAT(mistakes({"head.grow=true", "init.from=a", "init.head=skip"}),
+             Catch::Contains("head.grow: adds to the classes of the file, which init.head: skip"));
+}
+
+TEST_CASE("every optimizer reads its own keys", "[experiment]") {
+  auto const adam = parse({"optimizer.kind=adamw", "optimizer.momentum=0", "optimizer.second=0.95",
+                           "optimizer.epsilon=1e-6"});
+  CHECK(adam.optimizer.kind == OptimizerKind::adamw);
+  CHECK(adam.optimizer.second == 0.95);
+  CHECK(adam.optimizer.epsilon == 1e-6);
+  auto const lars = parse({"optimizer.kind=lars", "optimizer.eta=0.02", "optimizer.nesterov=true"});
+  CHECK(lars.optimizer.kind == OptimizerKind::lars);
+  CHECK(lars.optimizer.eta == 0.02);
+  CHECK(parse({"optimizer.kind=adam"}).optimizer.kind == OptimizerKind::adam);
 }
 
 TEST_CASE("what is missing is placed at the section around it", "[experiment]") {

@@ -31,7 +31,7 @@ inline train::Model known_model(core::Device& device, comm::Communicator& ranks,
   for (int64_t row = 0; row < head->count(); ++row)
     rows[static_cast<size_t>(row * known_shape.count() + head->begin() + row)] = 1;
   device.upload(rows.data(), weight);
-  return {dtype, std::make_unique<PixelTrunk>(), std::move(head)};
+  return {dtype, nullptr, std::make_unique<PixelTrunk>(), std::move(head)};
 }
 
 /// Sample i: class c has the (c + i) mod 8 -th best logit, and the label is the class in place

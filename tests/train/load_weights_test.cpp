@@ -47,7 +47,7 @@ struct Setting {
   std::string refusal(std::vector<std::string> const& settings = {}) {
     auto const e = experiment(settings);
     auto network = model(e);
-    return tests::thrown<ConfigError>([&] { load_weights(e, network, self); });
+    return tests::thrown<ConfigError>([&] { load_weights(e, network); });
   }
 };
 
@@ -68,6 +68,12 @@ std::vector<float> numbers(core::Tensor const& tensor) {
   return all;
 }
 
+std::vector<float> bias_of(Model const& model) {
+  for (auto const& [name, tensor] : model.head->state())
+    if (name == "head.bias") return numbers(tensor);
+  return {};
+}
+
 TEST_CASE("weights are put in place, whatever float they are in", "[load_weights]") {
   Setting s;
   SECTION("f32") { s.write<float>(whole); }
@@ -75,8 +81,7 @@ TEST_CASE("weights are put in place, whatever float they are in", "[load_weights
   SECTION("bf16") { s.write<core::bf16>(whole); }
   auto const e = s.experiment({"precision=f32"});
   auto model = s.model(e);
-  CHECK(load_weights(e, model, s.self) ==
-        "weights from " + s.path + ": the trunk and the classifier");
+  CHECK(load_weights(e, model) == "weights from " + s.path + ": the trunk and the classifier");
   auto const all = layers::parameters(*model.trunk);
   // Output 1, row 2, column 0, channel 1 of the convolution: number ((1 * 2 + 1) * 3 + 2) * 3.
   CHECK(numbers(all[0]->value)[((1 * 3 + 2) * 3 + 0) * 2 + 1] == 33);
@@ -84,7 +89,7 @@ TEST_CASE("weights are put in place, whatever float they are in", "[load_weights
   // Class 4, row 2, column 1, channel 2 of the features, flattened channels first in the file.
   auto const head = model.head->state();
   CHECK(numbers(head[0].tensor)[4 * 18 + (2 * 2 + 1) * 3 + 2] == 4 * 18 + 2 * 6 + 2 * 2 + 1);
-  CHECK(numbers(head[1].tensor) == std::vector<float>{0, 1, 2, 3, 4});
+  CHECK(bias_of(model) == std::vector<float>{0, 1, 2, 3, 4});
 }
 
 TEST_CASE("the copies that products read follow", "[load_weights]") {
@@ -92,7 +97,7 @@ TEST_CASE("the copies that products read follow", "[load_weights]") {
   s.write<float>(whole);
   auto const e = s.experiment({"precision=bf16"});
   auto model = s.model(e);
-  load_weights(e, model, s.self);
+  load_weights(e, model);
   auto const& weight = *layers::parameters(*model.trunk)[0];
   REQUIRE(weight.compute.dtype() == Dtype::bf16);
   CHECK(static_cast<float>(weight.compute.data<core::bf16>()[1]) == 9);
@@ -106,11 +111,11 @@ TEST_CASE("the classifier may be absent, or left out", "[load_weights]") {
   auto const same = [&] {
     return numbers(model.head->state()[0].tensor) == numbers(untouched.head->state()[0].tensor);
   };
-  CHECK(load_weights(e, model, s.self).ends_with("the trunk; it has no classifier"));
+  CHECK(load_weights(e, model).ends_with("the trunk; it has no classifier"));
   CHECK(same());
   s.write<float>(with({{"fc.weight", Dtype::f32, {7, 18}}, {"fc.bias", Dtype::f32, {7}}}));
   e = s.experiment({"init.head=skip"});
-  CHECK(load_weights(e, model, s.self).ends_with("the trunk, not the classifier"));
+  CHECK(load_weights(e, model).ends_with("the trunk, not the classifier"));
   CHECK(same());
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.weight' is f32 (7, 18), expected f32 (5, 18)") &&
                               Catch::Contains("With init.head: skip"));
@@ -128,6 +133,39 @@ TEST_CASE("files that do not fit are refused by tensor", "[load_weights]") {
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.bias' is missing"));
   s.write<float>(whole);
   CHECK_THAT(s.refusal({"head.bias=false"}), Catch::Contains("'fc.bias' is unknown"));
+}
+
+TEST_CASE("a head grows", "[load_weights]") {
+  Setting s;
+  s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {3}}}));
+  auto const e = s.experiment({"head.grow=true"});
+  auto model = s.model(e), untouched = s.model(e);
+  CHECK(load_weights(e, model).ends_with("the classifier of 3 classes; 2 are new"));
+  auto const weight = numbers(model.head->state()[0].tensor);
+  auto const fresh = numbers(untouched.head->state()[0].tensor);
+  CHECK(weight[2 * 18 + 17] == 2 * 18 + 17);
+  CHECK(std::equal(weight.begin() + 3 * 18, weight.end(), fresh.begin() + 3 * 18));
+  CHECK(bias_of(model) == std::vector<float>{0, 1, 2, 0, 0});
+
+  s.write<float>(whole);
+  CHECK(load_weights(e, model).ends_with("the trunk and the classifier"));
+  s.write<float>(trunk);
+  CHECK_THAT(s.refusal({"head.grow=true"}), Catch::Contains("'fc.weight' is missing"));
+  s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {5}}}));
+  CHECK_THAT(s.refusal({"head.grow=true"}),
+             Catch::Contains("'fc.bias' is f32 (5), expected f32 (3)"));
+}
+
+TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
+  Setting s;
+  s.write<float>(whole);
+  auto const e = s.experiment({"head.state=bf16"});
+  auto model = s.model(e);
+  load_weights(e, model);
+  auto const weight = model.head->state()[0].tensor;
+  REQUIRE(weight.dtype() == Dtype::bf16);
+  CHECK(static_cast<float>(weight.data<core::bf16>()[0]) == 0);
+  CHECK(static_cast<float>(weight.data<core::bf16>()[4 * 18 + 17]) == 4 * 18 + 17);
 }
 
 TEST_CASE("counts of batches are read where they are", "[load_weights]") {
@@ -151,10 +189,10 @@ TEST_CASE("counts of batches are read where they are", "[load_weights]") {
     return int64_t{-1};
   };
   write(true);
-  load_weights(e, model, s.self);
+  load_weights(e, model);
   CHECK(count() == 7);
   write(false);
-  load_weights(e, model, s.self);
+  load_weights(e, model);
   CHECK(count() == 7);
 }
 
@@ -162,9 +200,9 @@ TEST_CASE("weights that cannot be read", "[load_weights]") {
   Setting s;
   auto const e = s.experiment();
   auto model = s.model(e);
-  CHECK_THROWS_AS(load_weights(e, model, s.self), MissingInput);
+  CHECK_THROWS_AS(load_weights(e, model), MissingInput);
   tests::write_file(s.path, "no tensors");
-  CHECK_THROWS_AS(load_weights(e, model, s.self), BadData);
+  CHECK_THROWS_AS(load_weights(e, model), BadData);
 }
 
 }  // namespace

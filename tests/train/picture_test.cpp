@@ -144,7 +144,10 @@ TEST_CASE("lettering is as wide as it says, where there is a font") {
 
 TEST_CASE("predictions: tiles show samples and classes, frames say right and wrong") {
   // Class 0 is grey 51, class 1 is 102; class 2 has no training image.
-  Task task{3, greys("train", {0.2f, 0.4f, 0.9f}, {0, 1, 0}), {}, {"zero", "one"}};
+  Task task{3, greys("train", {0.2f, 0.4f, 0.9f}, {0, 1, 0}), {}, {}};
+  task.class_name = [](int64_t label) {
+    return std::array{"zero", "one", "two"}[static_cast<size_t>(label)];
+  };
   task.evaluation = {greys("first", {0.6f, 0.8f}, {0, 1}), greys("second", {1}, {2})};
   auto const& first = task.evaluation[0];
   auto const& second = task.evaluation[1];

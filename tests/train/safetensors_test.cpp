@@ -101,6 +101,36 @@ TEST_CASE("safetensors: what is written is read, in parts of any size") {
   CHECK((std::filesystem::file_size(path) - bytes.size()) % 8 == 0);
 }
 
+TEST_CASE("safetensors: tensors that grow together") {
+  TemporaryFolder folder;
+  std::string const path = folder.file("table");
+  train::SafetensorsTable table(
+      path, {{"z", Dtype::f32, {3, 2}}, {"a", Dtype::i32, {3}}, {"none", Dtype::u8, {0}}},
+      {{"split", "test"}});
+  std::vector<float> const z{1, 2, 3, 4, 5, 6};
+  std::vector<int32_t> const a{7, -8, 9};
+  for (size_t rows : {2, 1}) {
+    size_t const at = rows == 2 ? 0 : 2;
+    table.append(0, z.data() + 2 * at, rows * 8);
+    table.append(1, a.data() + at, rows * 4);
+  }
+  CHECK_THROWS_AS(table.append(1, a.data(), 4), core::Error);  // not into what comes next
+  CHECK_THROWS_AS(table.append(2, a.data(), 1), core::Error);
+  table.finish();
+  train::SafetensorsReader const reader(path);
+  CHECK(reader.metadata() == train::Metadata{{"split", "test"}});
+  std::vector<float> got_z(6);
+  std::vector<int32_t> got_a(3);
+  reader.read("z", got_z.data(), 24);
+  reader.read("a", got_a.data(), 12);
+  CHECK(got_z == z);
+  CHECK(got_a == a);
+
+  train::SafetensorsTable less(path, {{"z", Dtype::f32, {1}}, {"a", Dtype::f32, {1}}});
+  less.append(1, z.data(), 4);
+  CHECK_THROWS_AS(less.finish(), core::Error);
+}
+
 TEST_CASE("safetensors: lengths that do not fit the file are refused before memory is taken") {
   CHECK_THAT(refusal(""), Contains("too short"));
   CHECK_THAT(refusal("\5\0\0"s), Contains("too short"));

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace train {
 
@@ -29,6 +30,12 @@ class Font {
   /// font's own and at these sizes move strokes by a good part of their width. False when there is
   /// no ink.
   bool draw(uint32_t glyph, int size, uint8_t* picture);
+
+  /// Writes a line of text into height x width bytes in the same way: the em square is scaled to
+  /// `height`, the ink of the whole line is centred, and shrunk to the picture where it passes it.
+  /// Letters stand as far apart as the font's advances say, without kerning. False when there is no
+  /// ink; characters that the face lacks are drawn as it draws what it lacks.
+  bool write(std::u32string_view text, int height, int width, uint8_t* picture);
 
   /// Of FreeType and of what `draw` does; another version may draw other bytes.
   static std::string version();

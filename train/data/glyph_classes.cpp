@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iomanip>
 #include "core/check.h"
+#include "train/data/utf8.h"
 
 namespace train {
 namespace {
@@ -48,19 +49,7 @@ std::vector<uint32_t> choose_classes(std::map<uint32_t, Pictures> const& all, in
 
 std::string code_point_name(uint32_t code) {
   std::string text;
-  auto const tail = [&](int shift) { text += static_cast<char>(0x80 | ((code >> shift) & 0x3F)); };
-  if (code < 0x80) {
-    text += static_cast<char>(code);
-  } else if (code < 0x800) {
-    text += static_cast<char>(0xC0 | (code >> 6));
-  } else if (code < 0x10000) {
-    text += static_cast<char>(0xE0 | (code >> 12));
-  } else {
-    text += static_cast<char>(0xF0 | (code >> 18));
-    tail(12);
-  }
-  if (code >= 0x800) tail(6);
-  if (code >= 0x80) tail(0);
+  append_utf8(text, code);
   return core::join(text, " U+", std::hex, std::uppercase, std::setfill('0'), std::setw(4), code);
 }
 

@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <future>
 #include <map>
 #include <thread>
-#include "train/data/font.h"
+#include "train/data/faces.h"
 #include "train/data/glyph_classes.h"
 #include "train/data/glyph_sheet.h"
 #include "train/data/sources.h"
@@ -14,7 +13,6 @@
 namespace train {
 namespace {
 
-namespace fs = std::filesystem;
 using Sheet = std::shared_ptr<GlyphSheet const>;
 
 /// Pictures of some faces, those of the task's classes: face after face, classes in order.
@@ -52,26 +50,6 @@ class GlyphSet final : public Dataset {
   int64_t size_;
 };
 
-std::vector<Face> find_files(std::vector<Face> faces) {
-  for (Face& face : faces) face.path = fs::canonical(find_font(face.path));
-  return faces;
-}
-
-/// A test font of a training font's lineage would measure memory.
-void check_lineages(std::vector<Face> const& train, std::vector<Face> const& test) {
-  std::map<std::string, std::string> trained;  // file or family, and the font that has it
-  for (Face const& face : train) {
-    trained.emplace(face.path, face.name);
-    trained.emplace(Font(face.path, face.index).family(), face.name);
-  }
-  for (Face const& face : test)
-    for (std::string const& key : {face.path, Font(face.path, face.index).family()})
-      if (auto const found = trained.find(key); !key.empty() && found != trained.end())
-        throw ConfigError(core::join("data.glyphs: test font '", face.name,
-                                     "' is of the lineage of ", "training font '", found->second,
-                                     "': both are ", key));
-}
-
 /// Opens or draws every sheet, one thread a core.
 std::vector<Sheet> open_sheets(std::vector<Face> const& faces, GlyphsConfig const& config) {
   std::string const folder = config.cache.empty() ? ".cache/glyphs" : config.cache;
@@ -108,7 +86,7 @@ std::map<uint32_t, Pictures> by_code_point(std::vector<Sheet> const& sheets) {
 
 Task open_glyphs(GlyphsConfig const& config) {
   std::vector<Face> const train = find_files(config.train), test = find_files(config.test);
-  check_lineages(train, test);
+  check_lineages("data.glyphs", train, test);
   std::vector<Sheet> const sheets = open_sheets(train, config);
   std::vector<uint32_t> classes = choose_classes(by_code_point(sheets), config.min_fonts);
   auto const asked = static_cast<size_t>(config.classes);
@@ -124,7 +102,9 @@ Task open_glyphs(GlyphsConfig const& config) {
   for (size_t i = 0; i < test.size(); ++i)
     task.evaluation.push_back({test[i].name, std::make_shared<GlyphSet>(std::vector{test_sheets[i]},
                                                                         classes, config.size)});
-  std::ranges::transform(classes, std::back_inserter(task.class_names), code_point_name);
+  task.class_name = [classes](int64_t label) {
+    return code_point_name(classes.at(static_cast<size_t>(label)));
+  };
   return task;
 }
 

@@ -13,6 +13,8 @@ Task open_task(DataConfig const& config, uint64_t seed) {
       return open_idx(config);
     case DataKind::glyphs:
       return open_glyphs(config.glyphs);
+    case DataKind::words:
+      return open_words(config.words);
   }
   core::fail("unknown kind of data");
 }

@@ -8,6 +8,7 @@ Task open_synthetic(DataConfig const& config, uint64_t seed);
 Task open_arrays(DataConfig const& config);
 Task open_idx(DataConfig const& config);
 Task open_glyphs(GlyphsConfig const& config);
+Task open_words(WordsConfig const& config);
 
 /// Classes of a set: `given`, or the largest label + 1 where that is 0. Throws BadData naming
 /// `path` and the first label outside [0, classes).

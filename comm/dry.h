@@ -1,0 +1,42 @@
+#pragma once
+#include <map>
+#include <string>
+#include "comm/communicator.h"
+#include "core/dry/device.h"
+
+namespace comm {
+
+/// Rank 0 of a group whose others are not there, on a dry device: sizes are checked as ever and
+/// nothing moves. What a collective fills is for the part of the device's books that has its label.
+class Dry final : public Communicator {
+ public:
+  using Communicator::all_gather;
+
+  /// `groups`: the sizes of the groups that calls of `split` give, in their order.
+  Dry(core::dry::Dry& device, int size, std::vector<int> groups = {}, std::string label = "");
+
+  int rank() const override { return 0; }
+  int size() const override { return size_; }
+  PendingPtr all_reduce(core::Tensor& t, Reduce how) override;
+  PendingPtr all_gather(core::Tensor const& mine, Counts const& counts, core::Tensor& all) override;
+  PendingPtr reduce_scatter(core::Tensor const& all, Counts const& counts,
+                            core::Tensor& mine) override;
+  PendingPtr all_to_all(core::Tensor const& out, Counts const& send, core::Tensor& in,
+                        Counts const& receive) override;
+  PendingPtr broadcast(core::Tensor& t, int root) override;
+  void barrier() override {}
+  std::unique_ptr<Communicator> split(int color) override;
+  Communicator& named(std::string_view label) override;
+
+ private:
+  PendingPtr filled(core::Tensor const& t);
+
+  core::dry::Dry& device_;
+  int size_;
+  std::vector<int> groups_;
+  size_t splits_ = 0;
+  std::string label_;
+  std::map<std::string, std::unique_ptr<Dry>, std::less<>> named_;
+};
+
+}  // namespace comm

@@ -1,0 +1,82 @@
+#include "core/cuda/kernels.h"
+#include "core/cuda/map.cuh"
+#include "core/cuda/reduce.cuh"
+#include "core/dispatch.h"
+#include "core/math/margin.h"
+#include "core/math/norm.h"
+
+namespace core::cuda {
+namespace {
+
+using Moments = math::Moments<double>;
+
+/// One block takes all rows of a batch: sums over them are in one order.
+constexpr Grid one_block{dim3(1), map_threads};
+
+struct MergeMoments {
+  __device__ Moments operator()(Moments const& a, Moments const& b) const {
+    return math::merge(a, b);
+  }
+};
+
+template <class W>
+__global__ void adaptive_margins_kernel(math::AdaptiveMargin<W> margin, double share, int64_t count,
+                                        W const* norms, W* moments, W* margins) {
+  W const mean = moments[0], deviation = moments[1];
+  Moments all{0, 0, 0};
+  for (int64_t r = threadIdx.x; r < count; r += blockDim.x)
+    all = math::merge(all, Moments{1, margin.clipped(norms[r]), 0});
+  all = reduce_block(all, MergeMoments{});
+  auto const freedom = static_cast<double>(count - 1);
+  margin.mean = math::moved(mean, share, all.mean);
+  margin.deviation = math::moved(deviation, share, std::sqrt(all.squares / freedom));
+  for (int64_t r = threadIdx.x; r < count; r += blockDim.x) margin(norms[r], margins + 3 * r);
+  if (threadIdx.x != 0) return;
+  moments[0] = margin.mean;
+  moments[1] = margin.deviation;
+}
+
+/// What the targets' products of rows that count come to.
+struct ProductSum {
+  double sum, rows;
+};
+
+struct AddProducts {
+  __device__ ProductSum operator()(ProductSum const& a, ProductSum const& b) const {
+    return {a.sum + b.sum, a.rows + b.rows};
+  }
+};
+
+template <class W>
+__global__ void curriculum_kernel(W m, double share, int64_t count, int64_t const* labels,
+                                  W const* products, W* hardness, W* thresholds) {
+  ProductSum all{0, 0};
+  for (int64_t r = threadIdx.x; r < count; r += blockDim.x) {
+    thresholds[r] = math::hard_threshold(products[r], m);
+    if (labels[r] >= 0) all = AddProducts{}(all, {products[r], 1});
+  }
+  all = reduce_block(all, AddProducts{});
+  if (threadIdx.x == 0) *hardness = math::moved(*hardness, share, all.sum / all.rows);
+}
+
+}  // namespace
+
+void CudaKernels::adaptive_margins(double m, double h, double share, Tensor const& norms,
+                                   Tensor& moments, Tensor& margins) {
+  if (norms.count() == 0) return;
+  visit_wide(norms.dtype(), [&]<class W>() {
+    math::AdaptiveMargin<W> const margin{static_cast<W>(m), static_cast<W>(h), 0, 0};
+    launch(adaptive_margins_kernel<W>, one_block, stream_, margin, share, norms.count(),
+           norms.data<W>(), moments.data<W>(), margins.data<W>());
+  });
+}
+
+void CudaKernels::curriculum(double m, double share, Tensor const& labels, Tensor const& products,
+                             Tensor& hardness, Tensor& thresholds) {
+  visit_wide(products.dtype(), [&]<class W>() {
+    launch(curriculum_kernel<W>, one_block, stream_, static_cast<W>(m), share, labels.count(),
+           labels.data<int64_t>(), products.data<W>(), hardness.data<W>(), thresholds.data<W>());
+  });
+}
+
+}  // namespace core::cuda

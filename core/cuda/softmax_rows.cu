@@ -1,0 +1,80 @@
+#include "core/cuda/kernels.h"
+#include "core/cuda/map.cuh"
+#include "core/cuda/reduce.cuh"
+#include "core/dispatch.h"
+#include "core/math/softmax.h"
+
+namespace core::cuda {
+namespace {
+
+using math::LossAndWeight;
+using math::Stats;
+
+/// Of the one block that takes all rows of a batch: sums over them are in one order.
+constexpr unsigned block_threads = 256;
+constexpr Grid one_block{dim3(1), block_threads};
+
+struct AddLosses {
+  __device__ LossAndWeight operator()(LossAndWeight const& a, LossAndWeight const& b) const {
+    return {a.loss + b.loss, a.weight + b.weight};
+  }
+};
+
+template <class W>
+__global__ void softmax_begin_kernel(int64_t rows, W* stats) {
+  constexpr W infinity = std::numeric_limits<W>::infinity();
+  for (int64_t i = first_of_grid(); i < Stats::count * rows; i += step_of_grid())
+    stats[i] = i % Stats::count == Stats::max ? -infinity : W(0);
+}
+
+template <class W>
+__global__ void softmax_merge_kernel(math::MergeShards<W> merge, double* sums) {
+  LossAndWeight all{0, 0};
+  for (int64_t r = threadIdx.x; r < merge.count; r += blockDim.x) all = AddLosses{}(all, merge(r));
+  all = reduce_block(all, AddLosses{});
+  if (threadIdx.x != 0) return;
+  sums[0] += all.loss;
+  sums[1] += all.weight;
+}
+
+template <class W>
+__global__ void softmax_mean_kernel(double const* sums, int64_t count, W* rows, W* loss,
+                                    double* factor) {
+  math::MeanLoss const mean(sums);
+  int64_t const first = first_of_grid();
+  for (int64_t r = first; r < count; r += step_of_grid()) mean.divide(rows + math::Row::count * r);
+  if (first != 0) return;
+  *loss = static_cast<W>(mean.loss);
+  *factor = rows != nullptr ? mean.finite() : mean.factor();
+}
+
+}  // namespace
+
+void CudaKernels::softmax_begin(Tensor& stats) {
+  int64_t const rows = stats.size(0);
+  if (rows == 0) return;
+  visit_wide(stats.dtype(), [&]<class W>() {
+    launch(softmax_begin_kernel<W>, grid_of(Stats::count * rows), stream_, rows, stats.data<W>());
+  });
+}
+
+void CudaKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
+                                Tensor const& labels, Tensor& rows, Tensor& sums) {
+  int64_t const count = labels.count();
+  if (count == 0) return;
+  visit_wide(parts.dtype(), [&]<class W>() {
+    math::MergeShards<W> const merge{math::RowLoss<W>(rule), parts.data<W>(), parts.size(0), count,
+                                     labels.data<int64_t>(), rows.data<W>()};
+    launch(softmax_merge_kernel<W>, one_block, stream_, merge, sums.data<double>());
+  });
+}
+
+void CudaKernels::softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) {
+  int64_t const count = rows ? rows.size(0) : 0;
+  visit_wide(loss.dtype(), [&]<class W>() {
+    launch(softmax_mean_kernel<W>, one_block, stream_, sums.data<double>(), count,
+           data_or_null<W>(rows), loss.data<W>(), factor.data<double>());
+  });
+}
+
+}  // namespace core::cuda

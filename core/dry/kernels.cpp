@@ -1,0 +1,49 @@
+#include "core/dry/kernels.h"
+
+namespace core::dry {
+namespace {
+
+/// Two operations for each weight at each place of the image (N, H', W', Out) that a convolution
+/// leaves. w (Out, h, w, Ch / groups).
+double convolution(Tensor const& w, Tensor const& y) {
+  auto const places = static_cast<double>(y.count()) / static_cast<double>(channels(y));
+  return 2 * places * static_cast<double>(w.count());
+}
+
+}  // namespace
+
+void DryKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const&,
+                        int64_t, Tensor& y) {
+  device_.add_work(convolution(w, y), {&x, &w, &bias, &y});
+}
+
+void DryKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const&, int64_t,
+                                       Tensor& dx) {
+  device_.add_work(convolution(w, dy), {&dy, &w, &dx});
+}
+
+void DryKernels::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const&, int64_t,
+                                         Tensor& dw) {
+  device_.add_work(convolution(dw, dy), {&x, &dy, &dw});
+}
+
+void DryKernels::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose, double, double,
+                        Tensor& c) {
+  auto const inner = static_cast<double>(a.size(ta == Transpose::no ? 1 : 0));
+  device_.add_work(2 * inner * static_cast<double>(c.count()), {&a, &b, &c});
+}
+
+void DryKernels::softmax_exponentials(LogitRule const&, ClassChunk const&, Tensor const& labels,
+                                      Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
+                                      Tensor& rescale) {
+  device_.assign(e, "exponentials");
+  moves(labels, z, stats, e, reference, rescale);
+}
+
+void DryKernels::update(UpdateRule const&, int64_t, Tensor const& trust, Tensor const& g,
+                        UpdateState& state) {
+  auto const& [w, first, second, copy] = state;
+  moves(trust, g, w, w, first, first, second, second, copy);
+}
+
+}  // namespace core::dry

@@ -1,0 +1,138 @@
+#pragma once
+#include "core/dry/device.h"
+#include "core/kernels.h"
+
+namespace core::dry {
+
+/// Kernels that do nothing but note what they would have to do.
+class DryKernels final : public Kernels {
+ public:
+  explicit DryKernels(Dry& device) : device_(device) {}
+  void fill(double, Tensor& t) override { moves(t); }
+  void convert(Tensor const& from, Tensor& to) override { moves(from, to); }
+  void scale(double, Tensor& t) override { moves(t, t); }
+  void accumulate(double, Tensor const& x, Tensor& y) override { moves(x, y, y); }
+  void add(Tensor const& x, Tensor const& y, Tensor& z) override { moves(x, y, z); }
+  void relu(Tensor const& x, Tensor& y) override { moves(x, y); }
+  void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override { moves(y, dy, dx); }
+  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override { moves(x, slope, y); }
+  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
+                      Tensor& dslope) override {
+    moves(x, slope, dy, dx, dslope);
+  }
+  void dropout(Tensor const& x, RandomKey, int64_t, double, Tensor& y) override { moves(x, y); }
+  void random_normal(RandomKey, int64_t, double, double, Tensor& t) override { moves(t); }
+  void random_uniform(RandomKey, int64_t, double, double, Tensor& t) override { moves(t); }
+  void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
+              int64_t groups, Tensor& y) override;
+  void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
+                             int64_t groups, Tensor& dx) override;
+  void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
+                               int64_t groups, Tensor& dw) override;
+  void max_pool(Tensor const& x, Window const&, Tensor& y, Tensor& where) override {
+    moves(x, y, where);
+  }
+  void max_pool_backward(Tensor const& dy, Tensor const& where, Window const&,
+                         Tensor& dx) override {
+    moves(dy, where, dx);
+  }
+  void average_pool(Tensor const& x, Window const&, Tensor& y) override { moves(x, y); }
+  void average_pool_backward(Tensor const& dy, Window const&, Tensor& dx) override {
+    moves(dy, dx);
+  }
+  void moments(Tensor const& x, Tensor& moments) override { moves(x, moments); }
+  void merge_moments(Tensor const& parts, double, Tensor& merged, Tensor& running_mean,
+                     Tensor& running_variance) override {
+    moves(parts, merged, running_mean, running_variance);
+  }
+  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double,
+                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool,
+                 Tensor& y) override {
+    moves(x, mean, variance, gain, bias, residual, y);
+  }
+  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                               Tensor const& mean, Tensor const& variance, double,
+                               Tensor& sums) override {
+    moves(x, y, dy, mean, variance, sums);
+  }
+  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
+                          double, Tensor const& gain, Tensor const& sums, Tensor& dx,
+                          Tensor& dresidual) override {
+    moves(x, y, dy, moments, gain, sums, dx, dresidual);
+  }
+  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+              double beta, Tensor& c) override;
+  void add_bias(Tensor const& bias, Tensor& y) override { moves(bias, y, y); }
+  void copy_columns(Tensor const& x, int64_t, int64_t, Tensor& y, int64_t) override { moves(x, y); }
+  void gather_rows(Tensor const&, Tensor const& places, int64_t, Tensor& y) override {
+    moves(places, y, y);
+  }
+  void row_products(Tensor const& x, Tensor const& y, Tensor& out) override { moves(x, y, out); }
+  void scatter_rows(Tensor const& x, Tensor const& places, Tensor&) override {
+    moves(x, places, x);
+  }
+  void scale_rows(double, Tensor const& factors, Tensor& x) override { moves(factors, x, x); }
+  void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override {
+    moves(factors, x, y, y);
+  }
+  void sum_rows(Tensor const& x, Tensor& out) override { moves(x, out); }
+  void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) override { moves(x, y, norm); }
+  void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
+                             Tensor& dx) override {
+    moves(y, norm, dy, dx);
+  }
+  void softmax_begin(Tensor& stats) override { moves(stats); }
+  void softmax_statistics(LogitRule const&, ClassChunk const&, Tensor const& labels,
+                          Tensor const& z, Tensor& stats) override {
+    moves(labels, z, stats);
+  }
+  void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
+                            Tensor& rescale) override;
+  void softmax_merge(math::LossRule const&, Tensor const& parts, Tensor const& labels, Tensor& rows,
+                     Tensor& sums) override {
+    moves(parts, labels, rows, sums);
+  }
+  void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) override {
+    moves(sums, rows, loss, factor);
+  }
+  void softmax_gradient(LogitRule const&, ClassChunk const&, Tensor const& labels, Tensor const& z,
+                        Tensor const& rows, Tensor& g) override {
+    moves(labels, z, rows, g);
+  }
+  void softmax_gradient_stored(LogitRule const&, ClassChunk const&, Tensor const& labels,
+                               Tensor const& reference, Tensor const& rows, Tensor& e) override {
+    moves(labels, reference, rows, e, e);
+  }
+  void adaptive_margins(double, double, double, Tensor const& norms, Tensor& moments,
+                        Tensor& margins) override {
+    moves(norms, moments, margins);
+  }
+  void curriculum(double, double, Tensor const& labels, Tensor const& products, Tensor& hardness,
+                  Tensor& thresholds) override {
+    moves(labels, products, hardness, thresholds);
+  }
+  void top_k(Tensor const& z, int64_t, Tensor& scores, Tensor& classes) override {
+    moves(z, scores, classes);
+  }
+  void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
+              UpdateState& state) override;
+  void lars_trust(double, double, Tensor const& factor, Tensor const& g, Tensor const& w,
+                  Tensor& trust) override {
+    moves(factor, g, w, trust);
+  }
+  void add_squares(Tensor const& x, Tensor& sum) override { moves(x, sum); }
+  void clip_factor(double, Tensor const& squares, Tensor& factor) override {
+    moves(squares, factor);
+  }
+
+ private:
+  template <class... Tensors>
+  void moves(Tensors const&... tensors) {
+    device_.add_work(0, {&tensors...});
+  }
+
+  Dry& device_;
+};
+
+}  // namespace core::dry

@@ -1,0 +1,102 @@
+#pragma once
+#include <cmath>
+#include <limits>
+#include "core/math/host_device.h"
+#include "core/update.h"
+
+/// The rules of core::Rule for one weight, and the numbers that scale gradients.
+namespace core::math {
+
+/// A rule's constants, in the type it is computed in.
+template <class W>
+struct RuleConstants {
+  W momentum, new_share;        ///< 1 - momentum
+  W second, new_square_share;   ///< 1 - second
+  W epsilon, decay, decoupled;  ///< decay of the gradient, and of the weights themselves
+  bool nesterov;
+
+  explicit RuleConstants(UpdateRule const& rule)
+      : momentum(static_cast<W>(rule.momentum)),
+        new_share(static_cast<W>(1 - rule.momentum)),
+        second(static_cast<W>(rule.second)),
+        new_square_share(static_cast<W>(1 - rule.second)),
+        epsilon(static_cast<W>(rule.epsilon)),
+        decay(static_cast<W>(rule.kind == Rule::adamw ? 0 : rule.decay)),
+        decoupled(static_cast<W>(rule.kind == Rule::adamw ? rule.decay : 0)),
+        nesterov(rule.nesterov) {}
+};
+
+/// SGD without momentum. `moments`: arrays that a rule keeps beside w. g has the decay in it.
+template <class W>
+struct Descent {
+  static constexpr int moments = 0;
+  W rate;
+
+  COLONNADE_HD Descent(RuleConstants<W> const&, double const* now) : rate(static_cast<W>(now[0])) {}
+  COLONNADE_HD void operator()(W g, W& w, W&, W&) const { w -= rate * g; }
+};
+
+/// SGD with momentum.
+template <class W>
+struct Momentum {
+  static constexpr int moments = 1;
+  W rate, momentum;
+  bool nesterov;
+
+  COLONNADE_HD Momentum(RuleConstants<W> const& c, double const* now)
+      : rate(static_cast<W>(now[0])), momentum(c.momentum), nesterov(c.nesterov) {}
+  COLONNADE_HD void operator()(W g, W& w, W& velocity, W&) const {
+    velocity = momentum * velocity + g;
+    w -= rate * (nesterov ? g + momentum * velocity : velocity);
+  }
+};
+
+/// Adam and AdamW.
+template <class W>
+struct Adam {
+  static constexpr int moments = 2;
+  RuleConstants<W> c;
+  W rate;        ///< divided by the first moment's correction
+  W root_scale;  ///< 1 / sqrt(the second moment's correction)
+  W lost;        ///< share of the weights that AdamW takes off
+
+  COLONNADE_HD Adam(RuleConstants<W> const& c, double const* now)
+      : c(c),
+        rate(static_cast<W>(now[0]) / static_cast<W>(now[1])),
+        root_scale(1 / std::sqrt(static_cast<W>(now[2]))),
+        lost(static_cast<W>(now[0]) * c.decoupled) {}
+  COLONNADE_HD void operator()(W g, W& w, W& first, W& second) const {
+    w -= lost * w;
+    first += c.new_share * (g - first);
+    second = c.second * second + c.new_square_share * g * g;
+    w -= rate * first / (std::sqrt(second) * root_scale + c.epsilon);
+  }
+};
+
+/// Calls f.operator()<R>() with the functor R of a rule.
+template <class W, class F>
+void visit_rule(UpdateRule const& rule, F const& f) {
+  if (rule.kind != Rule::sgd)
+    f.template operator()<Adam<W>>();
+  else if (rule.momentum != 0)
+    f.template operator()<Momentum<W>>();
+  else
+    f.template operator()<Descent<W>>();
+}
+
+/// What LARS multiplies a row's gradient with, from the squared norms of its weights and gradient;
+/// `factor` multiplies the gradient beforehand.
+COLONNADE_HD inline double lars_trust(double eta, double decay, double factor, double w_squares,
+                                      double g_squares) {
+  double const w = std::sqrt(w_squares), g = factor * std::sqrt(g_squares);
+  return w > 0 && g > 0 ? eta * w / (g + decay * w) : 1;
+}
+
+/// Kernels::clip_factor.
+COLONNADE_HD inline double clip_factor(double most, double squares, double factor) {
+  if (!(squares <= std::numeric_limits<double>::max())) return 0;
+  double const share = most / (factor * std::sqrt(squares) + 1e-6);
+  return share < 1 ? share * factor : factor;
+}
+
+}  // namespace core::math

@@ -1,0 +1,46 @@
+#include "comm/dry.h"
+#include <catch2/catch.hpp>
+#include "comm/mesh.h"
+
+using core::Dtype;
+using core::Tensor;
+
+namespace {
+
+core::dry::Traits const traits{"nowhere", 1 << 20, false};
+
+}  // namespace
+
+TEST_CASE("ranks that are not there check what they are given", "[dry]") {
+  core::dry::Dry device(traits);
+  comm::Dry ranks(device, 3);
+  CHECK(ranks.rank() == 0);
+  CHECK(ranks.size() == 3);
+  Tensor const mine(device, {2, 5}, Dtype::f32);
+  Tensor all(device, {6, 5}, Dtype::f32), few(device, {4, 5}, Dtype::f32);
+  ranks.all_gather(mine, {2, 3, 1}, all)->wait();
+  CHECK_THROWS_AS(ranks.all_gather(mine, {2, 3, 1}, few), core::Error);
+  CHECK_THROWS_AS(ranks.reduce_scatter(all, {1, 3, 2}, few), core::Error);
+}
+
+TEST_CASE("what collectives fill is booked under their label", "[dry]") {
+  core::dry::Dry device(traits);
+  comm::Dry ranks(device, 2);
+  device.enter("mine");
+  Tensor const mine(device, {16}, Dtype::f32);
+  Tensor all(device, {2, 16}, Dtype::f32), sum(device, {16}, Dtype::f32);
+  ranks.named("features").all_gather(mine, all)->wait();
+  ranks.named("sums").all_reduce(sum, comm::Reduce::sum)->wait();
+  ranks.all_reduce(sum, comm::Reduce::sum)->wait();
+  Tensor const last(device, {16}, Dtype::f32);
+  CHECK(device.at_peak() == core::dry::Parts{{"features", 128}, {"mine", 128}, {"sums", 64}});
+}
+
+TEST_CASE("a mesh of ranks that are not there", "[dry]") {
+  core::dry::Dry device(traits);
+  comm::Dry ranks(device, 6, {2, 3});
+  comm::Mesh mesh(ranks, 2);
+  CHECK(mesh.shards().size() == 2);
+  CHECK(mesh.replicas().size() == 3);
+  CHECK_THROWS_AS(ranks.split(0), core::Error);
+}
