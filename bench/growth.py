@@ -23,7 +23,7 @@ def label(line):
 
 def measured(a, line, classes, batch):
     precision, settings = line
-    steps = max(3, min(20, 20_000_000 // (classes + 1)))
+    steps = max(3, min(20, 300_000_000 // (classes * batch)))
     figures = run([*launch(a.ranks), a.build / "colonnade", "bench", "head", "--classes",
                    str(classes), "--features", str(a.features), "--batch", str(batch),
                    "--precision", precision, "--steps", str(steps), "--threads",
@@ -61,6 +61,8 @@ def draw(path, panels):
     axes[0][0].legend()
     figure.tight_layout()
     figure.savefig(path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def main():

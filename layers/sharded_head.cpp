@@ -127,6 +127,7 @@ std::string ShardedHead::describe(int64_t batch) const {
   bool const asked = options_.logits != Logits::automatic;
   auto const mb = [](int64_t bytes) { return core::join(bytes / 1'000'000, " MB"); };
   auto const why = asked              ? std::string("as asked")
+                   : s.room <= 0      ? std::string("and weights and state alone fill the memory")
                    : s.bytes > s.room ? "half of what is left of the memory is " + mb(s.room)
                                       : "at most " + mb(s.share) + " may go on them";
   return core::join("head: ", count(), " classes of this rank, ", chunk(batch),
