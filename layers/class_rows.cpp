@@ -9,12 +9,6 @@ using core::UpdateState;
 
 namespace {
 
-Tensor zeros(core::Device& device, core::Shape const& shape, Dtype dtype) {
-  Tensor t(device, shape, dtype);
-  device.kernels().fill(0, t);
-  return t;
-}
-
 /// Calls f(member of a, member of b) for the arrays of a state that are there.
 template <class A, class B, class F>
 void each_array(A& a, B& b, F const& f) {
@@ -46,11 +40,11 @@ ClassRows::ClassRows(Context const& c, comm::Communicator& ranks, Options const&
   Dtype const moment = o.storage == Storage::f32 ? wide : Dtype::bf16;
   weight_.w =
       Tensor(device_, {count_, o.features}, o.storage == Storage::bf16 ? Dtype::bf16 : wide);
-  if (o.bias) bias_.w = zeros(device_, {count_}, wide);
+  if (o.bias) bias_.w = filled(device_, {count_}, wide, 0);
   auto const keep = [&](UpdateState& state, Dtype dtype) {
     if (!state.w) return;
-    if (o.moments != Moments::none) state.first = zeros(device_, state.w.shape(), dtype);
-    if (o.moments == Moments::both) state.second = zeros(device_, state.w.shape(), dtype);
+    if (o.moments != Moments::none) state.first = filled(device_, state.w.shape(), dtype, 0);
+    if (o.moments == Moments::both) state.second = filled(device_, state.w.shape(), dtype, 0);
   };
   keep(weight_, moment);
   keep(bias_, wide);
@@ -152,7 +146,7 @@ void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSe
   if (options_.undrawn == UndrawnRows::dense) {
     auto const spread = [&](Tensor const& from, Tensor const& like) {
       if (!from) return Tensor{};
-      auto to = zeros(device_, like.shape(), from.dtype());
+      auto to = filled(device_, like.shape(), from.dtype(), 0);
       kernels.scatter_rows(from, set.drawn, to);
       return to;
     };

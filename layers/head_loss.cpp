@@ -1,16 +1,11 @@
 #include "layers/head_loss.h"
 #include "core/device.h"
+#include "layers/layer.h"
 
 namespace layers {
 using core::Tensor;
 
 namespace {
-
-Tensor filled(core::Device& device, core::Shape const& shape, core::Dtype dtype, double value) {
-  Tensor t(device, shape, dtype);
-  device.kernels().fill(value, t);
-  return t;
-}
 
 void check_margin(HeadLoss const& l) {
   bool const has_margin =

@@ -58,6 +58,13 @@ core::Parameter uniform(Context const& context, std::string name, core::Role rol
   return p;
 }
 
+core::Tensor filled(core::Device& device, core::Shape const& shape, core::Dtype dtype,
+                    double value) {
+  core::Tensor t(device, shape, dtype);
+  device.kernels().fill(value, t);
+  return t;
+}
+
 void refresh(core::Parameter& p) {
   if (p.compute.dtype() != p.value.dtype()) p.value.device().kernels().convert(p.value, p.compute);
 }

@@ -38,6 +38,10 @@ core::Parameter normal(Context const&, std::string name, core::Role, core::Shape
 /// Uniform in [-bound, bound).
 core::Parameter uniform(Context const&, std::string name, core::Role, core::Shape, double bound);
 
+/// A tensor full of `value`.
+core::Tensor filled(core::Device& device, core::Shape const& shape, core::Dtype dtype,
+                    double value);
+
 /// Brings the compute copy up to date after `value` was written by hand.
 void refresh(core::Parameter&);
 

@@ -42,12 +42,6 @@ int64_t rows_between(comm::Counts const& counts, int first, int last) {
   return comm::begin_of(counts, last) - comm::begin_of(counts, first);
 }
 
-Tensor zeros(core::Device& device, core::Shape const& shape, Dtype dtype) {
-  Tensor t(device, shape, dtype);
-  device.kernels().fill(0, t);
-  return t;
-}
-
 }  // namespace
 
 ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o,
@@ -63,14 +57,14 @@ ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Opti
       margins_(device_, wide_, o.loss),
       weight_sum_(static_cast<double>(o.classes)),
       factor_(core::scalar(device_, 1)),
-      sums_(zeros(device_, {2}, Dtype::f64)) {}
+      sums_(filled(device_, {2}, Dtype::f64, 0)) {}
 
 void ShardedHead::set_class_weights(Tensor const& weights) {
   core::check(weights.shape() == core::Shape{count()} && weights.dtype() == wide_,
               "head: class weights ", weights.shape(), ' ', weights.dtype(), " for ", count(),
               " classes of this rank, ", wide_);
   class_weights_ = weights;
-  Tensor sum = zeros(device_, {1}, wide_), total(device_, {1}, Dtype::f64);
+  Tensor sum = filled(device_, {1}, wide_, 0), total(device_, {1}, Dtype::f64);
   device_.kernels().sum_rows(weights.reshape({count(), 1}), sum);
   device_.kernels().convert(sum, total);
   ranks_.all_reduce(total, comm::Reduce::sum)->wait();
@@ -136,9 +130,11 @@ std::string ShardedHead::describe(int64_t batch) const {
                     options_.plan == Plan::one_pass ? "; dX in the first pass" : "");
 }
 
-std::vector<ClassSet> ShardedHead::all_sets(int64_t batch) const {
+std::vector<ClassSet> ShardedHead::all_sets(int64_t batch, double sampling_rate) const {
   std::vector<ClassSet> sets;
-  auto const step = static_cast<int64_t>(static_cast<double>(chunk(batch)) / step_.sampling_rate);
+  // At most the whole shard: of few drawn classes a set may span any number.
+  auto const step = static_cast<int64_t>(
+      std::min(static_cast<double>(chunk(batch)) / sampling_rate, static_cast<double>(count())));
   for (int64_t first = 0; first < count(); first += step) {
     int64_t const last = std::min(first + step, count());
     sets.push_back({first, last, begin() + first, last - first, {}, {}});
@@ -214,11 +210,12 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
                                              bool training) {
   ClassPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
   batch.rule = logit_rule(features, labels, training);
+  double const rate = training ? step_.sampling_rate : 1;
   // Batches of one step walk the same sets.
-  auto sets = waiting_.empty() ? all_sets(features.most()) : waiting_.front()->sets();
-  if (training && step_.sampling_rate < 1)
-    batch.labels = draw_classes({seed_, step_.number, step_.sampling_rate, options_.log_q}, rows_,
-                                labels, wide_, sets);
+  auto sets = waiting_.empty() ? all_sets(features.most(), rate) : waiting_.front()->sets();
+  if (rate < 1)
+    batch.labels =
+        draw_classes({seed_, step_.number, rate, options_.log_q}, rows_, labels, wide_, sets);
   bool const early = training && options_.plan == Plan::one_pass;
   return std::make_shared<ClassPass>(
       rows_, std::move(batch), std::move(sets), class_weights_,
@@ -233,7 +230,7 @@ Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool traini
   Tensor parts(device_, {ranks_.size(), batch, core::math::Stats::count}, wide_);
   ranks_.named("statistics").all_gather(mine, parts)->wait();
   Tensor rows(device_, {batch, core::math::Row::count}, wide_), loss(device_, {1}, wide_), none;
-  Tensor sums = zeros(device_, {2}, Dtype::f64);
+  Tensor sums = filled(device_, {2}, Dtype::f64, 0);
   kernels.softmax_merge({.smoothing = options_.loss.smoothing,
                          .z_loss = options_.loss.z_loss,
                          .classes = static_cast<double>(options_.classes),
@@ -256,7 +253,7 @@ Tensor ShardedHead::second_pass(PassPtr const& pass) {
   bool const early = options_.plan == Plan::one_pass;
   if (early || step_.deferred) waiting_.push_back(pass);
   if (early) return pass->early_dx();
-  auto const dx = zeros(device_, pass->x().shape(), wide_);
+  auto const dx = filled(device_, pass->x().shape(), wide_, 0);
   for (size_t i = 0; i < pass->sets().size(); ++i) {
     auto const weights = rows_.read(pass->sets()[i]);
     auto const g = pass->gradient(i, weights);
@@ -311,7 +308,7 @@ void ShardedHead::each_waiting_gradient(F const& f) {
 }
 
 void ShardedHead::add_gradient_squares(Tensor& sum) {
-  Tensor mine = zeros(device_, {1}, Dtype::f64);
+  Tensor mine = filled(device_, {1}, Dtype::f64, 0);
   each_waiting_gradient([&](ClassSet const&, ClassGradient const& gradient) {
     device_.kernels().add_squares(gradient.w, mine);
     if (gradient.bias) device_.kernels().add_squares(gradient.bias, mine);

@@ -89,7 +89,7 @@ class ShardedHead final : public Head {
 
   void check_sampling(HeadStep const& step) const;
   Storing storing(int64_t batch) const;
-  std::vector<ClassSet> all_sets(int64_t batch) const;
+  std::vector<ClassSet> all_sets(int64_t batch, double sampling_rate) const;
   comm::Counts of_this_replica(comm::Counts const& counts) const;
   comm::Counts replica_rows(comm::Counts const& counts) const;
   Features gather(core::Tensor const& x, comm::Counts const& counts);

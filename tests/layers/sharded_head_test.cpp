@@ -30,6 +30,29 @@ TEST_CASE("sharded head: every loss and option equals the dense one", "[cpu]") {
     tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
 }
 
+TEST_CASE("sharded head: a rate so small that only the batch's own classes are drawn") {
+  comm::Self self;
+  auto c = tests::softmax_case(50, true, Logits::recompute, 3);
+  c.sampling_rate = 1e-300;
+  tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
+}
+
+TEST_CASE("sharded head: after a sampled step the loss is of all classes again, a chunk at a time",
+          "[cpu]") {
+  core::cpu::Cpu device;  // whose peak is this head's
+  comm::Self self;
+  auto c = tests::softmax_case(20'000, false, Logits::recompute, 256);
+  ShardedHead head({device, Dtype::f32}, self, c.options);
+  auto const batch = tests::head_batch(device, self, {64}, 20'000, 5, Dtype::f32, 1);
+  double const before = loss_of(head, batch.x, batch);
+  size_t const peak = device.memory().peak;
+  auto step = tests::plain_rule(device, 0);
+  step.sampling_rate = 0.01;
+  tests::train_step(head, batch, step);
+  CHECK(loss_of(head, batch.x, batch) == before);
+  CHECK(device.memory().peak < 2 * peak);
+}
+
 TEST_CASE("sharded head: every loss and option on any device") {
   comm::Self self;
   for (auto const& c : tests::all_cases())
