@@ -17,10 +17,13 @@ struct ImageShape {
 /// safe from several threads.
 class Dataset {
  public:
+  /// The label of an image that counts neither in the loss nor in scores.
+  static constexpr int64_t ignored = -1;
+
   virtual ~Dataset() = default;
   virtual ImageShape shape() const = 0;
   virtual int64_t size() const = 0;
-  /// In [0, classes of the task).
+  /// In [0, classes of the task), or `ignored`.
   virtual int64_t label(int64_t index) const = 0;
   /// Writes shape().count() numbers, (H, W, Ch); 8-bit pixels as value / 255.
   virtual void read(int64_t index, float* pixels) const = 0;

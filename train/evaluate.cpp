@@ -46,6 +46,7 @@ Score evaluate(Model& model, Split const& split, Experiment const& experiment, c
     int64_t const begin = comm::begin_of(all.batch.counts, ranks.rank());
     auto const* const labels = all.batch.labels.data<int64_t>();
     for (int64_t row = 0; row < all.batch.labels.size(0); ++row) {
+      if (labels[row] == Dataset::ignored) continue;
       Prediction const mine{all.first + begin + row, labels[row],
                             best_classes(all.top, begin + row)};
       tally.add(mine.best, mine.label);

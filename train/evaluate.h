@@ -33,7 +33,8 @@ void answer(Model& model, Split const& split, Experiment const& experiment, core
             comm::Communicator& ranks, int places, std::function<void(Answers const&)> const& seen);
 
 /// Exact top-1 and top-5 over all classes, the same on every rank. Samples are dealt to the ranks
-/// batch by batch; `seen`, where given, is told of every sample of this rank.
+/// batch by batch; `seen`, where given, is told of every sample of this rank. Samples whose label
+/// is Dataset::ignored are left out, here and below.
 Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
                comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen = {});
 

@@ -109,6 +109,7 @@ struct DataConfig {
   // arrays, idx
   std::string path;
   std::string eval_path;
+  int64_t ignore_index = -100;
   // synthetic
   int64_t classes = 0;
   int64_t samples = 0;

@@ -124,6 +124,8 @@ void fields(V& v, DataConfig& c) {
   v.field("deviation", c.deviation, above(0), "images enter as (pixel - mean) / deviation");
   v.field("path", c.path, "arrays: safetensors file; idx: folder");
   v.field("eval_path", c.eval_path, "arrays: safetensors file to evaluate on");
+  v.field("ignore_index", c.ignore_index, Range{},
+          "arrays, idx: images of this label count neither in the loss nor in scores");
   v.field("classes", c.classes, at_least(0).zero_is("auto"),
           "synthetic: any; arrays, idx: the largest label + 1");
   v.field("samples", c.samples, at_least(0), "synthetic");

@@ -152,7 +152,10 @@ void describe_plan(CLI::App& app, Arguments& a) {
         {"--network", &a.plan.network, "that it sends in a second, as 400GB"},
         {"--cache", &a.plan.cache, "of its device where that is not here: sizes chunks"}})
     plan->add_option(name, *value, meaning)->option_text("AMOUNT");
-  plan->footer("One process does it. Rates that are not given are measured on this machine.");
+  plan->footer(
+      "One process does it. Rates that are not given are measured on this machine. The exit code "
+      "is "
+      "71 where the experiment does not fit.");
 }
 
 /// An option whose values are an enum's, as experiments write them.
@@ -239,8 +242,8 @@ int run(CLI::App const& app, Arguments const& a, int argc, char** argv) {
   bool const training = app.got_subcommand("train"), planning = app.got_subcommand("plan");
   auto experiment = train::read_experiment(experiment_file(training || planning, a), a.settings);
   if (planning) {
-    if (launched_rank() == 0) train::plan_command(experiment, a.plan, std::cout);
-    return code(Exit::done);
+    if (launched_rank() != 0) return code(Exit::done);
+    return code(train::plan_command(experiment, a.plan, std::cout));
   }
   // Folders may have moved since they were written.
   if (std::filesystem::is_directory(a.run)) experiment.run.out = a.run;

@@ -41,7 +41,7 @@ class Best {
   float bar() const { return kept_.size() < places ? lowest : kept_.back().score; }
 
   void offer(float score, int64_t label) {
-    if (score < bar()) return;
+    if (score < bar() || label == Dataset::ignored) return;
     auto const known = std::ranges::find(kept_, label, &Candidate::label);
     if (known != kept_.end()) {
       if (known->score >= score) return;
@@ -125,8 +125,8 @@ Score nearest_neighbour(Split const& train, Split const& split, core::Device& de
               best.data() + row, products);
   }
   Tally tally;
-  for (int64_t i = 0; i < count; ++i)
-    tally.add(best[static_cast<size_t>(i)].classes(), queries.labels[static_cast<size_t>(i)]);
+  for (size_t i = 0; i < best.size(); ++i)
+    if (queries.labels[i] != Dataset::ignored) tally.add(best[i].classes(), queries.labels[i]);
   return tally.score(split.name, device, ranks);
 }
 

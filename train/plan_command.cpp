@@ -179,7 +179,7 @@ void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int
 
 }  // namespace
 
-void plan_command(Experiment const& e, PlanArguments const& a, std::ostream& out) {
+Exit plan_command(Experiment const& e, PlanArguments const& a, std::ostream& out) {
   auto const target = target_of(e, a);
   int64_t const memory = target.traits.capacity;
   rates_of(a, {}, nullptr);  // what is written wrong is told before anything takes time
@@ -192,6 +192,7 @@ void plan_command(Experiment const& e, PlanArguments const& a, std::ostream& out
   if (memory > 0) print_fit(out, e, sizes, plan.peak, memory);
   print_traffic(out, plan, a.ranks);
   print_time(out, plan, rates_of(a, plan, target.here.get()), a.ranks);
+  return memory > 0 && plan.peak > memory ? Exit::out_of_memory : Exit::done;
 }
 
 }  // namespace train

@@ -1,6 +1,7 @@
 #pragma once
 #include <iosfwd>
 #include <string>
+#include "train/errors.h"
 #include "train/experiment.h"
 
 namespace train {
@@ -18,7 +19,8 @@ struct PlanArguments {
 
 /// colonnade plan: what a step of an experiment takes of each rank, before anything is launched.
 /// One process; the data are opened only where the configuration does not say how many classes
-/// there are, and how large an image. Throws ConfigError, and what opening the data throws.
-void plan_command(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out);
+/// there are, and how large an image. Exit::out_of_memory where it does not fit. Throws
+/// ConfigError, and what opening the data throws.
+Exit plan_command(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out);
 
 }  // namespace train

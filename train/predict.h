@@ -16,7 +16,7 @@ struct PredictOptions {
 ///     classes (N, k) i64    best first, exact over all C
 ///     scores  (N, k) f32    their logits: scale times cosine where products are cosines, without
 ///                           a margin
-///     labels  (N)    i64
+///     labels  (N)    i64    -1: the sample's label is data.ignore_index
 ///
 /// `embeddings_to`: embeddings (N, D) f32, the trunk's features, of length 1 where the head's
 /// products are cosines, and labels. Rank 0 writes, and none holds more than a batch. A file has

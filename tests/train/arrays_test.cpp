@@ -99,6 +99,31 @@ TEST_CASE_METHOD(Fixture, "arrays: a label out of range is refused with its plac
   CHECK_THROWS_AS(open({images(), labels({3, 4})}), train::BadData);
 }
 
+TEST_CASE_METHOD(Fixture, "arrays: images of ignore_index do not count, nor does their label") {
+  CHECK(config.ignore_index == -100);  // PyTorch's
+  auto const ignored = train::Dataset::ignored;
+  train::Task const task = open({images(), labels({-100, 3})});
+  CHECK(task.classes == 4);
+  CHECK(task.train.data->size() == 2);
+  CHECK(task.train.data->label(0) == ignored);
+  CHECK(task.train.data->label(1) == 3);
+
+  config.ignore_index = 255;  // above the others: no class of its own
+  config.eval_path = folder.file("test");
+  write_arrays(config.eval_path, {images(), labels({1, 255})});
+  train::Task const high = open({images(), labels({255, 1})});
+  CHECK(high.classes == 2);
+  CHECK(high.train.data->label(0) == ignored);
+  CHECK(high.evaluation[0].data->label(1) == ignored);
+
+  config.ignore_index = 0;
+  CHECK_THROWS_WITH(open({images(), labels({2, -100})}),
+                    Contains("label -100 of image 1 is outside [0, 3)") &&
+                        Contains("is not data.ignore_index, 0"));
+  CHECK_THROWS_WITH(open({images(), labels({0, 0})}),
+                    Contains("train: every label is data.ignore_index, 0"));
+}
+
 TEST_CASE_METHOD(Fixture, "arrays: tensors of another form are refused by name") {
   CHECK_THROWS_WITH(open({images()}), Contains("no tensor 'labels'"));
   CHECK_THROWS_WITH(open({labels({0})}), Contains("no tensor 'images'"));

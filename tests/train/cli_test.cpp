@@ -65,7 +65,7 @@ TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
 
   auto const large =
       colonnade("plan " + file + " --memory 50MB --classes 1000000 --flops 1T --bandwidth 1GB");
-  CHECK(large.code == 0);
+  CHECK(large.code == 71);
   for (auto const* text : {"does NOT fit into 50.0 MB", "head.state=bf16", "--ranks 2"})
     CHECK(large.says(text));
   auto const both = on_two_ranks("plan " + file + " --flops 1T --bandwidth 1GB");

@@ -55,6 +55,29 @@ TEST_CASE("evaluation of an empty split, and without anyone to tell") {
   CHECK(evaluate(model, known_split(8), in_batches_of(4), device, self).top5 == 5.0 / 8);
 }
 
+TEST_CASE("evaluation leaves samples out that do not count") {
+  core::Device& device = tests::device();
+  comm::Self self;
+  auto model = known_model(device, self);
+  auto const batch = GENERATE(1, 3, 100);
+  auto const all = known_split(24);
+  std::vector<float> pixels;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < 24; ++i) {  // of each three samples the middle one does not count
+    pixels.resize(pixels.size() + 8);
+    all.data->read(i, &*pixels.end() - 8);
+    labels.push_back(i % 3 == 1 ? train::Dataset::ignored : all.data->label(i));
+  }
+  auto const split =
+      tests::make_split("some", tests::known_shape, std::move(pixels), std::move(labels));
+  std::vector<int64_t> seen;
+  auto const score = evaluate(model, split, in_batches_of(batch), device, self,
+                              [&](Prediction const& p) { seen.push_back(p.sample); });
+  CHECK(score.samples == 16);
+  CHECK(score.top1 == 2.0 / 16);  // places (3 i) mod 8: i = 0, 8 and 16, of which 16 is left out
+  CHECK(seen == std::vector<int64_t>{0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23});
+}
+
 TEST_CASE("evaluation takes images as training does: normalised, not augmented") {
   core::Device& device = tests::device();
   comm::Self self;

@@ -112,6 +112,13 @@ TEST_CASE_METHOD(Fixture, "idx: labels are held to the classes given") {
   CHECK_THROWS_WITH(open(), Contains("t10k-labels") && Contains("label 3 of image 0"));
 }
 
+TEST_CASE_METHOD(Fixture, "idx: images of ignore_index do not count") {
+  config.ignore_index = 2;
+  train::Task const task = open();
+  CHECK(task.classes == 2);
+  CHECK(task.train.data->label(0) == train::Dataset::ignored);
+}
+
 TEST_CASE_METHOD(Fixture, "idx: a missing file is named, with the package that has it") {
   std::filesystem::remove(labels_name);
   CHECK_THROWS_AS(open(), train::MissingInput);

@@ -104,6 +104,18 @@ TEST_CASE("nearest neighbour by hand") {
   CHECK(right(4.5f, 8) == std::pair{0.0, 0.0});  // no such class in training
 }
 
+TEST_CASE("nearest neighbour leaves images out that do not count, on both sides") {
+  core::Device& device = tests::device();
+  comm::Self self;
+  auto const ignored = train::Dataset::ignored;
+  Split const train = make_split("train", {1, 1, 1}, {0, 4, 5}, {7, ignored, 9});
+  Split const split = make_split("test", {1, 1, 1}, {3, 4, 5}, {9, ignored, 7});
+  auto const score = nearest_neighbour(train, split, device, self);
+  CHECK(score.samples == 2);
+  CHECK(score.top1 == 0.5);
+  CHECK(score.top5 == 1);
+}
+
 TEST_CASE("nearest neighbour of no samples, and among no images") {
   core::Device& device = tests::device();
   comm::Self self;

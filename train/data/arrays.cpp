@@ -23,7 +23,7 @@ class Arrays final : public Dataset {
     file_.read("labels", labels_.data(), labels.bytes());
   }
 
-  std::vector<int64_t> const& labels() const { return labels_; }
+  std::vector<int64_t>& labels() { return labels_; }
 
   ImageShape shape() const override { return shape_; }
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
@@ -54,11 +54,12 @@ class Arrays final : public Dataset {
 
 Task open_arrays(DataConfig const& config) {
   auto const train = std::make_shared<Arrays>(config.path);
-  int64_t const classes = count_classes(train->labels(), config.classes, config.path);
+  int64_t const classes =
+      check_labels(train->labels(), config.classes, config.ignore_index, config.path);
   Task task{classes, {"train", train}, {}, {}};
   if (!config.eval_path.empty()) {
     auto const test = std::make_shared<Arrays>(config.eval_path);
-    count_classes(test->labels(), classes, config.eval_path);
+    check_labels(test->labels(), classes, config.ignore_index, config.eval_path);
     if (!(test->shape() == train->shape()))
       throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",
                                config.path));

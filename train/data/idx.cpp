@@ -103,7 +103,7 @@ class IdxSet final : public Dataset {
     labels_.assign(labels.begin(), labels.end());
   }
 
-  std::vector<int64_t> const& labels() const { return labels_; }
+  std::vector<int64_t>& labels() { return labels_; }
 
   ImageShape shape() const override { return shape_; }
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
@@ -125,8 +125,9 @@ class IdxSet final : public Dataset {
 Task open_idx(DataConfig const& config) {
   auto const train = std::make_shared<IdxSet>(config.path, "train");
   auto const test = std::make_shared<IdxSet>(config.path, "t10k");
-  int64_t const classes = count_classes(train->labels(), config.classes, train->labels_path);
-  count_classes(test->labels(), classes, test->labels_path);
+  int64_t const classes =
+      check_labels(train->labels(), config.classes, config.ignore_index, train->labels_path);
+  check_labels(test->labels(), classes, config.ignore_index, test->labels_path);
   if (!(test->shape() == train->shape()))
     bad(config.path, "images of train and t10k differ in shape");
   return {classes, {"train", train}, {{"test", test}}, {}};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <ranges>
 #include "train/data/sources.h"
 
 namespace train {
@@ -19,14 +20,23 @@ Task open_task(DataConfig const& config, uint64_t seed) {
   core::fail("unknown kind of data");
 }
 
-int64_t count_classes(std::vector<int64_t> const& labels, int64_t given, std::string const& path) {
+int64_t check_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
+                     std::string const& path) {
   if (labels.empty()) throw BadData(core::join(path, ": no images"));
-  int64_t const largest = *std::max_element(labels.begin(), labels.end());
-  int64_t const classes = given > 0 ? given : largest + (largest < INT64_MAX);
+  std::vector<size_t> counted;  // places of the labels that are not ignored
   for (size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] != ignore_index) counted.push_back(i);
+  if (counted.empty())
+    throw BadData(core::join(path, ": every label is data.ignore_index, ", ignore_index));
+
+  auto const label_at = [&labels](size_t i) { return labels[i]; };
+  int64_t const largest = std::ranges::max(counted | std::views::transform(label_at));
+  int64_t const classes = given > 0 ? given : largest + (largest < INT64_MAX);
+  for (size_t const i : counted)
     if (labels[i] < 0 || labels[i] >= classes)
       throw BadData(core::join(path, ": label ", labels[i], " of image ", i, " is outside [0, ",
-                               classes, ")"));
+                               classes, ") and is not data.ignore_index, ", ignore_index));
+  std::ranges::replace(labels, ignore_index, Dataset::ignored);
   return classes;
 }
 
