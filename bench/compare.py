@@ -13,19 +13,20 @@ import pathlib
 import statistics
 import sys
 
-from programs import CANNOT, Failed, launch, run, threads_of
+from programs import CANNOT, Failed, add_python, launch, run, threads_of
 
 PEER = pathlib.Path(__file__).parent / "peers" / "step.py"
 # What is compared by default, and the settings that a CPU can do in seconds.
 NETWORKS = {
+    "configs/glyphs.yaml": [],
     "configs/resnet50.yaml": ["data.batch=8", "data.height=64", "data.width=64"],
     "configs/iresnet50.yaml": ["data.batch=8", "data.classes=5000"],
 }
 ROUNDS = 3
 STEPS = {"cuda": 30, "cpu": 5}
 # Of what bench/step says of itself, the peer's arguments.
-SHARED = ("trunk", "height", "width", "channels", "classes", "features", "batch", "precision",
-          "device", "rate", "momentum", "decay")
+SHARED = ("trunk", "features", "model_width", "model_depth", "model_kernel", "model_stride", "height",
+          "width", "channels", "classes", "batch", "precision", "device", "rate", "momentum", "decay")
 SWITCHES = ("bias", "tf32")
 
 
@@ -38,7 +39,7 @@ def ours(a, config, settings, steps, show):
 def peer(a, like, threads, steps, show):
     words = [word for key in SHARED for word in (f"--{key}", str(like[key]))]
     words += [f"--{key}" for key in SWITCHES if like[key]]
-    return run([sys.executable, PEER, *words, "--steps", str(steps), "--threads", str(threads),
+    return run([a.python, PEER, *words, "--steps", str(steps), "--threads", str(threads),
                 "--compile", a.compile], show)
 
 
@@ -105,6 +106,7 @@ def main():
     parser.add_argument("--steps", type=int, help="timed steps of a round")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--compile", default="default", help="mode of torch.compile, or off")
+    add_python(parser)
     a = parser.parse_args()
     if not (a.build / "bench" / "step").is_file():
         sys.exit(f"compare: {a.build}/bench/step is not built: ./dev build")

@@ -16,10 +16,9 @@ import statistics
 import sys
 import tempfile
 
-from programs import CANNOT, Failed, launch, run, threads_of
+from programs import CANNOT, Failed, add_python, launch, run, threads_of
 
 PEER = pathlib.Path(__file__).parent / "peers" / "head.py"
-PYTHON = pathlib.Path("build/peers-venv/bin/python")  # bench/peers/setup makes it
 ON_RANKS = ("loss_parallel", "partial_fc")
 PEERS = [*ON_RANKS, "plain", "compiled", "cce", "liger"]
 ROUNDS = 3
@@ -169,8 +168,7 @@ def arguments():
     parser.add_argument("--peers", nargs="*", metavar="PEER", help=" ".join(PEERS) +
                         ", each also with :bf16; by default all, and in bf16 loss_parallel:bf16")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
-    parser.add_argument("--python", type=pathlib.Path, help="an interpreter with PyTorch",
-                        default=PYTHON if PYTHON.exists() else sys.executable)
+    add_python(parser)
     a = parser.parse_args()
     if a.peers is None:
         a.peers = PEERS + (["loss_parallel:bf16"] if a.precision == "bf16" else [])

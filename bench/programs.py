@@ -1,8 +1,11 @@
 """What the comparisons share: running programs whose last line of output is their figures."""
 import json
 import os
+import pathlib
 import subprocess
+import sys
 
+VENV = pathlib.Path("build/peers-venv/bin/python")  # bench/peers/setup makes it
 CANNOT = 3  # how a peer ends that cannot run here; its last words say why
 
 
@@ -24,6 +27,12 @@ def run(command, show=False, env=None):
     if show:
         print("\n".join(text), flush=True)
     return json.loads(figures)
+
+
+def add_python(parser):
+    """The option that says whose PyTorch the peers take."""
+    parser.add_argument("--python", type=pathlib.Path, help="an interpreter with PyTorch",
+                        default=VENV if VENV.exists() else sys.executable)
 
 
 def threads_of(ranks):

@@ -127,7 +127,8 @@ class Kernels {
   /// The moments of the union of `parts` (P, 3, Ch), merged in order (Chan, Golub, LeVeque 1983);
   /// merged (3, Ch): count, mean, biased variance. Then the running statistics (Ch) move:
   /// running := (1 - momentum) running + momentum batch, with the unbiased variance
-  /// (divisor max(count - 1, 1)), unless the count is 0. All Wide.
+  /// (divisor max(count - 1, 1)), unless the count is 0 or a channel's moments are not finite: one
+  /// bad batch would stay in them for ever. All Wide.
   virtual void merge_moments(Tensor const& parts, double momentum, Tensor& merged,
                              Tensor& running_mean, Tensor& running_variance) = 0;
   /// y := (x - mean) / sqrt(variance + epsilon) * gain + bias [+ residual] [then ReLU].

@@ -78,7 +78,7 @@ class IBlock(nn.Module):
 
 
 def stages(block, depths, inputs, widths, first_stride):
-    """The blocks of four stages; the first of a stage halves the image."""
+    """The blocks of all stages; the first of a stage halves the image."""
     blocks = []
     for stage, (depth, width) in enumerate(zip(depths, widths)):
         for i in range(depth):
@@ -122,9 +122,27 @@ def iresnet(name, channels, height, width, features):
     return trunk, features
 
 
+def small(a):
+    """Colonnade's own (layers/trunk.h): three stages of basic blocks, a linear layer, batch norm."""
+    width, features = a.model_width, a.features or 128
+    widths = [2 * width, 4 * width, 8 * width]
+    blocks = stages(lambda *sizes: Block(*sizes, 1), [a.model_depth] * 3, width, widths,
+                    first_stride=2)
+    pixels = 1
+    for side in (a.height, a.width):
+        pixels *= -(-side // (8 * a.model_stride))
+    stem = [conv(a.channels, width, a.model_kernel, a.model_stride), nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True)]
+    end = [nn.Flatten(), nn.Linear(widths[-1] * pixels, features, bias=False),
+           nn.BatchNorm1d(features)]
+    return nn.Sequential(*stem, *blocks, *end), features
+
+
 def network(a):
     """Trunk and classifier, whose weights begin as Colonnade's: normal with deviation 0.01."""
-    if a.trunk in RESNETS:
+    if a.trunk == "small":
+        trunk, features = small(a)
+    elif a.trunk in RESNETS:
         trunk, features = resnet(a.trunk, a.channels)
     else:
         trunk, features = iresnet(a.trunk, a.channels, a.height, a.width, a.features)
@@ -228,9 +246,10 @@ class Training:
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--trunk", choices=[*RESNETS, *IRESNETS], required=True)
+    parser.add_argument("--trunk", choices=["small", *RESNETS, *IRESNETS], required=True)
     for name, value in (("height", 224), ("width", 224), ("channels", 3), ("classes", 1000),
-                        ("batch", 256), ("features", 0), ("steps", 30), ("warm-up", 5),
+                        ("batch", 256), ("features", 0), ("model_width", 32), ("model_depth", 1),
+                        ("model_kernel", 3), ("model_stride", 1), ("steps", 30), ("warm-up", 5),
                         ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     for name, value in (("rate", 0.1), ("momentum", 0.9), ("decay", 5e-4)):

@@ -59,9 +59,10 @@ struct MergeChannel {
     merged[c] = static_cast<W>(all.count);
     merged[width + c] = static_cast<W>(all.mean);
     merged[2 * width + c] = static_cast<W>(all.squares / std::max(all.count, 1.0));
-    if (all.count == 0) return;
+    auto const mean = static_cast<W>(all.mean);
     auto const unbiased = static_cast<W>(all.squares / std::max(all.count - 1, 1.0));
-    running_mean[c] += momentum * (static_cast<W>(all.mean) - running_mean[c]);
+    if (all.count == 0 || !std::isfinite(mean) || !std::isfinite(unbiased)) return;
+    running_mean[c] += momentum * (mean - running_mean[c]);
     running_variance[c] += momentum * (unbiased - running_variance[c]);
   }
 };

@@ -51,6 +51,20 @@ TEST_CASE("moments: f32 and bf16 against f64", "[norm]") {
         tests::f32_elementwise);
 }
 
+TEST_CASE("moments: running statistics stay where a channel's are not finite", "[norm]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  // Counts, means and squares of channels that are finite, have a NaN, an infinity, and overflow.
+  Tensor const part =
+      tests::tensor(device, {1, 3, 4}, dtype, {3, 3, 3, 3, 2, NAN, inf, 2, 4, NAN, NAN, inf});
+  Tensor merged(device, {3, 4}, dtype);
+  Tensor mean = tests::tensor(device, {4}, dtype, {7, 7, 7, 7}), variance = clone(mean);
+  device.kernels().merge_moments(part, 0.5, merged, mean, variance);
+  CHECK(values(mean) == std::vector<double>{4.5, 7, 7, 7});
+  CHECK(values(variance) == std::vector<double>{4.5, 7, 7, 7});
+}
+
 TEST_CASE("moments: of no rows they are zero", "[norm]") {
   Device& device = tests::device();
   CHECK(values(moments_of(Tensor(device, {0, 2}, Dtype::bf16))) == std::vector<double>(6, 0));

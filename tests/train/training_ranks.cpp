@@ -44,10 +44,22 @@ struct Training {
   double step() {
     Batch batch;
     loader->next(batch);
+    return step(batch);
+  }
+
+  double step(Batch const& batch) {
     double const loss = tests::value(trainer.step(batch));
     bool const epoch_ends = batch.index + 1 == loader->batches_per_epoch();
     position = {position.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
     return loss;
+  }
+
+  /// With a pixel that is no number in the first rank's first image.
+  void poisoned_step() {
+    Batch batch;
+    loader->next(batch);
+    if (ranks.rank() == 0) batch.images.data<float>()[0] = NAN;
+    CHECK(std::isnan(step(batch)));
   }
 
   comm::Communicator& ranks;
@@ -67,6 +79,13 @@ void check_equal(std::vector<NamedTensor> const& a, std::vector<NamedTensor> con
     CHECK(a[i].name == b[i].name);
     CHECK(tests::bytes(a[i].tensor) == tests::bytes(b[i].tensor));
   }
+}
+
+std::vector<NamedTensor> copies(Snapshot const& snapshot) {
+  std::vector<NamedTensor> all;
+  for (auto const* tensors : {&snapshot.trunk, &snapshot.head})
+    for (auto const& [name, tensor] : *tensors) all.push_back({name, clone(tensor)});
+  return all;
 }
 
 }  // namespace
@@ -109,6 +128,24 @@ TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][trai
   check_equal(resumed.trunk, expected.trunk);
   check_equal(resumed.head, expected.head);
   tests::world().barrier();
+}
+
+TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][training]") {
+  auto e = experiment();
+  e.model.batch_norm = GENERATE(BatchNormKind::local, BatchNormKind::sync);
+  Training training(e, tests::world());
+  training.step();
+  auto const before = copies(training.trainer.snapshot(37));
+  training.poisoned_step();
+  auto const after = copies(training.trainer.snapshot(37));
+  for (size_t i = 0; i < before.size(); ++i) {
+    INFO(before[i].name);
+    // Where batch norm is local, the ranks with finite images move their statistics.
+    if (before[i].name.find("running") == std::string::npos)
+      CHECK(tests::bytes(after[i].tensor) == tests::bytes(before[i].tensor));
+    for (double const value : tests::values(after[i].tensor)) CHECK(std::isfinite(value));
+  }
+  CHECK(std::isfinite(training.step()));
 }
 
 TEST_CASE("running statistics are the same on every rank after each step", "[ranks][training]") {
