@@ -10,6 +10,8 @@ import argparse
 import json
 import pathlib
 
+import pictures
+
 
 def read_run(name, folder, batch):
     """Points (minutes, millions of images, loss) of a run, and the last score of each split."""
@@ -22,7 +24,7 @@ def read_run(name, folder, batch):
             seen = images
             points.append((minutes, 1e-6 * images, row["loss"]))
         elif row["kind"] == "eval":
-            scores[row["split"]] = (row["top1"], row["top5"], row["samples"])
+            scores[row["split"]] = (row["top1"], row["top5"])
     return name, points, scores
 
 
@@ -31,16 +33,14 @@ def table(runs):
     print("| run | minutes | images | " + " | ".join(f"{s}: top-1 | top-5" for s in splits) + " |")
     print("|---" * (3 + 2 * len(splits)) + "|")
     for name, points, scores in runs:
-        cells = [f"{100 * share:.1f} %" for s in splits for share in scores[s][:2]]
+        cells = [f"{100 * share:.1f} %" if s in scores else "-"
+                 for s in splits for share in scores.get(s, (0, 0))]
         minutes, millions, _ = points[-1]
         print(f"| {name} | {minutes:.0f} | {millions:.2f} M | " + " | ".join(cells) + " |")
 
 
 def draw(path, runs):
-    import matplotlib
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
+    figure, axes = pictures.subplots(1, 2, figsize=(10, 4), sharey=True)
     for axis, column, unit in zip(axes, (0, 1), ("minutes of training", "millions of images")):
         for name, points, _ in runs:
             axis.plot([p[column] for p in points], [p[2] for p in points], label=name)
@@ -48,10 +48,7 @@ def draw(path, runs):
         axis.grid(True, alpha=0.3)
     axes[0].set_ylabel("loss")
     axes[0].legend()
-    figure.tight_layout()
-    figure.savefig(path)
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(line.rstrip() for line in lines) + "\n")
+    pictures.save(figure, path)
 
 
 def main():

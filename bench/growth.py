@@ -9,6 +9,7 @@ through the origin of the largest size would give, and draws them.
 import argparse
 import pathlib
 
+import pictures
 from programs import launch, run, threads_of
 
 CLASSES = [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000]
@@ -46,10 +47,7 @@ def table(head, sizes, figures):
 
 
 def draw(path, panels):
-    import matplotlib
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-    figure, axes = pyplot.subplots(2, len(panels), figsize=(10, 7))
+    figure, axes = pictures.subplots(2, len(panels), figsize=(10, 7))
     for column, (head, sizes, figures) in enumerate(panels):
         for row, unit in enumerate(("ms a step", "MB of tensors of a rank")):
             axis = axes[row][column]
@@ -59,10 +57,7 @@ def draw(path, panels):
             axis.set_ylabel(unit)
             axis.grid(True, which="both", alpha=0.3)
     axes[0][0].legend()
-    figure.tight_layout()
-    figure.savefig(path)
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(line.rstrip() for line in lines) + "\n")
+    pictures.save(figure, path)
 
 
 def main():

@@ -14,16 +14,6 @@ namespace {
 
 using core::cuda::Uuid;
 
-/// Cores for a rank's threads. A rank bound by its launcher sees its own cores alone; ranks that
-/// are not bound share what the host has.
-int threads_of(RunConfig const& run, comm::Session const& session) {
-  if (run.threads > 0) return run.threads;
-  auto const seen = static_cast<int>(std::thread::hardware_concurrency());
-  auto const online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  int const share = std::max(1, online / session.local_size());
-  return std::max(1, seen <= share ? seen : seen / session.local_size());
-}
-
 /// Whether no rank is without a GPU (all zeros) and no two have the same.
 bool one_each(Uuid const& mine, comm::Session& session) {
   core::cpu::Cpu host(1);
@@ -41,6 +31,14 @@ bool one_each(Uuid const& mine, comm::Session& session) {
 
 }  // namespace
 
+int threads_of(RunConfig const& run, int ranks) {
+  if (run.threads > 0) return run.threads;
+  auto const seen = static_cast<int>(std::thread::hardware_concurrency());
+  auto const online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  int const share = std::max(1, online / ranks);
+  return std::max(1, seen <= share ? seen : seen / ranks);
+}
+
 std::unique_ptr<core::Device> open_device(Experiment const& e, comm::Session& session) {
   auto const gpus =
       e.device == DeviceChoice::cpu ? core::cuda::Available{} : core::cuda::available();
@@ -52,7 +50,7 @@ std::unique_ptr<core::Device> open_device(Experiment const& e, comm::Session& se
                        (e.device == DeviceChoice::automatic &&
                         one_each(gpus.count == 0 ? Uuid{} : core::cuda::uuid(index), session));
   if (use_gpu) return core::cuda::open(index, {e.run.tf32, e.run.deterministic});
-  return std::make_unique<core::cpu::Cpu>(threads_of(e.run, session));
+  return std::make_unique<core::cpu::Cpu>(threads_of(e.run, session.local_size()));
 }
 
 }  // namespace train

@@ -6,6 +6,10 @@
 
 namespace train {
 
+/// Compute threads of one of so many ranks on a host. A rank bound by its launcher sees its own
+/// cores alone; ranks that are not bound share what the host has.
+int threads_of(RunConfig const& run, int ranks);
+
 /// The device that this rank's part of an experiment runs on: a GPU, chosen by the rank's place on
 /// its host, or the CPU. `auto` takes GPUs if every rank has one to itself. Collective. Throws
 /// ConfigError where `device: cuda` cannot be.

@@ -5,6 +5,7 @@
 #include <sstream>
 #include "core/cpu/device.h"
 #include "core/cuda/open.h"
+#include "train/open_device.h"
 #include "train/plan.h"
 #include "train/product_rates.h"
 #include "train/quantity.h"
@@ -36,7 +37,7 @@ Target target_without_memory(Experiment const& e, PlanArguments const& a) {
   else if (e.device == DeviceChoice::cuda)
     return {{"a GPU with a cache of 50 MB", assumed_cache, true}, nullptr};
   else
-    target.here = std::make_unique<core::cpu::Cpu>(e.run.threads);
+    target.here = std::make_unique<core::cpu::Cpu>(threads_of(e.run, a.ranks));
   target.traits = {target.here->describe(), target.here->cache_bytes(), target.here->fast_bf16()};
   return target;
 }

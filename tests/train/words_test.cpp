@@ -141,7 +141,8 @@ TEST_CASE_METHOD(Fixture, "words: fewer classes are the first of more, a mix of 
 
 TEST_CASE_METHOD(Fixture, "words: the evaluation takes so many, evenly spaced", "[words]") {
   config.words.eval_samples = 4;
-  train::Dataset const& few = *open().evaluation[0].data;
+  auto const few_task = open();
+  train::Dataset const& few = *few_task.evaluation[0].data;
   CHECK(few.size() == 4);
   std::vector<int64_t> labels;
   for (int64_t i = 0; i < 4; ++i) labels.push_back(few.label(i));
