@@ -25,8 +25,9 @@ NETWORKS = {
 ROUNDS = 3
 STEPS = {"cuda": 30, "cpu": 5}
 # Of what bench/step says of itself, the peer's arguments.
-SHARED = ("trunk", "features", "model_width", "model_depth", "model_kernel", "model_stride", "height",
-          "width", "channels", "classes", "batch", "precision", "device", "rate", "momentum", "decay")
+SHARED = ("trunk", "features", "model_width", "model_depth", "model_kernel", "model_stride",
+          "height", "width", "channels", "classes", "batch", "precision", "device", "rate",
+          "momentum", "decay")
 SWITCHES = ("bias", "tf32")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Loss curves of runs, against time and against images seen.
 
-    python3 bench/curves.py "sampled=runs/a" "all classes=runs/b" --batch 256 --picture docs/words_1m.svg
+    python3 bench/curves.py "sampled=runs/a" "all=runs/b" --batch 256 --picture docs/words_1m.svg
 
 Reads each run's metrics.jsonl, draws its losses, and prints what it ended with as a table in
 Markdown. Time is that of training: evaluation and checkpoints are left out.

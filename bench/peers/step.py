@@ -123,7 +123,7 @@ def iresnet(name, channels, height, width, features):
 
 
 def small(a):
-    """Colonnade's own (layers/trunk.h): three stages of basic blocks, a linear layer, batch norm."""
+    """Colonnade's own (layers/trunk.h): three stages of basic blocks, a linear layer, a norm."""
     width, features = a.model_width, a.features or 128
     widths = [2 * width, 4 * width, 8 * width]
     blocks = stages(lambda *sizes: Block(*sizes, 1), [a.model_depth] * 3, width, widths,
