@@ -153,9 +153,8 @@ void describe_plan(CLI::App& app, Arguments& a) {
         {"--cache", &a.plan.cache, "of its device where that is not here: sizes chunks"}})
     plan->add_option(name, *value, meaning)->option_text("AMOUNT");
   plan->footer(
-      "One process does it. Rates that are not given are measured on this machine. The exit code "
-      "is "
-      "71 where the experiment does not fit.");
+      "One process does it. Rates that are not given are measured on this machine. The exit code\n"
+      "is 71 where the experiment does not fit.");
 }
 
 /// An option whose values are an enum's, as experiments write them.

@@ -55,11 +55,11 @@ class Arrays final : public Dataset {
 Task open_arrays(DataConfig const& config) {
   auto const train = std::make_shared<Arrays>(config.path);
   int64_t const classes =
-      check_labels(train->labels(), config.classes, config.ignore_index, config.path);
+      adopt_labels(train->labels(), config.classes, config.ignore_index, config.path);
   Task task{classes, {"train", train}, {}, {}};
   if (!config.eval_path.empty()) {
     auto const test = std::make_shared<Arrays>(config.eval_path);
-    check_labels(test->labels(), classes, config.ignore_index, config.eval_path);
+    adopt_labels(test->labels(), classes, config.ignore_index, config.eval_path);
     if (!(test->shape() == train->shape()))
       throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",
                                config.path));

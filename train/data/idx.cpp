@@ -126,8 +126,8 @@ Task open_idx(DataConfig const& config) {
   auto const train = std::make_shared<IdxSet>(config.path, "train");
   auto const test = std::make_shared<IdxSet>(config.path, "t10k");
   int64_t const classes =
-      check_labels(train->labels(), config.classes, config.ignore_index, train->labels_path);
-  check_labels(test->labels(), classes, config.ignore_index, test->labels_path);
+      adopt_labels(train->labels(), config.classes, config.ignore_index, train->labels_path);
+  adopt_labels(test->labels(), classes, config.ignore_index, test->labels_path);
   if (!(test->shape() == train->shape()))
     bad(config.path, "images of train and t10k differ in shape");
   return {classes, {"train", train}, {{"test", test}}, {}};

@@ -20,7 +20,7 @@ Task open_task(DataConfig const& config, uint64_t seed) {
   core::fail("unknown kind of data");
 }
 
-int64_t check_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
+int64_t adopt_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
                      std::string const& path) {
   if (labels.empty()) throw BadData(core::join(path, ": no images"));
   std::vector<size_t> counted;  // places of the labels that are not ignored

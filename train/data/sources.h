@@ -13,7 +13,7 @@ Task open_words(WordsConfig const& config);
 /// Makes the labels of a file those of a Dataset: `ignore_index` becomes Dataset::ignored. Returns
 /// the classes: `given`, or the largest label + 1 where that is 0. Throws BadData naming `path` and
 /// the first label outside [0, classes), or where no image counts.
-int64_t check_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
+int64_t adopt_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
                      std::string const& path);
 
 /// Pixels of 8 bits as value / 255.
