@@ -7,13 +7,13 @@ namespace layers {
 namespace {
 
 /// Pixels left of an image after four stages that halve its sides, rounding up.
-int64_t after_stages(ImageSize const& image) {
+int64_t after_stages(core::ImageShape const& image) {
   return ((image.height + 15) / 16) * ((image.width + 15) / 16);
 }
 
 class Iresnet final : public Trunk {
  public:
-  Iresnet(Context const& context, IresnetTrunk const& o, ImageSize const& image)
+  Iresnet(Context const& context, IresnetTrunk const& o, core::ImageShape const& image)
       : options_(o),
         stem_(context, "conv1",
               {.in = image.channels,
@@ -64,7 +64,7 @@ class Iresnet final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, IresnetTrunk const& o, ImageSize image) {
+std::unique_ptr<Trunk> make_trunk(Context const& context, IresnetTrunk const& o, core::ImageShape image) {
   return std::make_unique<Iresnet>(context, o, image);
 }
 

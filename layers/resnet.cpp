@@ -47,7 +47,7 @@ class Resnet final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, ResnetTrunk const& o, ImageSize image) {
+std::unique_ptr<Trunk> make_trunk(Context const& context, ResnetTrunk const& o, core::ImageShape image) {
   if (o.block == ResnetTrunk::Block::basic)
     return std::make_unique<Resnet<BasicBlock>>(context, o, image.channels);
   return std::make_unique<Resnet<Bottleneck>>(context, o, image.channels);

@@ -8,7 +8,7 @@ namespace {
 
 class Conv final : public Trunk {
  public:
-  Conv(Context const& context, ConvTrunk const& o, ImageSize image)
+  Conv(Context const& context, ConvTrunk const& o, core::ImageShape image)
       : conv_(context, "conv",
               {.in = image.channels,
                .out = o.width,
@@ -39,7 +39,7 @@ int64_t after_stages(int64_t height, int64_t width) {
 
 class Small final : public Trunk {
  public:
-  Small(Context const& context, SmallTrunk const& o, ImageSize image)
+  Small(Context const& context, SmallTrunk const& o, core::ImageShape image)
       : options_(o),
         stem_(context, "conv1",
               {.in = image.channels,
@@ -85,11 +85,11 @@ class Small final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, ConvTrunk const& o, ImageSize image) {
+std::unique_ptr<Trunk> make_trunk(Context const& context, ConvTrunk const& o, core::ImageShape image) {
   return std::make_unique<Conv>(context, o, image);
 }
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, SmallTrunk const& o, ImageSize image) {
+std::unique_ptr<Trunk> make_trunk(Context const& context, SmallTrunk const& o, core::ImageShape image) {
   return std::make_unique<Small>(context, o, image);
 }
 

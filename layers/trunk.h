@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <memory>
+#include "core/image_shape.h"
 #include "layers/layer.h"
 
 namespace layers {
@@ -12,11 +13,6 @@ class Trunk : public Layer {
   virtual int64_t features() const = 0;
   /// Where the features are an image flattened, its channels; otherwise 0.
   virtual int64_t channels() const { return 0; }
-};
-
-/// Size of the images that enter.
-struct ImageSize {
-  int64_t height, width, channels;
 };
 
 /// Convolution (with bias, padding kernel / 2), ReLU, flatten: D is what the image leaves.
@@ -70,9 +66,9 @@ inline constexpr IresnetTrunk iresnet34{.stages = {3, 4, 6, 3}};
 inline constexpr IresnetTrunk iresnet50{.stages = {3, 4, 14, 3}};
 inline constexpr IresnetTrunk iresnet100{.stages = {3, 13, 30, 3}};
 
-std::unique_ptr<Trunk> make_trunk(Context const&, ConvTrunk const&, ImageSize);
-std::unique_ptr<Trunk> make_trunk(Context const&, SmallTrunk const&, ImageSize);
-std::unique_ptr<Trunk> make_trunk(Context const&, ResnetTrunk const&, ImageSize);
-std::unique_ptr<Trunk> make_trunk(Context const&, IresnetTrunk const&, ImageSize);
+std::unique_ptr<Trunk> make_trunk(Context const&, ConvTrunk const&, core::ImageShape);
+std::unique_ptr<Trunk> make_trunk(Context const&, SmallTrunk const&, core::ImageShape);
+std::unique_ptr<Trunk> make_trunk(Context const&, ResnetTrunk const&, core::ImageShape);
+std::unique_ptr<Trunk> make_trunk(Context const&, IresnetTrunk const&, core::ImageShape);
 
 }  // namespace layers

@@ -59,7 +59,7 @@ void add_scaled(float factor, float const* __restrict from, float* __restrict to
 
 }  // namespace
 
-Augmenter::Augmenter(AugmentConfig const& config, ImageShape const& shape)
+Augmenter::Augmenter(AugmentConfig const& config, core::ImageShape const& shape)
     : config_(config), shape_(shape), taps_(static_cast<size_t>(shape.width)) {
   for (double const amount : {config.shift, config.rotation, config.scale, config.shear,
                               config.blur, config.noise, config.contrast})

@@ -19,7 +19,7 @@ struct Affine {
 class Augmenter {
  public:
   /// Throws ConfigError when an amount is out of range.
-  Augmenter(AugmentConfig const& config, ImageShape const& shape);
+  Augmenter(AugmentConfig const& config, core::ImageShape const& shape);
 
   /// Changes the (H, W, Ch) pixels in place, by the numbers of `key` alone.
   void operator()(float* pixels, core::RandomKey const& key);
@@ -34,7 +34,7 @@ class Augmenter {
   Affine draw_map(core::Random& random) const;
 
   AugmentConfig config_;
-  ImageShape shape_;
+  core::ImageShape shape_;
   std::vector<float> padded_;  // the source with a border
   struct Tap {
     int32_t at;         // in padded_, of the upper left of four pixels

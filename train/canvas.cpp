@@ -34,7 +34,7 @@ void Canvas::frame(Box const& box, int64_t thickness, Colour colour) {
   fill({box.x + box.width, box.y, thickness, box.height}, colour);
 }
 
-void Canvas::image(float const* pixels, ImageShape const& shape, int64_t x, int64_t y,
+void Canvas::image(float const* pixels, core::ImageShape const& shape, int64_t x, int64_t y,
                    int64_t scale) {
   int64_t const green = shape.channels == 3 ? 1 : 0, blue = 2 * green;
   for (int64_t row = 0; row < shape.height; ++row) {

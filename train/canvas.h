@@ -28,7 +28,7 @@ class Canvas {
   void frame(Box const& box, int64_t thickness, Colour colour);
   /// An image of `shape` as a data set gives it, [0, 1], with its first pixel at (x, y) and each
   /// pixel drawn as a square of `scale`. Three channels are colours; else the first one is grey.
-  void image(float const* pixels, ImageShape const& shape, int64_t x, int64_t y, int64_t scale);
+  void image(float const* pixels, core::ImageShape const& shape, int64_t x, int64_t y, int64_t scale);
   /// Mixes `colour` into one pixel: `share` of 255.
   void blend(int64_t x, int64_t y, Colour colour, uint8_t share);
 

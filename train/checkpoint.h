@@ -25,7 +25,7 @@ struct Snapshot {
   std::vector<NamedTensor> head;   ///< this rank's shard
   int64_t classes = 0;
   uint64_t seed = 0;
-  ImageShape image;  ///< of what enters the trunk
+  core::ImageShape image;  ///< of what enters the trunk
 };
 
 /// Checkpoints of a run: folder/step-00000120/ with trunk.safetensors, head-R-of-P.safetensors for

@@ -1,17 +1,11 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include "core/image_shape.h"
 #include "train/errors.h"
 #include "train/experiment.h"
 
 namespace train {
-
-/// Pixels of every image of a set.
-struct ImageShape {
-  int64_t height = 0, width = 0, channels = 0;
-  int64_t count() const { return height * width * channels; }
-  bool operator==(ImageShape const&) const = default;
-};
 
 /// Images of one size, each with a class: one split of a data set, in a fixed order. Reading is
 /// safe from several threads.
@@ -21,7 +15,7 @@ class Dataset {
   static constexpr int64_t ignored = -1;
 
   virtual ~Dataset() = default;
-  virtual ImageShape shape() const = 0;
+  virtual core::ImageShape shape() const = 0;
   virtual int64_t size() const = 0;
   /// In [0, classes of the task), or `ignored`.
   virtual int64_t label(int64_t index) const = 0;

@@ -92,7 +92,7 @@ Loader::State::Made Loader::State::make(int64_t number, Augmenter& change,
   batch.counts = comm::split_evenly(std::min(config.batch, data->size() - begin), ranks);
   batch.first_sample = comm::begin_of(batch.counts, rank);
   int64_t const rows = batch.counts[static_cast<size_t>(rank)];
-  ImageShape const shape = data->shape();
+  core::ImageShape const shape = data->shape();
   batch.images = {host, {rows, shape.height, shape.width, shape.channels}, core::Dtype::f32};
   batch.labels = {host, {rows}, core::Dtype::i64};
 

@@ -48,7 +48,7 @@ FileDigests files_of(json const& all) {
   return files;
 }
 
-ImageShape image_of(json const& sizes) {
+core::ImageShape image_of(json const& sizes) {
   auto const size = [&](size_t axis) { return sizes.at(axis).get<int64_t>(); };
   return {size(0), size(1), size(2)};
 }

@@ -15,7 +15,7 @@ struct Manifest {
   uint64_t seed = 0;
   int64_t ranks = 0;
   int64_t classes = 0;
-  ImageShape image;
+  core::ImageShape image;
   FileDigests files;
 };
 

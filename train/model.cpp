@@ -32,20 +32,19 @@ std::unique_ptr<layers::Head> make_head(layers::Context const& c, Experiment con
 }
 
 std::unique_ptr<layers::Trunk> make_iresnet(layers::Context const& c, layers::IresnetTrunk shape,
-                                            ModelConfig const& m, layers::ImageSize const& size) {
+                                            ModelConfig const& m, core::ImageShape const& image) {
   if (m.features > 0) shape.features = m.features;
   shape.dropout = m.dropout;
-  return layers::make_trunk(c, shape, size);
+  return layers::make_trunk(c, shape, image);
 }
 
 }  // namespace
 
 std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig const& m,
-                                          ImageShape const& image) {
-  layers::ImageSize const size{image.height, image.width, image.channels};
+                                          core::ImageShape const& image) {
   switch (m.trunk) {
     case Trunk::conv:
-      return layers::make_trunk(c, layers::ConvTrunk{m.width, m.kernel, m.stride}, size);
+      return layers::make_trunk(c, layers::ConvTrunk{m.width, m.kernel, m.stride}, image);
     case Trunk::small:
       return layers::make_trunk(c,
                                 layers::SmallTrunk{.width = m.width,
@@ -54,13 +53,13 @@ std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig 
                                                    .depth = m.depth,
                                                    .features = m.features > 0 ? m.features : 128,
                                                    .dropout = m.dropout},
-                                size);
+                                image);
     case Trunk::resnet18:
-      return layers::make_trunk(c, layers::resnet18, size);
+      return layers::make_trunk(c, layers::resnet18, image);
     case Trunk::resnet34:
-      return layers::make_trunk(c, layers::resnet34, size);
+      return layers::make_trunk(c, layers::resnet34, image);
     case Trunk::resnet50:
-      return layers::make_trunk(c, layers::resnet50, size);
+      return layers::make_trunk(c, layers::resnet50, image);
     case Trunk::iresnet18:
       return make_iresnet(c, layers::iresnet18, m, size);
     case Trunk::iresnet34:
@@ -80,7 +79,7 @@ core::Dtype resolve(Precision precision, core::Device const& device) {
 }
 
 Model make_model(Experiment const& e, core::Device& device, comm::Communicator& ranks,
-                 ImageShape const& image, int64_t classes) {
+                 core::ImageShape const& image, int64_t classes) {
   int const shards = e.head.shards > 0 ? e.head.shards : ranks.size();
   if (shards > classes) {
     throw ConfigError(core::join(shards, " ranks for ", classes,

@@ -12,7 +12,7 @@ struct Model {
   std::unique_ptr<comm::Mesh> mesh;  ///< the head's: which ranks hold which classes
   std::unique_ptr<layers::Trunk> trunk;
   std::unique_ptr<layers::Head> head;
-  ImageShape image = {};  ///< of what enters
+  core::ImageShape image = {};  ///< of what enters
 };
 
 /// What `precision` means on a device: auto is bf16 where it is fast.
@@ -20,12 +20,12 @@ core::Dtype resolve(Precision precision, core::Device const& device);
 
 /// The trunk alone.
 std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& context, ModelConfig const& config,
-                                          ImageShape const& image);
+                                          core::ImageShape const& image);
 
 /// Builds the network for images of `image` and `classes` classes. Weights are functions of the
 /// seed alone. Throws ConfigError when the sizes do not fit together, or there are more ranks than
 /// classes.
 Model make_model(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
-                 ImageShape const& image, int64_t classes);
+                 core::ImageShape const& image, int64_t classes);
 
 }  // namespace train

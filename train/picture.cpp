@@ -60,7 +60,7 @@ std::unordered_map<int64_t, int64_t> find_examples(Dataset const& train,
 /// Places on the picture: the same with and without fonts and mistakes.
 class Layout {
  public:
-  Layout(ImageShape const& image, std::vector<Band> const& bands)
+  Layout(core::ImageShape const& image, std::vector<Band> const& bands)
       : scale_(std::max<int64_t>(1, tile / std::max(image.height, image.width))),
         tile_width_(image.width * scale_),
         tile_height_(image.height * scale_),

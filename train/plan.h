@@ -10,7 +10,7 @@ namespace train {
 struct PlanSizes {
   int ranks = 1;
   int64_t classes = 0;
-  ImageShape image;
+  core::ImageShape image;
   core::dry::Traits device;
 };
 

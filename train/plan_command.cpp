@@ -52,7 +52,7 @@ Target target_of(Experiment const& e, PlanArguments const& a) {
 }
 
 /// The images' size where the configuration says it; otherwise without pixels.
-ImageShape configured_image(DataConfig const& data) {
+core::ImageShape configured_image(DataConfig const& data) {
   switch (data.kind) {
     case DataKind::synthetic:
       return {data.height, data.width, data.channels};

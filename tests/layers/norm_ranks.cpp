@@ -92,7 +92,7 @@ TEST_CASE("synchronous batch norm: ranks together are one rank with the whole ba
 }
 
 TEST_CASE("synchronous batch norm: the small trunk on any ranks is that on one", "[ranks]") {
-  layers::ImageSize const image{12, 9, 2};
+  core::ImageShape const image{12, 9, 2};
   layers::SmallTrunk const options{.width = 2, .features = 3};
   auto const split = make_trunk(synchronous(Dtype::f64), options, image);
   auto const whole = make_trunk({device(), Dtype::f64}, options, image);

@@ -8,7 +8,7 @@ using core::Dtype;
 using core::Role;
 using core::Shape;
 using layers::Context;
-using layers::ImageSize;
+using core::ImageShape;
 using layers::IresnetTrunk;
 using layers::make_trunk;
 using layers::ResnetTrunk;
@@ -34,7 +34,7 @@ std::pair<size_t, int64_t> size_of(Trunk& trunk) {
 }
 
 /// Features of `rows` random images, and that every gradient comes back finite.
-Shape pass(Trunk& trunk, Context const& context, ImageSize const& image, int64_t rows) {
+Shape pass(Trunk& trunk, Context const& context, ImageShape const& image, int64_t rows) {
   core::Tape tape;
   auto const x = tape.input(tests::random(
       context.device, {rows, image.height, image.width, image.channels}, context.dtype, 1));
@@ -102,7 +102,7 @@ TEST_CASE("layers: residual trunks take images of any size, and none") {
   core::cpu::Cpu device;
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     Context const context{device, dtype};
-    for (auto const& image : {ImageSize{1, 1, 1}, ImageSize{33, 20, 3}, ImageSize{17, 16, 3}}) {
+    for (auto const& image : {ImageShape{1, 1, 1}, ImageShape{33, 20, 3}, ImageShape{17, 16, 3}}) {
       INFO(image.height << " x " << image.width << " in " << dtype);
       auto const basic = make_trunk(context, ResnetTrunk{.width = 4}, image);
       auto const narrow =
@@ -144,14 +144,14 @@ TEST_CASE("layers: gradients of residual blocks and trunks") {
     check(faces, {2, 5, 4, 3});
     check(more, {2, 5, 4, 3});
   }
-  ImageSize const image{9, 34, 2};
+  ImageShape const image{9, 34, 2};
   check(*make_trunk(context, ResnetTrunk{.stages = {1, 1, 1, 1}, .width = 2}, image),
         {3, 9, 34, 2});
 }
 
 TEST_CASE("layers: gradients of the face trunk") {
   core::cpu::Cpu device(1);
-  ImageSize const image{9, 34, 2};
+  ImageShape const image{9, 34, 2};
   IresnetTrunk const shape{.stages = {1, 1, 1, 1}, .width = 2, .features = 3};
   auto const trunk = make_trunk({device, Dtype::f64}, shape, image);
   auto const x = tests::random(device, {3, 9, 34, 2}, Dtype::f64, 1),

@@ -9,7 +9,7 @@ using core::Shape;
 using core::Tensor;
 using layers::Context;
 using layers::ConvTrunk;
-using layers::ImageSize;
+using core::ImageShape;
 using layers::make_trunk;
 using layers::SmallTrunk;
 using layers::Trunk;
@@ -18,7 +18,7 @@ using tests::values;
 namespace {
 
 /// One training pass on random images; checks every shape and that every gradient is there.
-void check_pass(Trunk& trunk, Context const& context, ImageSize const& image, int64_t rows) {
+void check_pass(Trunk& trunk, Context const& context, ImageShape const& image, int64_t rows) {
   INFO(image.height << " pixels, " << rows << " rows");
   core::Tape tape;
   auto const x = tape.input(tests::random(
@@ -47,7 +47,7 @@ TEST_CASE("layers: the trunks take images of 28 to 64 pixels, and none") {
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     Context const context{device, dtype};
     for (int64_t const side : {28, 32, 33, 64}) {
-      ImageSize const image{side, side, side == 28 ? 1 : 3};
+      ImageShape const image{side, side, side == 28 ? 1 : 3};
       auto const conv = make_trunk(context, ConvTrunk{.width = 4, .kernel = 3, .stride = 2}, image);
       int64_t const half = (side + 1) / 2, eighth = (side + 7) / 8;
       CHECK(conv->features() == half * half * 4);
@@ -67,7 +67,7 @@ TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever i
   core::Device& device = tests::device();
   Context const context{device};
   for (int64_t const kernel : {1, 3, 5}) {
-    ImageSize const image{5, 8, 2};
+    ImageShape const image{5, 8, 2};
     auto const trunk = make_trunk(context, ConvTrunk{.width = 3, .kernel = kernel}, image);
     CHECK(trunk->features() == 5 * 8 * 3);
     check_pass(*trunk, context, image, 2);
@@ -79,7 +79,7 @@ TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever i
 TEST_CASE("layers: images of other heights than widths, and deeper trunks") {
   core::Device& device = tests::device();
   Context const context{device};
-  ImageSize const image{28, 41, 2};
+  ImageShape const image{28, 41, 2};
   auto const trunk = make_trunk(context, SmallTrunk{.width = 2, .depth = 2, .features = 5}, image);
   check_pass(*trunk, context, image, 2);
 }
@@ -126,7 +126,7 @@ TEST_CASE("layers: initial weights of a trunk are functions of the seed and the 
 TEST_CASE("layers: gradients of the trunks") {
   core::Device& device = tests::device();
   Context const context{device, Dtype::f64};
-  ImageSize const image{8, 9, 2};
+  ImageShape const image{8, 9, 2};
   auto const x =
       tests::random(device, {4, image.height, image.width, image.channels}, Dtype::f64, 1);
   auto const check = [&](Trunk& trunk) {

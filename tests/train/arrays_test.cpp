@@ -51,7 +51,7 @@ TEST_CASE_METHOD(Fixture, "arrays: bytes become shares of 255, classes the large
   train::Task const task = open({images(), labels({4, 0})});
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 5);
-  CHECK(data.shape() == train::ImageShape{1, 2, 3});
+  CHECK(data.shape() == core::ImageShape{1, 2, 3});
   CHECK(data.size() == 2);
   CHECK(data.label(0) == 4);
   CHECK(data.label(1) == 0);

@@ -4,7 +4,7 @@
 
 using train::AugmentConfig;
 using train::Augmenter;
-using train::ImageShape;
+using core::ImageShape;
 
 namespace {
 

@@ -177,7 +177,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(task.class_name(0) == "一 U+4E00");
   CHECK(task.class_name(64) == "乀 U+4E40");
   train::Dataset const& data = *task.train.data;
-  CHECK(data.shape() == train::ImageShape{32, 32, 1});
+  CHECK(data.shape() == core::ImageShape{32, 32, 1});
   CHECK(data.size() == 3 * 65);
   CHECK(data.label(0) == 0);
   CHECK(data.label(64) == 64);

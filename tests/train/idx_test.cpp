@@ -62,7 +62,7 @@ TEST_CASE_METHOD(Fixture, "idx: files by hand, plain and gzipped") {
   train::Task const task = open();
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 3);
-  CHECK(data.shape() == train::ImageShape{1, 2, 1});
+  CHECK(data.shape() == core::ImageShape{1, 2, 1});
   CHECK(data.size() == 3);
   CHECK(data.label(0) == 2);
   CHECK(data.label(2) == 1);
@@ -139,7 +139,7 @@ TEST_CASE("idx: Fashion-MNIST as Debian packs it") {
   CHECK(task.classes == 10);
   CHECK(data.size() == 60'000);
   CHECK(test.size() == 10'000);
-  CHECK(data.shape() == train::ImageShape{28, 28, 1});
+  CHECK(data.shape() == core::ImageShape{28, 28, 1});
   std::vector<int> of_class(10);
   for (int64_t i = 0; i < data.size(); ++i) ++of_class[static_cast<size_t>(data.label(i))];
   CHECK(of_class == std::vector<int>(10, 6'000));

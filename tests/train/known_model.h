@@ -8,7 +8,7 @@
 namespace tests {
 
 inline constexpr int64_t known_classes = 8;
-inline constexpr train::ImageShape known_shape{2, 4, 1};
+inline constexpr core::ImageShape known_shape{2, 4, 1};
 
 /// The image itself as features.
 class PixelTrunk final : public layers::Trunk {

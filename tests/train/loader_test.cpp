@@ -23,7 +23,7 @@ using Pixels = std::vector<float>;
 class Numbered : public train::Dataset {
  public:
   explicit Numbered(int64_t size) : size_(size) {}
-  train::ImageShape shape() const override { return {3, 3, 2}; }
+  core::ImageShape shape() const override { return {3, 3, 2}; }
   int64_t size() const override { return size_; }
   int64_t label(int64_t index) const override { return index; }
   void read(int64_t index, float* pixels) const override {

@@ -8,7 +8,7 @@
 #include "train/evaluate.h"
 
 using tests::make_split;
-using train::ImageShape;
+using core::ImageShape;
 using train::Score;
 using train::Split;
 

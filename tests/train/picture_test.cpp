@@ -15,7 +15,7 @@ using tests::make_split;
 using tests::TemporaryFolder;
 using train::Canvas;
 using train::Colour;
-using train::ImageShape;
+using core::ImageShape;
 using train::SampleDraw;
 using train::Shown;
 using train::Split;

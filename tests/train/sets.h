@@ -9,10 +9,10 @@ namespace tests {
 /// Images and labels in memory.
 class MemorySet final : public train::Dataset {
  public:
-  MemorySet(train::ImageShape shape, std::vector<float> pixels, std::vector<int64_t> labels)
+  MemorySet(core::ImageShape shape, std::vector<float> pixels, std::vector<int64_t> labels)
       : shape_(shape), pixels_(std::move(pixels)), labels_(std::move(labels)) {}
 
-  train::ImageShape shape() const override { return shape_; }
+  core::ImageShape shape() const override { return shape_; }
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const override { return labels_[static_cast<size_t>(index)]; }
   void read(int64_t index, float* to) const override {
@@ -20,12 +20,12 @@ class MemorySet final : public train::Dataset {
   }
 
  private:
-  train::ImageShape shape_;
+  core::ImageShape shape_;
   std::vector<float> pixels_;
   std::vector<int64_t> labels_;
 };
 
-inline train::Split make_split(char const* name, train::ImageShape shape, std::vector<float> pixels,
+inline train::Split make_split(char const* name, core::ImageShape shape, std::vector<float> pixels,
                                std::vector<int64_t> labels) {
   return {name, std::make_shared<MemorySet>(shape, std::move(pixels), std::move(labels))};
 }

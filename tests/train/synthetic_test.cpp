@@ -25,7 +25,7 @@ TEST_CASE("synthetic: images of the shape asked, over the whole range, all diffe
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 1'000'000);
   CHECK(task.evaluation.empty());
-  CHECK(data.shape() == train::ImageShape{32, 32, 3});
+  CHECK(data.shape() == core::ImageShape{32, 32, 3});
   CHECK(data.size() == 257);
   std::set<std::vector<float>> seen;
   std::set<int64_t> labels;

@@ -106,7 +106,7 @@ TEST_CASE_METHOD(Fixture, "words: a class for each, a sample of it for each font
   CHECK(words ==
         Words{"brown", "dog", "fox", "hen", "jumps", "lazy", "over", "quick", "the", "żółw"});
   train::Dataset const& data = *task.train.data;
-  CHECK(data.shape() == train::ImageShape{32, 128, 1});
+  CHECK(data.shape() == core::ImageShape{32, 128, 1});
   CHECK(data.size() == 20);
   CHECK(data.label(0) == 0);
   CHECK(data.label(9) == 9);

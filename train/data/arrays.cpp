@@ -25,7 +25,7 @@ class Arrays final : public Dataset {
 
   std::vector<int64_t>& labels() { return labels_; }
 
-  ImageShape shape() const override { return shape_; }
+  core::ImageShape shape() const override { return shape_; }
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const override { return labels_[static_cast<size_t>(index)]; }
   void read(int64_t index, float* pixels) const override {
@@ -45,7 +45,7 @@ class Arrays final : public Dataset {
   }
 
   SafetensorsReader file_;
-  ImageShape shape_;
+  core::ImageShape shape_;
   bool bytes_ = false;
   std::vector<int64_t> labels_;
 };

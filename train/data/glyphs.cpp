@@ -31,7 +31,7 @@ class GlyphSet final : public Dataset {
     }
   }
 
-  ImageShape shape() const override { return {size_, size_, 1}; }
+  core::ImageShape shape() const override { return {size_, size_, 1}; }
   int64_t size() const override { return static_cast<int64_t>(places_.size()); }
   int64_t label(int64_t index) const override { return places_[static_cast<size_t>(index)].label; }
   void read(int64_t index, float* pixels) const override {

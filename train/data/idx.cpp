@@ -105,7 +105,7 @@ class IdxSet final : public Dataset {
 
   std::vector<int64_t>& labels() { return labels_; }
 
-  ImageShape shape() const override { return shape_; }
+  core::ImageShape shape() const override { return shape_; }
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const override { return labels_[static_cast<size_t>(index)]; }
   void read(int64_t index, float* pixels) const override {
@@ -115,7 +115,7 @@ class IdxSet final : public Dataset {
   std::string const labels_path;
 
  private:
-  ImageShape shape_;
+  core::ImageShape shape_;
   Bytes pixels_;
   std::vector<int64_t> labels_;
 };

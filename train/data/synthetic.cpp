@@ -13,7 +13,7 @@ class Synthetic final : public Dataset {
         classes_(config.classes),
         seed_(seed) {}
 
-  ImageShape shape() const override { return shape_; }
+  core::ImageShape shape() const override { return shape_; }
   int64_t size() const override { return size_; }
   int64_t label(int64_t index) const override {
     return static_cast<int64_t>(core::Random(key(index)).below(static_cast<uint64_t>(classes_)));
@@ -34,7 +34,7 @@ class Synthetic final : public Dataset {
     return {seed_, core::Purpose::synthetic, static_cast<uint64_t>(index)};
   }
 
-  ImageShape shape_;
+  core::ImageShape shape_;
   int64_t size_, classes_;
   uint64_t seed_;
 };

@@ -47,7 +47,7 @@ class WordSet final : public Dataset {
         height_(config.height),
         width_(config.width) {}
 
-  ImageShape shape() const override { return {height_, width_, 1}; }
+  core::ImageShape shape() const override { return {height_, width_, 1}; }
   int64_t size() const override { return samples_ * static_cast<int64_t>(fonts_.size()); }
   int64_t label(int64_t index) const override {
     return index % samples_ * classes_ / samples_;  // below 2^63 for 2^31 classes
