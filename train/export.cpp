@@ -8,6 +8,7 @@
 #include "train/model.h"
 #include "train/state_dict.h"
 #include "train/state_dict_reader.h"
+#include "train/tensor_file.h"
 
 namespace train {
 namespace fs = std::filesystem;

@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "train/state_dict.h"
 #include "train/state_dict_reader.h"
+#include "train/tensor_file.h"
 
 namespace train {
 namespace {

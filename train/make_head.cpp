@@ -1,8 +1,7 @@
 #include "train/make_head.h"
 #include "core/cpu/device.h"
 #include "train/errors.h"
-#include "train/safetensors.h"
-#include "train/state_dict.h"
+#include "train/tensor_file.h"
 
 namespace train {
 namespace {

@@ -61,13 +61,13 @@ std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig 
     case Trunk::resnet50:
       return layers::make_trunk(c, layers::resnet50, image);
     case Trunk::iresnet18:
-      return make_iresnet(c, layers::iresnet18, m, size);
+      return make_iresnet(c, layers::iresnet18, m, image);
     case Trunk::iresnet34:
-      return make_iresnet(c, layers::iresnet34, m, size);
+      return make_iresnet(c, layers::iresnet34, m, image);
     case Trunk::iresnet50:
-      return make_iresnet(c, layers::iresnet50, m, size);
+      return make_iresnet(c, layers::iresnet50, m, image);
     case Trunk::iresnet100:
-      return make_iresnet(c, layers::iresnet100, m, size);
+      return make_iresnet(c, layers::iresnet100, m, image);
   }
   core::fail("no such trunk");
 }

@@ -57,19 +57,4 @@ Part part_of(HeadKind kind, int64_t classes, int64_t features, int rank, int ran
   return by_class ? Part{begin, count, 0, features} : Part{0, classes, begin, count};
 }
 
-int64_t rows_at_once(int64_t columns) {
-  return std::max<int64_t>(1, (int64_t{64} << 20) / 4 / columns);
-}
-
-std::vector<float> read_floats(SafetensorsReader const& file, std::string const& name,
-                               int64_t first, int64_t count) {
-  return core::visit_floating(file.entry(name).dtype, [&]<class T>() {
-    std::vector<T> raw(static_cast<size_t>(count));
-    file.read(name, raw.data(), raw.size() * sizeof(T), static_cast<size_t>(first) * sizeof(T));
-    std::vector<float> values(raw.size());
-    std::ranges::transform(raw, values.begin(), [](T value) { return static_cast<float>(value); });
-    return values;
-  });
-}
-
 }  // namespace train

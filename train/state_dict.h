@@ -32,11 +32,4 @@ struct Part {
 };
 Part part_of(HeadKind kind, int64_t classes, int64_t features, int rank, int ranks);
 
-/// Rows of this many numbers that take 64 MiB in f32; at least one.
-int64_t rows_at_once(int64_t columns);
-
-/// `count` numbers of a tensor of f32, f64 or bf16 from its `first` on, rounded to f32.
-std::vector<float> read_floats(SafetensorsReader const& file, std::string const& name,
-                               int64_t first, int64_t count);
-
 }  // namespace train

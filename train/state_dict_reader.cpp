@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include "train/errors.h"
-#include "train/state_dict.h"
+#include "train/tensor_file.h"
 
 namespace train {
 namespace fs = std::filesystem;

@@ -24,4 +24,11 @@ void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& te
 /// Fills tensors that fit. Throws BadData or IoError.
 void read_tensors(SafetensorsReader const& file, std::vector<NamedTensor>& tensors);
 
+/// Rows of this many numbers that take 64 MiB in f32; at least one.
+int64_t rows_at_once(int64_t columns);
+
+/// `count` numbers of a tensor of f32, f64 or bf16 from its `first` on, rounded to f32.
+std::vector<float> read_floats(SafetensorsReader const& file, std::string const& name,
+                               int64_t first, int64_t count);
+
 }  // namespace train

@@ -4,8 +4,6 @@
 #include "layers/conv.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
-#include "tests/train/files.h"
-#include "train/errors.h"
 
 namespace train {
 namespace {
@@ -61,27 +59,6 @@ TEST_CASE("the part of a rank is rows, or columns", "[state_dict]") {
   CHECK((rows.row == 3 && rows.rows == 2 && rows.column == 0 && rows.columns == 5));
   auto const columns = part_of(HeadKind::row_parallel, 7, 5, 2, 3);
   CHECK((columns.row == 0 && columns.rows == 7 && columns.column == 4 && columns.columns == 1));
-  CHECK(rows_at_once(512) == 32768);
-  CHECK(rows_at_once(int64_t{1} << 40) == 1);
-}
-
-TEST_CASE("numbers of files are read as f32", "[state_dict]") {
-  tests::TemporaryFolder folder;
-  auto const path = folder.file("a.safetensors");
-  std::vector<double> const wide{1.5, -2.25, 1e-3};
-  std::vector<core::bf16> const narrow{core::bf16(3.0f), core::bf16(-0.5f)};
-  SafetensorsWriter writer(
-      path, {{"wide", Dtype::f64, {3}}, {"narrow", Dtype::bf16, {2}}, {"count", Dtype::i64, {1}}});
-  int64_t const count = 5;
-  writer.append(wide.data(), 24);
-  writer.append(narrow.data(), 4);
-  writer.append(&count, 8);
-  writer.finish();
-  SafetensorsReader const file(path);
-  CHECK(read_floats(file, "wide", 1, 2) == std::vector<float>{-2.25f, 1e-3f});
-  CHECK(read_floats(file, "narrow", 0, 2) == std::vector<float>{3, -0.5f});
-  CHECK_THROWS_AS(read_floats(file, "count", 0, 1), core::Error);
-  CHECK_THROWS_AS(read_floats(file, "wide", 2, 2), BadData);
 }
 
 }  // namespace
