@@ -1,8 +1,6 @@
 #include "comm/nccl.h"
 #include <utility>
 #include "comm/arguments.h"
-#include "comm/mpi.h"
-#include "comm/open.h"
 
 namespace comm {
 namespace {
@@ -150,14 +148,6 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
   if (!stream_->recording()) stream_->watch().add(collective);
   return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors),
                                        moved_by(transfers, rank(), size()));
-}
-
-std::unique_ptr<Communicator> open(Session& session, core::Device& device) {
-  auto hosts = std::make_unique<Mpi>(session);
-  auto* const gpu = dynamic_cast<core::cuda::Cuda*>(&device);
-  if (gpu == nullptr) return hosts;
-  return std::make_unique<Nccl>(std::move(hosts),
-                                std::make_shared<NcclStream>(*gpu, session.stream().patience()));
 }
 
 }  // namespace comm

@@ -74,7 +74,7 @@ ncclUniqueId shared_id(Communicator& hosts) {
 
 }  // namespace
 
-NcclGroup::NcclGroup(Communicator& hosts, Stream::Clock::duration patience) : patience_(patience) {
+NcclGroup::NcclGroup(Communicator& hosts, Clock::duration patience) : patience_(patience) {
   auto const id = shared_id(hosts);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -124,7 +124,7 @@ void NcclGroup::enqueue(Transfers const& transfers, core::cuda::StreamHandle str
 }
 
 void NcclGroup::settle() {
-  auto const begin = Stream::Clock::now();
+  auto const begin = Clock::now();
   for (;; std::this_thread::yield()) {
     {
       std::scoped_lock const lock(mutex_);
@@ -135,7 +135,7 @@ void NcclGroup::settle() {
       check(status, comm);
       if (status == ncclSuccess) return;
     }
-    if (patience_ > patience_.zero() && Stream::Clock::now() - begin > patience_)
+    if (patience_ > patience_.zero() && Clock::now() - begin > patience_)
       throw Timeout(core::join("NCCL waits for other ranks for ",
                                std::chrono::duration<double>(patience_).count(), " s"));
   }

@@ -2,7 +2,7 @@
 #include <atomic>
 #include <mutex>
 #include "comm/communicator.h"
-#include "comm/stream.h"
+#include "comm/timeout.h"
 #include "comm/transfers.h"
 #include "core/cuda/stream_handle.h"
 
@@ -19,7 +19,7 @@ class NcclGroup {
   /// Joins the ranks of `hosts`, each with the GPU that is its thread's. Collective. Throws Timeout
   /// where they have not come together within `patience` (0 is for ever), and core::Error with
   /// NCCL's words where they cannot.
-  NcclGroup(Communicator& hosts, Stream::Clock::duration patience);
+  NcclGroup(Communicator& hosts, Clock::duration patience);
   /// Collective, unless the group was ended.
   ~NcclGroup();
   NcclGroup(NcclGroup const&) = delete;
@@ -40,7 +40,7 @@ class NcclGroup {
   void settle();
   void close();
 
-  Stream::Clock::duration patience_;
+  Clock::duration patience_;
   std::timed_mutex mutex_;
   std::atomic<ncclComm*> comm_ = nullptr;  // null once it has been ended
 };

@@ -27,7 +27,7 @@ struct NcclStream::Events {
   }
 };
 
-NcclStream::NcclStream(core::cuda::Cuda& device, Stream::Clock::duration patience)
+NcclStream::NcclStream(core::cuda::Cuda& device, Clock::duration patience)
     : device_(device),
       patience_(patience),
       events_(std::make_shared<Events>()),
@@ -49,7 +49,7 @@ void NcclStream::run() {
     watch_.fail(std::current_exception());
   }
   while (!stop_) {
-    watch_.look(Stream::Clock::now());
+    watch_.look(Clock::now());
     std::this_thread::sleep_for(pause);
   }
 }

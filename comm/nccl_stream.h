@@ -21,14 +21,14 @@ class NcclStream final : Carrier {
 
   /// `patience`: how long a collective may take once the GPU has come to it; 0 is for ever. The
   /// device outlives this.
-  NcclStream(core::cuda::Cuda& device, Stream::Clock::duration patience);
+  NcclStream(core::cuda::Cuda& device, Clock::duration patience);
   ~NcclStream() override;
   NcclStream(NcclStream const&) = delete;
   NcclStream& operator=(NcclStream const&) = delete;
 
   core::cuda::Cuda& device() const { return device_; }
   core::cuda::StreamHandle handle() const { return device_.communication_stream(); }
-  Stream::Clock::duration patience() const { return patience_; }
+  Clock::duration patience() const { return patience_; }
   Watch& watch() { return watch_; }
 
   /// What is queued on the compute stream comes before all that is queued here after this call; the
@@ -53,7 +53,7 @@ class NcclStream final : Carrier {
   void end() override;
 
   core::cuda::Cuda& device_;
-  Stream::Clock::duration patience_;
+  Clock::duration patience_;
   std::shared_ptr<Events> events_;  // outlives events that are still watched
   std::mutex mutex_;                // the groups
   std::vector<NcclGroup*> groups_;

@@ -115,7 +115,7 @@ bool Operation::settle() {
   return through > 0;
 }
 
-std::string Operation::complaint(Stream::Clock::duration patience) const {
+std::string Operation::complaint(Clock::duration patience) const {
   std::string text = name_of(tag()) + ": nothing from rank";
   std::string separator = " ";
   for (size_t m = 0; m < messages_.size(); ++m) {

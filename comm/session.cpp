@@ -5,7 +5,7 @@
 
 namespace comm {
 
-Session::Session(int& argc, char**& argv, Stream::Clock::duration patience) {
+Session::Session(int& argc, char**& argv, Clock::duration patience) {
   int level = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level));
   core::check(level == MPI_THREAD_MULTIPLE,

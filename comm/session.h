@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include "comm/stream.h"
+#include "comm/timeout.h"
 
 namespace comm {
 
@@ -11,7 +12,7 @@ class Session {
  public:
   /// `patience`: how long a rank waits for a message in a collective before it throws Timeout; 0 is
   /// for ever.
-  Session(int& argc, char**& argv, Stream::Clock::duration patience = {});
+  Session(int& argc, char**& argv, Clock::duration patience = {});
   ~Session();
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;

@@ -1,21 +1,16 @@
 #pragma once
 #include <atomic>
-#include <chrono>
 #include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+#include "comm/timeout.h"
 #include "core/tensor.h"
 
 namespace comm {
 
 class Operation;
-
-/// Other ranks did not come to a collective in time. After it no collective works any more.
-struct Timeout : core::Error {
-  using Error::Error;
-};
 
 /// The process's communication stream: collectives run one after another in the order they were
 /// pushed.
@@ -25,8 +20,6 @@ struct Timeout : core::Error {
 /// waits makes them itself, without sleeping, so that waiting costs no change of threads.
 class Stream {
  public:
-  using Clock = std::chrono::steady_clock;
-
   /// `patience`: how long a rank waits without any message arriving before it gives up; 0 is for
   /// ever.
   explicit Stream(Clock::duration patience);

@@ -1,12 +1,11 @@
 #pragma once
-#include <chrono>
 #include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include "comm/stream.h"
+#include "comm/timeout.h"
 
 namespace comm {
 
@@ -39,8 +38,6 @@ class Carrier {
 /// when the device has come to it: a rank may compute for as long as it likes.
 class Watch {
  public:
-  using Clock = Stream::Clock;
-
   /// `patience`: how long a collective may take once the device has come to it; 0 is for ever.
   Watch(Carrier& carrier, Clock::duration patience) : carrier_(carrier), patience_(patience) {}
 

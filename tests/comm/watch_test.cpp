@@ -35,7 +35,7 @@ struct FakeCollective final : comm::Watched {
 struct Watching {
   FakeCarrier carrier;
   Watch watch{carrier, seconds(10)};
-  void look_at(int second) { watch.look(Watch::Clock::time_point{} + seconds(second)); }
+  void look_at(int second) { watch.look(Clock::time_point{} + seconds(second)); }
   std::shared_ptr<FakeCollective> start(std::string const& name) {
     auto collective = std::make_shared<FakeCollective>(name);
     watch.add(collective);
@@ -93,12 +93,12 @@ TEST_CASE("time counts from when the device has come to a collective, not from i
 
 TEST_CASE("without patience a collective may take for ever") {
   FakeCarrier carrier;
-  Watch watch(carrier, Watch::Clock::duration::zero());
+  Watch watch(carrier, Clock::duration::zero());
   auto const collective = std::make_shared<FakeCollective>("first");
   collective->begin();
   watch.add(collective);
-  watch.look(Watch::Clock::time_point{});
-  watch.look(Watch::Clock::time_point{} + std::chrono::hours(1000));
+  watch.look(Clock::time_point{});
+  watch.look(Clock::time_point{} + std::chrono::hours(1000));
   CHECK_NOTHROW(watch.check());
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("the reason is known before anyone is let go") {
   } carrier;
   Watch watch(carrier, seconds(1));
   carrier.watch = &watch;
-  watch.look(Watch::Clock::time_point{});
+  watch.look(Clock::time_point{});
   CHECK(carrier.known);
 }
 
@@ -171,7 +171,7 @@ TEST_CASE("a watch is used from two threads") {
   };
   std::atomic<bool> stop = false;
   std::thread looking([&] {
-    while (!stop) watch.look(Watch::Clock::now());
+    while (!stop) watch.look(Clock::now());
   });
   auto const now = std::make_shared<Now const>();
   for (int i = 0; i < 1000; ++i) {
@@ -180,6 +180,6 @@ TEST_CASE("a watch is used from two threads") {
   }
   stop = true;
   looking.join();
-  watch.look(Watch::Clock::now());
+  watch.look(Clock::now());
   CHECK(now.use_count() == 1);
 }
