@@ -5,7 +5,7 @@
 #include <functional>
 #include <iomanip>
 #include <iostream>
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "core/cpu/device.h"
 
 namespace {

@@ -8,7 +8,7 @@
 #include <iomanip>
 #include <iostream>
 #include "comm/buckets.h"
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "core/cpu/device.h"
 #include "core/kernels.h"
 

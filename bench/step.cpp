@@ -16,10 +16,10 @@
 #include <nlohmann/json.hpp>
 #include "comm/open.h"
 #include "core/cpu/device.h"
-#include "train/fields.h"
-#include "train/measure.h"
-#include "train/open_device.h"
-#include "train/trainer.h"
+#include "train/config/fields.h"
+#include "train/model/open_device.h"
+#include "train/plan/measure.h"
+#include "train/trainer/trainer.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include "comm/open.h"
-#include "comm/mpi.h"
-#include "comm/nccl.h"
+#include "comm/mpi/communicator.h"
+#include "comm/nccl/communicator.h"
 
 namespace comm {
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "comm/communicator.h"
-#include "comm/session.h"
+#include "comm/mpi/session.h"
 
 namespace comm {
 

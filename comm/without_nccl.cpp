@@ -1,4 +1,4 @@
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "comm/open.h"
 
 namespace comm {

@@ -2,10 +2,10 @@
 // heart, and fails if it cannot.
 #include <iostream>
 #include "comm/buckets.h"
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "core/cpu/device.h"
-#include "layers/sharded_head.h"
-#include "layers/trunk.h"
+#include "layers/head/sharded_head.h"
+#include "layers/trunk/trunk.h"
 
 namespace {
 

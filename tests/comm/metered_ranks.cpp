@@ -3,8 +3,8 @@
 #include <atomic>
 #include <mpi.h>
 #include "comm/metered.h"
-#include "comm/mpi.h"
-#include "comm/transfers.h"
+#include "comm/mpi/communicator.h"
+#include "comm/nccl/transfers.h"
 #include "tests/comm/conformance.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"

@@ -1,6 +1,6 @@
 // Ranks that do not call the same, over MPI, whose messages say what they belong to. Each test has
 // messages of its own communicator, since a failed collective leaves it in no state to go on.
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
 

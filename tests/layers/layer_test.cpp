@@ -1,6 +1,6 @@
 #include "layers/layer.h"
 #include <algorithm>
-#include "layers/linear.h"
+#include "layers/trunk/linear.h"
 #include "tests/support/device.h"
 #include "tests/support/reference.h"
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <thread>
 #include "comm/buckets.h"
-#include "comm/mpi.h"
+#include "comm/mpi/communicator.h"
 #include "core/cpu/device.h"
 
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 #include "comm/communicator.h"
-#include "comm/session.h"
+#include "comm/mpi/session.h"
 #include "tests/support/device.h"
 
 /// What rank tests run on beside devices. All of it is made and owned by main() in ranks_main.cpp.

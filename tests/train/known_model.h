@@ -1,8 +1,8 @@
 #pragma once
 #include <memory>
-#include "layers/sharded_head.h"
-#include "tests/train/sets.h"
-#include "train/model.h"
+#include "layers/head/sharded_head.h"
+#include "tests/train/data/sets.h"
+#include "train/model/model.h"
 
 /// A model and samples whose every answer is known.
 namespace tests {

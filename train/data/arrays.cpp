@@ -1,5 +1,5 @@
 #include "train/data/sources.h"
-#include "train/safetensors.h"
+#include "train/formats/safetensors.h"
 
 namespace train {
 namespace {

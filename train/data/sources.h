@@ -1,5 +1,5 @@
 #pragma once
-#include "train/data.h"
+#include "train/data/dataset.h"
 
 /// The kinds of input behind open_task, a file each.
 namespace train {

@@ -1,0 +1,153 @@
+#include "comm/nccl/communicator.h"
+#include <utility>
+#include "comm/arguments.h"
+
+namespace comm {
+namespace {
+
+/// Whether the GPU has come to an event. Clears what CUDA takes down when it has not.
+bool reached(NcclStream::Event const& event) {
+  auto const status = cudaEventQuery(event.get());
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
+  core::cuda::check(status);
+  return true;
+}
+
+/// A collective between two events, which are both in the past when it has ended.
+struct BetweenEvents final : Watched {
+  Collective what;
+  core::Dtype dtype;
+  int rank, size;
+  NcclStream::Event ready, done;
+
+  std::string name() const override {
+    return core::join(what, " of ", dtype, " on rank ", rank, " of ", size);
+  }
+  bool begun() const override { return reached(ready); }
+  bool ended() const override { return reached(done); }
+};
+
+class NcclPending final : public Pending {
+ public:
+  NcclPending(NcclStream& stream, NcclStream::Event done, std::vector<core::Tensor> tensors,
+              Moved const& moved)
+      : stream_(stream), done_(std::move(done)), tensors_(std::move(tensors)), moved_(moved) {}
+  /// Memory is given back in the order of the compute stream, so that has to wait.
+  ~NcclPending() override {
+    try {
+      order();
+    } catch (core::Error const&) {  // the stream is of no use any more: neither is the memory
+    }
+  }
+
+  void wait() override {
+    stream_.watch().check();
+    order();
+  }
+
+  Moved moved() const override { return moved_; }
+
+ private:
+  void order() {
+    if (done_) stream_.precede_compute(std::exchange(done_, nullptr));
+  }
+
+  NcclStream& stream_;
+  NcclStream::Event done_;
+  std::vector<core::Tensor> tensors_;
+  Moved moved_;
+};
+
+/// The error under way, of its own type, as one of the collective `name`.
+std::exception_ptr in(std::string const& name) {
+  try {
+    throw;
+  } catch (Timeout const& error) {
+    return std::make_exception_ptr(Timeout(core::join(name, ": ", error.what())));
+  } catch (std::exception const& error) {
+    return std::make_exception_ptr(core::Error(core::join(name, ": ", error.what())));
+  }
+}
+
+}  // namespace
+
+Nccl::Nccl(std::unique_ptr<Communicator> hosts, std::shared_ptr<NcclStream> stream)
+    : hosts_(std::move(hosts)),
+      stream_(std::move(stream)),
+      group_(*hosts_, stream_->patience()),
+      exceptions_(std::uncaught_exceptions()) {
+  stream_->add(group_);
+}
+
+Nccl::~Nccl() {
+  if (std::uncaught_exceptions() > exceptions_)
+    stream_->watch().fail(std::make_exception_ptr(core::Error("this rank has failed")));
+  stream_->remove(group_);
+}
+
+PendingPtr Nccl::all_reduce(core::Tensor& t, Reduce how) {
+  check_all_reduce(*this, t);
+  return start(Collective::all_reduce, {t}, transfers_of_all_reduce(t, how));
+}
+
+PendingPtr Nccl::all_gather(core::Tensor const& mine, Counts const& counts, core::Tensor& all) {
+  check_all_gather(*this, mine, counts, all);
+  return start(Collective::all_gather, {mine, all},
+               transfers_of_all_gather(rank(), mine, counts, all));
+}
+
+PendingPtr Nccl::reduce_scatter(core::Tensor const& all, Counts const& counts, core::Tensor& mine) {
+  check_reduce_scatter(*this, all, counts, mine);
+  return start(Collective::reduce_scatter, {all, mine},
+               transfers_of_reduce_scatter(rank(), all, counts, mine));
+}
+
+PendingPtr Nccl::all_to_all(core::Tensor const& out, Counts const& send, core::Tensor& in,
+                            Counts const& receive) {
+  check_all_to_all(*this, out, send, in, receive);
+  return start(Collective::all_to_all, {out, in}, transfers_of_all_to_all(out, send, in, receive));
+}
+
+PendingPtr Nccl::broadcast(core::Tensor& t, int root) {
+  check_broadcast(*this, t, root);
+  return start(Collective::broadcast, {t}, transfers_of_broadcast(t, root));
+}
+
+void Nccl::barrier() {
+  stream_->watch().check();
+  hosts_->barrier();
+}
+
+std::unique_ptr<Communicator> Nccl::split(int color) {
+  stream_->watch().check();
+  return std::make_unique<Nccl>(hosts_->split(color), stream_);
+}
+
+PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
+                       Transfers const& transfers) {
+  for (core::Tensor const& t : tensors)
+    check_device(*this, what, t, &t.device() == &stream_->device(), "this rank's GPU");
+  stream_->watch().check();
+  auto const collective = std::make_shared<BetweenEvents>();
+  collective->what = what;
+  collective->dtype = tensors.front().dtype();
+  collective->rank = rank();
+  collective->size = size();
+  collective->ready = stream_->follow_compute();
+  try {
+    group_.enqueue(transfers, stream_->handle());
+  } catch (...) {
+    // Others may wait for this rank. Where the watch was first, its reason is the one thrown.
+    stream_->watch().fail(in(collective->name()));
+    stream_->watch().check();
+  }
+  collective->done = stream_->mark();
+  if (!stream_->recording()) stream_->watch().add(collective);
+  return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors),
+                                       moved_by(transfers, rank(), size()));
+}
+
+}  // namespace comm

@@ -1,0 +1,170 @@
+#include "layers/head/class_rows.h"
+#include <algorithm>
+#include "core/device.h"
+
+namespace layers {
+using core::Dtype;
+using core::Tensor;
+using core::UpdateState;
+
+namespace {
+
+/// Calls f(member of a, member of b) for the arrays of a state that are there.
+template <class A, class B, class F>
+void each_array(A& a, B& b, F const& f) {
+  for (auto const member : {&UpdateState::w, &UpdateState::first, &UpdateState::second})
+    if (a.*member) f(a.*member, b.*member);
+}
+
+/// Rows of a tensor at `places`, of which `first` is its row 0.
+Tensor gathered(Tensor const& x, Tensor const& places, int64_t first = 0) {
+  core::Shape shape = x.shape();
+  shape[0] = places.count();
+  Tensor rows(x.device(), shape, x.dtype());
+  x.device().kernels().gather_rows(x, places, first, rows);
+  return rows;
+}
+
+constexpr int64_t rows_at_once = 4096;  ///< that start wide before they are rounded
+
+}  // namespace
+
+ClassRows::ClassRows(Context const& c, comm::Communicator& ranks, Options const& o)
+    : options_(o), device_(c.device), products_(c.dtype) {
+  auto const counts = comm::split_evenly(o.classes, ranks.size());
+  begin_ = comm::begin_of(counts, ranks.rank());
+  count_ = counts[static_cast<size_t>(ranks.rank())];
+  Dtype const wide = core::accumulator(c.dtype);
+  core::check(wide == Dtype::f32 || o.storage == Storage::f32,
+              "head: bf16 storage of a head in f64, which is for reference");
+  Dtype const moment = o.storage == Storage::f32 ? wide : Dtype::bf16;
+  weight_.w =
+      Tensor(device_, {count_, o.features}, o.storage == Storage::bf16 ? Dtype::bf16 : wide);
+  if (o.bias) bias_.w = filled(device_, {count_}, wide, 0);
+  auto const keep = [&](UpdateState& state, Dtype dtype) {
+    if (!state.w) return;
+    if (o.moments != Moments::none) state.first = filled(device_, state.w.shape(), dtype, 0);
+    if (o.moments == Moments::both) state.second = filled(device_, state.w.shape(), dtype, 0);
+  };
+  keep(weight_, moment);
+  keep(bias_, wide);
+  for (int64_t row = 0; row < count_; row += rows_at_once) {
+    auto part = weight_.w.rows(row, std::min(row + rows_at_once, count_));
+    Tensor start(device_, part.shape(), wide);
+    device_.kernels().random_normal({c.seed, core::Purpose::head_weights, 0},
+                                    (begin_ + row) * o.features, 0, o.deviation, start);
+    device_.kernels().convert(start, part);
+  }
+}
+
+size_t ClassRows::bytes_a_class() const {
+  size_t sum = 0;
+  for (auto const& [name, tensor] : state()) {
+    int64_t const width = tensor.shape().size() > 1 ? tensor.size(1) : 1;
+    sum += static_cast<size_t>(width) * core::size_of(tensor.dtype());
+  }
+  return sum;
+}
+
+Tensor ClassRows::kept_rows(ClassSet const& set) const {
+  auto const rows = weight_.w.rows(set.begin, set.end);
+  return set.drawn ? gathered(rows, set.drawn) : rows;
+}
+
+ClassWeights ClassRows::for_products(Tensor const& kept) const {
+  ClassWeights weights;
+  Dtype const wide = core::accumulator(products_);
+  if (!options_.cosine && kept.dtype() == products_) return {kept, {}, {}};
+  weights.w = Tensor(device_, kept.shape(), products_);
+  if (!options_.cosine) {
+    device_.kernels().convert(kept, weights.w);
+    return weights;
+  }
+  weights.norm = Tensor(device_, {kept.size(0)}, wide);
+  Tensor from = kept;
+  if (kept.dtype() != wide && products_ == wide) {  // bf16 storage of an f32 head
+    from = Tensor(device_, kept.shape(), wide);
+    device_.kernels().convert(kept, from);
+  }
+  device_.kernels().l2_normalise(from, weights.w, weights.norm);
+  return weights;
+}
+
+ClassWeights ClassRows::read(ClassSet const& set) const {
+  auto weights = for_products(kept_rows(set));
+  weights.bias = set.shift;
+  if (!bias_.w) return weights;
+  weights.bias = bias_.w.rows(set.begin, set.end);
+  if (set.drawn) weights.bias = gathered(weights.bias, set.drawn);
+  if (!set.shift) return weights;
+  Tensor shifted = core::empty_like(set.shift);
+  device_.kernels().add(weights.bias, set.shift, shifted);
+  weights.bias = shifted;
+  return weights;
+}
+
+Tensor ClassRows::read_classes(Tensor const& classes) const {
+  return for_products(gathered(weight_.w, classes, begin_)).w;
+}
+
+void ClassRows::to_kept(ClassWeights const& weights, Tensor& dw) const {
+  if (options_.cosine) device_.kernels().l2_normalise_backward(weights.w, weights.norm, dw, dw);
+}
+
+UpdateState ClassRows::rows_of(UpdateState const& whole, int64_t begin, int64_t end) const {
+  UpdateState part;
+  each_array(whole, part, [=](Tensor const& all, Tensor& rows) { rows = all.rows(begin, end); });
+  return part;
+}
+
+void ClassRows::update_rows(HeadStep const& step, Tensor const& factor, int64_t first_row,
+                            ClassGradient const& gradient, UpdateState& weight,
+                            UpdateState& bias) const {
+  auto& kernels = device_.kernels();
+  auto rule = step.weight, bias_rule = step.bias;
+  rule.factor = bias_rule.factor = factor;
+  Tensor trust;
+  if (step.eta > 0) {
+    trust = Tensor(device_, {weight.w.size(0)}, gradient.w.dtype());
+    kernels.lars_trust(step.eta, rule.decay, factor, gradient.w, weight.w, trust);
+  }
+  kernels.update(rule, first_row, trust, gradient.w, weight);
+  if (bias.w) kernels.update(bias_rule, first_row, {}, gradient.bias, bias);
+}
+
+void ClassRows::update(HeadStep const& step, Tensor const& factor, ClassSet const& set,
+                       ClassGradient const& gradient) {
+  if (set.drawn) return update_drawn(step, factor, set, gradient);
+  auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
+  update_rows(step, factor, begin_ + set.begin, gradient, weight, bias);
+}
+
+void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSet const& set,
+                             ClassGradient const& gradient) {
+  auto& kernels = device_.kernels();
+  auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
+  if (options_.undrawn == UndrawnRows::dense) {
+    auto const spread = [&](Tensor const& from, Tensor const& like) {
+      if (!from) return Tensor{};
+      auto to = filled(device_, like.shape(), from.dtype(), 0);
+      kernels.scatter_rows(from, set.drawn, to);
+      return to;
+    };
+    ClassGradient const whole{spread(gradient.w, weight.w), spread(gradient.bias, bias.w)};
+    return update_rows(step, factor, begin_ + set.begin, whole, weight, bias);
+  }
+  auto const take = [&](Tensor const& all, Tensor& rows) { rows = gathered(all, set.drawn); };
+  auto const put_back = [&](Tensor const& rows, Tensor& all) {
+    kernels.scatter_rows(rows, set.drawn, all);
+  };
+  UpdateState drawn, drawn_bias;
+  each_array(weight, drawn, take);
+  each_array(bias, drawn_bias, take);
+  update_rows(step, factor, begin_ + set.begin, gradient, drawn, drawn_bias);
+  each_array(drawn, weight, put_back);
+  each_array(drawn_bias, bias, put_back);
+}
+
+std::vector<Head::State> ClassRows::state() const { return named_state(weight_, bias_); }
+
+}  // namespace layers

@@ -1,0 +1,127 @@
+#include "layers/head/head.h"
+#include <algorithm>
+#include "core/device.h"
+
+namespace layers {
+namespace {
+
+/// A tensor's numbers on the host, as T.
+template <class T>
+std::vector<T> on_host(core::Tensor const& tensor) {
+  std::vector<T> values(static_cast<size_t>(tensor.count()));
+  tensor.device().download(tensor, values.data());
+  return values;
+}
+
+std::vector<double> as_doubles(core::Tensor const& tensor) {
+  if (tensor.dtype() == core::Dtype::f64) return on_host<double>(tensor);
+  auto const narrow = on_host<float>(tensor);
+  return {narrow.begin(), narrow.end()};
+}
+
+}  // namespace
+
+void check_head(int64_t classes, int64_t features) {
+  core::check(classes > 0 && features > 0, "head: ", classes, " classes of ", features,
+              " features; both must be positive");
+}
+
+void check_deferred(HeadStep const& step) {
+  core::check(step.deferred || !step.summed,
+              "head: several losses make the step, so its update must be deferred");
+}
+
+void check_rules(HeadStep const& step, Moments kept) {
+  for (core::UpdateRule const& rule : {step.weight, step.bias}) {
+    core::check(rule.now && rule.now.count() == 4 && rule.now.dtype() == core::Dtype::f64,
+                "head: UpdateRule::now of a step is a tensor (4) of f64; core::step_numbers makes "
+                "one");
+    bool const adam = rule.kind != core::Rule::sgd;
+    core::check(!adam || kept == Moments::both,
+                "head: a step of Adam, but the head was made without its moments");
+    core::check(adam || kept != Moments::both,
+                "head: a step of SGD, but the head keeps Adam's moments");
+    core::check(rule.momentum == 0 || kept != Moments::none,
+                "head: a step with momentum, but the head was made without velocities");
+  }
+  core::check(step.eta == 0 || step.weight.kind == core::Rule::sgd,
+              "head: LARS goes on with SGD, not with Adam");
+}
+
+void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts const& counts,
+                 int64_t features, core::Dtype dtype) {
+  core::check(x.shape() == core::Shape{labels.size(0), features} && x.dtype() == dtype,
+              "head: features ", x.shape(), ' ', x.dtype(), " for ", labels.size(0), " labels, ",
+              features, " features in ", dtype);
+  core::check(comm::begin_of(counts, static_cast<int>(counts.size())) > 0,
+              "head: the global batch is empty");
+}
+
+std::vector<Head::State> named_state(core::UpdateState const& weight,
+                                     core::UpdateState const& bias) {
+  std::vector<Head::State> all;
+  auto const add = [&](std::string const& name, core::UpdateState const& state) {
+    if (!state.w) return;
+    all.push_back({name, state.w});
+    // One array beside the weights is SGD's velocity; two are Adam's moments.
+    if (state.first) all.push_back({name + (state.second ? ".first" : ".velocity"), state.first});
+    if (state.second) all.push_back({name + ".second", state.second});
+  };
+  add("head.weight", weight);
+  add("head.bias", bias);
+  return all;
+}
+
+core::Tensor gather_rows(comm::Communicator& ranks, core::Tensor const& mine,
+                         comm::Counts const& counts) {
+  auto shape = mine.shape();
+  shape[0] = comm::begin_of(counts, ranks.size());
+  core::Tensor all(mine.device(), shape, mine.dtype());
+  ranks.all_gather(mine, counts, all)->wait();
+  return all;
+}
+
+TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
+                 core::Tensor const& classes) {
+  struct Candidate {
+    double score;
+    int64_t label;
+  };
+  int64_t const rows = scores.size(0), k = scores.size(1), parts = ranks.size();
+  core::Tensor all_scores(scores.device(), {parts, rows, k}, scores.dtype());
+  core::Tensor all_classes(scores.device(), {parts, rows, k}, classes.dtype());
+  ranks.all_gather(scores, all_scores)->wait();
+  ranks.all_gather(classes, all_classes)->wait();
+  auto const score = as_doubles(all_scores);
+  auto const label = on_host<int64_t>(all_classes);
+
+  TopK best{rows, static_cast<int>(k), {}, {}};
+  std::vector<Candidate> row(static_cast<size_t>(parts * k));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < parts * k; ++i) {
+      auto const from = static_cast<size_t>((i / k * rows + r) * k + i % k);
+      row[static_cast<size_t>(i)] = {score[from], label[from]};
+    }
+    // Shards are in class order and each lists equal scores by class, so a stable sort keeps both.
+    std::stable_sort(row.begin(), row.end(),
+                     [](Candidate const& a, Candidate const& b) { return a.score > b.score; });
+    for (int64_t i = 0; i < k; ++i) {
+      best.classes.push_back(row[static_cast<size_t>(i)].label);
+      best.scores.push_back(row[static_cast<size_t>(i)].score);
+    }
+  }
+  return best;
+}
+
+TopK join_top_k(comm::Communicator& replicas, core::Device& device, TopK const& mine,
+                comm::Counts const& counts) {
+  auto const gathered = [&]<class T>(std::vector<T> const& values, core::Dtype dtype) {
+    core::Tensor part(device, {mine.rows, mine.k}, dtype);
+    device.upload(values.data(), part);
+    return on_host<T>(gather_rows(replicas, part, counts));
+  };
+  return {comm::begin_of(counts, replicas.size()), mine.k, gathered(mine.classes, core::Dtype::i64),
+          gathered(mine.scores, core::Dtype::f64)};
+}
+
+}  // namespace layers

@@ -1,0 +1,370 @@
+#include "layers/head/sharded_head.h"
+#include <algorithm>
+#include <limits>
+#include "core/device.h"
+
+namespace layers {
+using core::Dtype;
+using core::Tensor;
+using core::Transpose;
+using core::Var;
+
+struct ShardedHead::Features {
+  Tensor x;             ///< (B, D), as products read them
+  Tensor norms;         ///< (B), Wide, of cosines: what they were divided by
+  comm::Counts counts;  ///< rows of each rank that holds classes
+  comm::Counts rows;    ///< of each replica's batch
+
+  int64_t most() const { return *std::max_element(rows.begin(), rows.end()); }
+};
+
+namespace {
+
+ClassRows::Options rows_options(ShardedHead::Options const& o) {
+  check_head(o.classes, o.features);
+  check_loss(o.loss, o.bias);
+  core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
+  core::check(o.plan == Plan::two_pass || o.loss.smoothing == 0,
+              "head: plan one_pass with label smoothing, whose gradient is known only after all "
+              "classes");
+  return {.classes = o.classes,
+          .features = o.features,
+          .bias = o.bias,
+          .moments = o.moments,
+          .storage = o.storage,
+          .deviation = o.deviation,
+          .cosine = o.loss.cosine(),
+          .undrawn = o.undrawn};
+}
+
+/// Rows of ranks [first, last).
+int64_t rows_between(comm::Counts const& counts, int first, int last) {
+  return comm::begin_of(counts, last) - comm::begin_of(counts, first);
+}
+
+}  // namespace
+
+ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o,
+                         comm::Communicator* replicas)
+    : options_(o),
+      device_(context.device),
+      dtype_(context.dtype),
+      wide_(core::accumulator(context.dtype)),
+      seed_(context.seed),
+      ranks_(ranks),
+      replicas_(replicas),
+      rows_(context, ranks, rows_options(o)),
+      margins_(device_, wide_, o.loss),
+      weight_sum_(static_cast<double>(o.classes)),
+      factor_(core::scalar(device_, 1)),
+      sums_(filled(device_, {2}, Dtype::f64, 0)) {}
+
+void ShardedHead::set_class_weights(Tensor const& weights) {
+  core::check(weights.shape() == core::Shape{count()} && weights.dtype() == wide_,
+              "head: class weights ", weights.shape(), ' ', weights.dtype(), " for ", count(),
+              " classes of this rank, ", wide_);
+  class_weights_ = weights;
+  Tensor sum = filled(device_, {1}, wide_, 0), total(device_, {1}, Dtype::f64);
+  device_.kernels().sum_rows(weights.reshape({count(), 1}), sum);
+  device_.kernels().convert(sum, total);
+  ranks_.all_reduce(total, comm::Reduce::sum)->wait();
+  device_.download(total, &weight_sum_);
+}
+
+void ShardedHead::set_step(HeadStep const& step) {
+  check_deferred(step);
+  check_rules(step, options_.moments);
+  core::check(step.sampling_rate > 0 && step.sampling_rate <= 1, "head: sampling rate ",
+              step.sampling_rate, "; must be in (0, 1]");
+  if (step.sampling_rate < 1) check_sampling(step);
+  step_ = step;
+  device_.kernels().fill(0, sums_);
+  waiting_.clear();
+}
+
+/// What does not go with a softmax over some of the classes.
+void ShardedHead::check_sampling(HeadStep const& step) const {
+  core::check(options_.loss.smoothing == 0,
+              "head: class sampling with label smoothing, which needs the logits of all classes");
+  core::check(!step.summed,
+              "head: class sampling with several batches a step: each has other positive classes");
+  core::check(replicas_ == nullptr,
+              "head: class sampling with replicas, which see other positive classes");
+}
+
+int64_t ShardedHead::chunk(int64_t batch) const {
+  if (options_.chunk > 0) return options_.chunk;
+  // Logits f32, probabilities, weights rounded and their gradient f32 share the cache.
+  int64_t const bytes_a_class = batch * 6 + options_.features * 6, cache = device_.cache_bytes();
+  return std::clamp<int64_t>(cache / bytes_a_class / 64 * 64, 256, cache >> 10);
+}
+
+/// Bytes of a batch's exponentials on the largest shard, so that every rank decides alike; and what
+/// they may take.
+ShardedHead::Storing ShardedHead::storing(int64_t batch) const {
+  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
+  int64_t const state = most * static_cast<int64_t>(rows_.bytes_a_class());
+  int64_t const share = std::max(int64_t{256} << 20, state / 4);
+  int64_t const room =
+      options_.memory > 0 ? (options_.memory - state) / 2 : std::numeric_limits<int64_t>::max();
+  return {batch * most * static_cast<int64_t>(core::size_of(dtype_)), share, room};
+}
+
+bool ShardedHead::stores(int64_t batch) const {
+  if (options_.logits != Logits::automatic) return options_.logits == Logits::store;
+  auto const s = storing(batch);
+  return s.bytes <= s.share && s.bytes <= s.room;
+}
+
+std::string ShardedHead::describe(int64_t batch) const {
+  auto const s = storing(batch);
+  bool const asked = options_.logits != Logits::automatic;
+  auto const mb = [](int64_t bytes) { return core::join(bytes / 1'000'000, " MB"); };
+  auto const why = asked              ? std::string("as asked")
+                   : s.room <= 0      ? std::string("and weights and state alone fill the memory")
+                   : s.bytes > s.room ? "half of what is left of the memory is " + mb(s.room)
+                                      : "at most " + mb(s.share) + " may go on them";
+  return core::join("head: ", count(), " classes of this rank, ", chunk(batch),
+                    " at a time; logits ", stores(batch) ? "stored" : "computed twice",
+                    ": they take ", mb(s.bytes), ", ", why,
+                    options_.plan == Plan::one_pass ? "; dX in the first pass" : "");
+}
+
+std::vector<ClassSet> ShardedHead::all_sets(int64_t batch, double sampling_rate) const {
+  std::vector<ClassSet> sets;
+  // At most the whole shard: of few drawn classes a set may span any number.
+  auto const step = static_cast<int64_t>(
+      std::min(static_cast<double>(chunk(batch)) / sampling_rate, static_cast<double>(count())));
+  for (int64_t first = 0; first < count(); first += step) {
+    int64_t const last = std::min(first + step, count());
+    sets.push_back({first, last, begin() + first, last - first, {}, {}});
+  }
+  return sets;
+}
+
+comm::Counts ShardedHead::of_this_replica(comm::Counts const& counts) const {
+  if (replicas_ == nullptr) return counts;
+  auto const first = counts.begin() + replicas_->rank() * ranks_.size();
+  return {first, first + ranks_.size()};
+}
+
+comm::Counts ShardedHead::replica_rows(comm::Counts const& counts) const {
+  comm::Counts rows;
+  for (int first = 0; first < static_cast<int>(counts.size()); first += ranks_.size())
+    rows.push_back(rows_between(counts, first, first + ranks_.size()));
+  return rows;
+}
+
+ShardedHead::Features ShardedHead::gather(Tensor const& x, comm::Counts const& counts) {
+  Features all{.counts = of_this_replica(counts), .rows = replica_rows(counts)};
+  all.x = gather_rows(ranks_.named("features"), x, all.counts);
+  all.norms = Tensor(device_, {all.x.size(0)}, wide_);
+  if (!options_.loss.cosine()) return all;
+  Tensor unit = core::empty_like(all.x);
+  device_.kernels().l2_normalise(all.x, unit, all.norms);
+  all.x = unit;
+  return all;
+}
+
+Var ShardedHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
+                      comm::Counts const& counts) {
+  check_batch(x.value, labels, counts, options_.features, dtype_);
+  auto const features = gather(x.value, counts);
+  auto const all_labels = gather_rows(ranks_.named("labels"), labels, features.counts);
+  auto const pass = begin_pass(features, all_labels, tape.training());
+  auto const mean = mean_loss(*pass, all_labels, tape.training());
+  return tape.record(mean, [this, &tape, x, pass, features](Tensor const&) {
+    tape.give(x, scatter(second_pass(pass), features));
+  });
+}
+
+/// <x, w> of each row's target (B), Wide.
+Tensor ShardedHead::target_products(Features const& features, Tensor const& labels) {
+  Tensor products(device_, {labels.count()}, wide_);
+  device_.kernels().row_products(features.x, rows_.read_classes(labels), products);
+  ranks_.named("target products")
+      .all_reduce(products, comm::Reduce::sum)
+      ->wait();  // the others' are 0
+  return products;
+}
+
+core::LogitRule ShardedHead::logit_rule(Features const& features, Tensor const& labels,
+                                        bool training) {
+  auto const products = margins_.needs_targets() ? target_products(features, labels) : Tensor{};
+  if (replicas_ == nullptr || !margins_.memory() || !training)
+    return margins_.of(features.norms, labels, products, training);
+  // What margins remember is of the whole batch: replicas would drift apart.
+  auto const all = [&](Tensor const& mine) {
+    return mine ? gather_rows(replicas_->named("margins"), mine, features.rows) : mine;
+  };
+  auto rule = margins_.of(all(features.norms), all(labels), all(products), training);
+  int const replica = replicas_->rank();
+  auto const begin = comm::begin_of(features.rows, replica);
+  auto const end = comm::begin_of(features.rows, replica + 1);
+  rule.margins = rule.margins.rows(begin, end);
+  if (rule.thresholds) rule.thresholds = rule.thresholds.rows(begin, end);
+  return rule;
+}
+
+ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor const& labels,
+                                             bool training) {
+  ClassPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
+  batch.rule = logit_rule(features, labels, training);
+  double const rate = training ? step_.sampling_rate : 1;
+  // Batches of one step walk the same sets.
+  auto sets = waiting_.empty() ? all_sets(features.most(), rate) : waiting_.front()->sets();
+  if (rate < 1)
+    batch.labels =
+        draw_classes({seed_, step_.number, rate, options_.log_q}, rows_, labels, wide_, sets);
+  bool const early = training && options_.plan == Plan::one_pass;
+  return std::make_shared<ClassPass>(
+      rows_, std::move(batch), std::move(sets), class_weights_,
+      ClassPass::Options{.store = training && stores(features.most()), .early_dx = early});
+}
+
+/// The first pass, and all ranks' statistics merged.
+Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool training) {
+  auto& kernels = device_.kernels();
+  int64_t const batch = labels.count();
+  auto const mine = pass.statistics();
+  Tensor parts(device_, {ranks_.size(), batch, core::math::Stats::count}, wide_);
+  ranks_.named("statistics").all_gather(mine, parts)->wait();
+  Tensor rows(device_, {batch, core::math::Row::count}, wide_), loss(device_, {1}, wide_), none;
+  Tensor sums = filled(device_, {2}, Dtype::f64, 0);
+  kernels.softmax_merge({.smoothing = options_.loss.smoothing,
+                         .z_loss = options_.loss.z_loss,
+                         .classes = static_cast<double>(options_.classes),
+                         .weight_sum = weight_sum_},
+                        parts, labels, rows, sums);
+  if (replicas_ != nullptr) replicas_->named("loss").all_reduce(sums, comm::Reduce::sum)->wait();
+  if (training && step_.summed) {
+    kernels.accumulate(1, sums, sums_);
+    kernels.softmax_mean(sums_, none, loss, factor_);
+  } else {
+    Tensor unused(device_, {1}, Dtype::f64);
+    kernels.softmax_mean(sums, rows, loss, training ? factor_ : unused);
+  }
+  pass.set_rows(rows);
+  return loss;
+}
+
+/// Gives dX (B, D), Wide, of this rank's classes; updates the weights unless that waits.
+Tensor ShardedHead::second_pass(PassPtr const& pass) {
+  bool const early = options_.plan == Plan::one_pass;
+  if (early || step_.deferred) waiting_.push_back(pass);
+  if (early) return pass->early_dx();
+  auto const dx = filled(device_, pass->x().shape(), wide_, 0);
+  for (size_t i = 0; i < pass->sets().size(); ++i) {
+    auto const weights = rows_.read(pass->sets()[i]);
+    auto const g = pass->gradient(i, weights);
+    auto sum = dx;
+    device_.kernels().matmul(g, Transpose::no, weights.w, Transpose::no, 1, 1, sum);
+    if (!step_.deferred)
+      rows_.update(step_, factor_, pass->sets()[i], weight_gradient({{pass, g}}, weights));
+  }
+  return dx;
+}
+
+/// The gradient in a set's kept weights, of all replicas.
+ClassGradient ShardedHead::weight_gradient(std::vector<Share> const& shares,
+                                           ClassWeights const& weights) {
+  auto& kernels = device_.kernels();
+  ClassGradient sum{Tensor(device_, weights.w.shape(), wide_), {}};
+  double beta = 0;
+  for (auto const& [pass, g] : shares) {
+    kernels.matmul(g, Transpose::yes, pass->x(), Transpose::no, 1, beta, sum.w);
+    if (options_.bias) add_bias_gradient(g, sum.bias);
+    beta = 1;
+  }
+  if (replicas_ != nullptr) {
+    replicas_->named("weights' gradient").all_reduce(sum.w, comm::Reduce::sum)->wait();
+    if (sum.bias)
+      replicas_->named("weights' gradient").all_reduce(sum.bias, comm::Reduce::sum)->wait();
+  }
+  rows_.to_kept(weights, sum.w);
+  return sum;
+}
+
+void ShardedHead::add_bias_gradient(Tensor const& g, Tensor& sum) const {
+  Tensor db(device_, {g.size(1)}, wide_);
+  device_.kernels().sum_rows(g, db);
+  if (sum)
+    device_.kernels().accumulate(1, db, sum);
+  else
+    sum = db;
+}
+
+/// Calls f(set, gradient) for what waits.
+template <class F>
+void ShardedHead::each_waiting_gradient(F const& f) {
+  if (waiting_.empty()) return;
+  auto const& sets = waiting_.front()->sets();
+  for (size_t i = 0; i < sets.size(); ++i) {
+    auto const weights = rows_.read(sets[i]);
+    std::vector<Share> shares;
+    for (auto const& pass : waiting_) shares.push_back({pass, pass->gradient(i, weights)});
+    f(sets[i], weight_gradient(shares, weights));
+  }
+}
+
+void ShardedHead::add_gradient_squares(Tensor& sum) {
+  Tensor mine = filled(device_, {1}, Dtype::f64, 0);
+  each_waiting_gradient([&](ClassSet const&, ClassGradient const& gradient) {
+    device_.kernels().add_squares(gradient.w, mine);
+    if (gradient.bias) device_.kernels().add_squares(gradient.bias, mine);
+  });
+  ranks_.named("gradient norm").all_reduce(mine, comm::Reduce::sum)->wait();
+  device_.kernels().accumulate(1, mine, sum);
+}
+
+void ShardedHead::finish() {
+  each_waiting_gradient([&](ClassSet const& set, ClassGradient const& gradient) {
+    rows_.update(step_, factor_, set, gradient);
+  });
+  waiting_.clear();
+}
+
+/// The sum over ranks of this rank's rows of dX, in the features and in the products' dtype.
+Tensor ShardedHead::scatter(Tensor const& dx, Features const& features) {
+  auto const begin = comm::begin_of(features.counts, ranks_.rank());
+  auto const end = comm::begin_of(features.counts, ranks_.rank() + 1);
+  Tensor mine(device_, {end - begin, dx.size(1)}, wide_);
+  ranks_.named("features' gradient").reduce_scatter(dx, features.counts, mine)->wait();
+  if (options_.loss.cosine())
+    device_.kernels().l2_normalise_backward(features.x.rows(begin, end),
+                                            features.norms.rows(begin, end), mine, mine);
+  if (mine.dtype() == dtype_) return mine;
+  Tensor narrow(device_, mine.shape(), dtype_);
+  device_.kernels().convert(mine, narrow);
+  return narrow;
+}
+
+TopK ShardedHead::top_k(Tensor const& x, comm::Counts const& counts, int k) {
+  core::check(k > 0, "head: top ", k);
+  auto const features = gather(x, counts);
+  auto& kernels = device_.kernels();
+  int64_t const batch = features.x.size(0);
+  Tensor scores(device_, {batch, k}, wide_), best(device_, {batch, k}, Dtype::i64);
+  kernels.fill(-std::numeric_limits<double>::infinity(), scores);
+  kernels.fill(-1, best);
+  for (int64_t first = 0, step = chunk(batch); first < count(); first += step) {
+    int64_t const last = std::min(first + step, count());
+    auto const weights = rows_.read({first, last, begin() + first, last - first, {}, {}});
+    Tensor z(device_, {batch, last - first}, wide_);
+    kernels.matmul(features.x, Transpose::no, weights.w, Transpose::yes, 1, 0, z);
+    if (weights.bias) kernels.add_bias(weights.bias, z);
+    kernels.top_k(z, begin() + first, scores, best);
+  }
+  kernels.scale(options_.loss.scale, scores);
+  auto const top = merge_top_k(ranks_, scores, best);
+  if (replicas_ == nullptr) return top;
+  return join_top_k(*replicas_, device_, top, features.rows);
+}
+
+std::vector<Head::State> ShardedHead::state() {
+  auto all = rows_.state();
+  if (margins_.memory()) all.push_back({"head.margin", margins_.memory()});
+  return all;
+}
+
+}  // namespace layers

@@ -1,0 +1,72 @@
+#include "layers/trunk/block.h"
+#include "layers/trunk/linear.h"
+#include "layers/trunk/stages.h"
+#include "layers/trunk/trunk.h"
+
+namespace layers {
+namespace {
+
+/// Pixels left of an image after four stages that halve its sides, rounding up.
+int64_t after_stages(core::ImageShape const& image) {
+  return ((image.height + 15) / 16) * ((image.width + 15) / 16);
+}
+
+class Iresnet final : public Trunk {
+ public:
+  Iresnet(Context const& context, IresnetTrunk const& o, core::ImageShape const& image)
+      : options_(o),
+        stem_(context, "conv1",
+              {.in = image.channels,
+               .out = o.width,
+               .kernel = 3,
+               .padding = 1,
+               .deviation = IresnetBlock::deviation}),
+        stem_bn_(context, "bn1", o.width),
+        stem_prelu_(context, "prelu", o.width),
+        stages_(context, o.width,
+                {{o.stages[0], o.width, 2},
+                 {o.stages[1], 2 * o.width, 2},
+                 {o.stages[2], 4 * o.width, 2},
+                 {o.stages[3], 8 * o.width, 2}}),
+        bn_(context, "bn2", 8 * o.width),
+        fc_(context, "fc", after_stages(image) * 8 * o.width, o.features, true, 8 * o.width),
+        features_bn_(context, "features", o.features, core::Activation::none, Gain::fixed) {}
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    auto h = stem_prelu_.forward(tape, stem_bn_.forward(tape, stem_.forward(tape, x)));
+    h = flatten(tape, bn_.forward(tape, stages_.forward(tape, h)));
+    h = dropout(tape, h, options_.dropout, 0);
+    return features_bn_.forward(tape, fc_.forward(tape, h));
+  }
+
+  void each(Visit const& visit) override {
+    stem_.each(visit);
+    stem_bn_.each(visit);
+    stem_prelu_.each(visit);
+    stages_.each(visit);
+    bn_.each(visit);
+    fc_.each(visit);
+    features_bn_.each(visit);
+  }
+
+  int64_t features() const override { return options_.features; }
+
+ private:
+  IresnetTrunk options_;
+  Conv2d stem_;
+  BatchNorm stem_bn_;
+  Prelu stem_prelu_;
+  Stages<IresnetBlock> stages_;
+  BatchNorm bn_;
+  Linear fc_;
+  BatchNorm features_bn_;
+};
+
+}  // namespace
+
+std::unique_ptr<Trunk> make_trunk(Context const& context, IresnetTrunk const& o,
+                                  core::ImageShape image) {
+  return std::make_unique<Iresnet>(context, o, image);
+}
+
+}  // namespace layers

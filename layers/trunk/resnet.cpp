@@ -1,0 +1,57 @@
+#include "layers/trunk/block.h"
+#include "layers/trunk/stages.h"
+#include "layers/trunk/trunk.h"
+
+namespace layers {
+namespace {
+
+constexpr core::Window stem_pool{.size = {3, 3}, .stride = {2, 2}, .padding = {1, 1}};
+
+template <class Block>
+class Resnet final : public Trunk {
+ public:
+  Resnet(Context const& context, ResnetTrunk const& o, int64_t channels)
+      : features_(8 * o.width * Block::expansion),
+        stem_(context, "conv1",
+              {.in = channels, .out = o.width, .kernel = 7, .stride = 2, .padding = 3}),
+        stem_bn_(context, "bn1", o.width, core::Activation::relu),
+        stages_(context, o.width, stages(o)) {}
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    auto const h = stem_bn_.forward(tape, stem_.forward(tape, x));
+    return global_average_pool(tape, stages_.forward(tape, max_pool(tape, h, stem_pool)));
+  }
+
+  void each(Visit const& visit) override {
+    stem_.each(visit);
+    stem_bn_.each(visit);
+    stages_.each(visit);
+  }
+
+  int64_t features() const override { return features_; }
+
+ private:
+  static std::vector<Stage> stages(ResnetTrunk const& o) {
+    int64_t const out = o.width * Block::expansion;
+    return {{o.stages[0], out, 1},
+            {o.stages[1], 2 * out, 2},
+            {o.stages[2], 4 * out, 2},
+            {o.stages[3], 8 * out, 2}};
+  }
+
+  int64_t features_;
+  Conv2d stem_;
+  BatchNorm stem_bn_;
+  Stages<Block> stages_;
+};
+
+}  // namespace
+
+std::unique_ptr<Trunk> make_trunk(Context const& context, ResnetTrunk const& o,
+                                  core::ImageShape image) {
+  if (o.block == ResnetTrunk::Block::basic)
+    return std::make_unique<Resnet<BasicBlock>>(context, o, image.channels);
+  return std::make_unique<Resnet<Bottleneck>>(context, o, image.channels);
+}
+
+}  // namespace layers

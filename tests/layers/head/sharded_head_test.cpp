@@ -1,0 +1,247 @@
+#include "comm/self.h"
+#include "core/cpu/device.h"
+#include "tests/layers/head/head_cases.h"
+#include "tests/support/device.h"
+
+using core::Dtype;
+using core::Tensor;
+using layers::Logits;
+using layers::ShardedHead;
+
+namespace {
+
+/// The mean loss of a batch, with nothing updated.
+double loss_of(ShardedHead& head, Tensor const& x, tests::HeadBatch const& batch) {
+  core::Tape tape(core::Mode::inference);
+  return tests::value(head.loss(tape, core::Tape::constant(x), batch.labels, batch.counts).value);
+}
+
+}  // namespace
+
+TEST_CASE("sharded head: equals the dense one on a rank alone") {
+  comm::Self self;
+  for (auto const& c : tests::softmax_cases())
+    tests::check_head(self, tests::device(), Dtype::f64, c, 1e-12);
+}
+
+TEST_CASE("sharded head: every loss and option equals the dense one", "[cpu]") {
+  comm::Self self;
+  for (auto const& c : tests::all_cases())
+    tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
+}
+
+TEST_CASE("sharded head: a rate so small that only the batch's own classes are drawn") {
+  comm::Self self;
+  auto c = tests::softmax_case(50, true, Logits::recompute, 3);
+  c.sampling_rate = 1e-300;
+  tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
+}
+
+TEST_CASE("sharded head: after a sampled step the loss is of all classes again, a chunk at a time",
+          "[cpu]") {
+  core::cpu::Cpu device;  // whose peak is this head's
+  comm::Self self;
+  auto c = tests::softmax_case(20'000, false, Logits::recompute, 256);
+  ShardedHead head({device, Dtype::f32}, self, c.options);
+  auto const batch = tests::head_batch(device, self, {64}, 20'000, 5, Dtype::f32, 1);
+  double const before = loss_of(head, batch.x, batch);
+  size_t const peak = device.memory().peak;
+  auto step = tests::plain_rule(device, 0);
+  step.sampling_rate = 0.01;
+  tests::train_step(head, batch, step);
+  CHECK(loss_of(head, batch.x, batch) == before);
+  CHECK(device.memory().peak < 2 * peak);
+}
+
+TEST_CASE("sharded head: every loss and option on any device") {
+  comm::Self self;
+  for (auto const& c : tests::all_cases())
+    if (c.options.classes == 7) tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
+}
+
+TEST_CASE("sharded head: f32 and bf16 stay within their rounding of f64") {
+  comm::Self self;
+  for (auto const& c : tests::rounded_cases()) {
+    tests::check_head(self, tests::device(), Dtype::f32, c, tests::f32_reduction);
+    tests::check_head(self, tests::device(), Dtype::bf16, c, tests::bf16_rounding);
+  }
+}
+
+namespace {
+
+/// dX and dW of a step against central differences of the loss.
+void check_slopes(tests::HeadCase const& c) {
+  INFO(c);
+  core::Device& device = tests::device();
+  comm::Self self;
+  ShardedHead head({device, Dtype::f64}, self, c.options);
+  auto const batch = tests::head_batch(device, self, {5}, 7, 4, Dtype::f64, 3);
+  auto const loss = [&] { return loss_of(head, batch.x, batch); };
+  auto const x_slopes = tests::slopes(batch.x, loss);
+  std::vector<std::vector<double>> w_slopes, before;
+  auto const state = head.state();
+  for (auto const& [name, tensor] : state) {
+    before.push_back(tests::values(tensor));
+    if (name != "head.margin") w_slopes.push_back(tests::slopes(tensor, loss));
+  }
+  auto const result = tests::train_step(head, batch, tests::plain_rule(device, 1));
+  // AdaFace takes the features' norm as a number, without a slope.
+  if (c.options.loss.margin != layers::MarginKind::adaptive)
+    CHECK(tests::distance(tests::values(result.dx), x_slopes) < 1e-7);
+  for (size_t i = 0; i < w_slopes.size(); ++i) {
+    INFO(state[i].name);
+    auto taken = before[i];  // a step at rate 1 takes the gradient off the weights
+    auto const after = tests::values(state[i].tensor);
+    for (size_t j = 0; j < taken.size(); ++j) taken[j] -= after[j];
+    CHECK(tests::distance(taken, w_slopes[i]) < 1e-7);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("sharded head: gradients are the slopes of every loss") {
+  for (auto const logits : {Logits::store, Logits::recompute})
+    for (auto const plan : {layers::Plan::two_pass, layers::Plan::one_pass}) {
+      auto like = tests::softmax_case(7, true, logits, 3, 4);
+      like.options.moments = layers::Moments::none;
+      like.options.plan = plan;
+      like.options.deviation = 1;
+      auto all = tests::losses(like);
+      all.push_back(like);
+      for (auto& c : all) {
+        auto& loss = c.options.loss;
+        if (loss.slope != core::math::Slope::exact) continue;  // which has another on purpose
+        if (plan == layers::Plan::one_pass && loss.smoothing > 0) continue;
+        loss.share = 1e-300;  // memories stay
+        check_slopes(c);
+      }
+    }
+}
+
+TEST_CASE("sharded head: inference updates nothing") {
+  core::Device& device = tests::device();
+  comm::Self self;
+  ShardedHead head({device, Dtype::f32}, self,
+                   tests::softmax_case(50, true, Logits::store, 0).options);
+  auto const batch = tests::head_batch(device, self, {6}, 50, 5, Dtype::f32, 1);
+  auto const before = tests::values(tests::state_of(head, "head.weight"));
+  head.set_step(tests::full_rule(device));
+  CHECK(loss_of(head, batch.x, batch) > 0);
+  CHECK(tests::values(tests::state_of(head, "head.weight")) == before);
+}
+
+TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all logits", "[cpu]") {
+  comm::Self self;
+  int64_t const classes = 50'000, batch_size = 64, features = 16;
+  size_t const all_logits = classes * batch_size * sizeof(float);
+  auto const beside_state = [&](Logits logits) {
+    core::cpu::Cpu device;  // whose peak is this head's
+    ShardedHead head({device, Dtype::f32}, self,
+                     {.classes = classes, .features = features, .bias = true, .logits = logits});
+    auto const batch =
+        tests::head_batch(device, self, {batch_size}, classes, features, Dtype::f32, 1);
+    tests::train_step(head, batch, tests::full_rule(device));
+    size_t state = 0;
+    for (auto const& [name, tensor] : head.state()) state += tensor.bytes();
+    CHECK(state == classes * (features + 1) * 2 * sizeof(float));
+    return device.memory().peak - state;
+  };
+  CHECK(beside_state(Logits::recompute) < all_logits / 4);
+  CHECK(beside_state(Logits::store) > all_logits);
+  CHECK(beside_state(Logits::automatic) > all_logits);  // 12.8 MB are worth storing
+}
+
+TEST_CASE("sharded head: more than 2^32 logits of a batch", "[cpu][large]") {
+  core::cpu::Cpu device;
+  comm::Self self;
+  int64_t const classes = 66'000, rows = 66'000, half = classes / 2;
+  ShardedHead head({device, Dtype::f32}, self,
+                   {.classes = classes,
+                    .features = 1,
+                    .moments = layers::Moments::none,
+                    .chunk = 100,
+                    .logits = Logits::recompute});
+  // Logits are 0 in the first half of the classes and 1 in the second. Labels are at both ends.
+  Tensor weight = tests::state_of(head, "head.weight"), last = weight.rows(half, classes);
+  auto& kernels = device.kernels();
+  kernels.fill(0, weight);
+  kernels.fill(1, last);
+  tests::HeadBatch batch;
+  batch.x = Tensor(device, {rows, 1}, Dtype::f32);
+  kernels.fill(1, batch.x);
+  for (int64_t r = 0; r < rows; ++r) batch.all_labels.push_back(r < 1000 ? 0 : classes - 1);
+  batch.labels = tests::labels_tensor(device, batch.all_labels);
+  batch.counts = {rows};
+
+  double const sum = double(half) * (1 + std::exp(1.0)), share = 1000.0 / double(rows);
+  double const low = 1 / sum, high = std::exp(1.0) / sum, in_last = double(half) * high;
+  auto const result = tests::train_step(head, batch, tests::plain_rule(device, 1));
+  CHECK(tests::value(result.loss) == Approx(std::log(sum) - (1 - share)).epsilon(1e-5));
+  auto const dx = tests::values(result.dx), w = tests::values(weight);
+  for (int64_t const r : {int64_t{0}, int64_t{999}, int64_t{1000}, rows - 1})
+    CHECK(dx[size_t(r)] == Approx((in_last - (r < 1000 ? 0 : 1)) / double(rows)).epsilon(1e-4));
+  CHECK(w[0] == Approx(-(low - share)).epsilon(1e-4));
+  CHECK(w[size_t(classes) - 1] == Approx(1 - (high - (1 - share))).epsilon(1e-4));
+  for (int64_t const c : {int64_t{1}, half - 1}) CHECK(w[size_t(c)] == Approx(-low).epsilon(1e-4));
+  for (int64_t const c : {half, classes - 2})
+    CHECK(1 - w[size_t(c)] == Approx(high).epsilon(0.02));  // as f32 has it beside 1
+}
+
+TEST_CASE("sharded head: chunks by themselves suit the cache", "[cpu]") {
+  core::cpu::Cpu device;
+  comm::Self self;
+  auto const chunk = [&](int64_t features, int64_t asked, int64_t batch) {
+    return ShardedHead({device}, self, {.classes = 3, .features = features, .chunk = asked})
+        .chunk(batch);
+  };
+  CHECK(chunk(5, 17, 1000) == 17);
+  CHECK(chunk(1, 0, 1) == 4096);
+  CHECK(chunk(4096, 0, 100'000) == 256);
+  int64_t const middle = chunk(512, 0, 256);
+  CHECK(middle % 64 == 0);
+  CHECK((middle > 256 && middle < 4096));
+}
+
+TEST_CASE("sharded head: what cannot be is refused") {
+  core::Device& device = tests::device();
+  comm::Self self;
+  layers::Context const context{device};
+  using Catch::Contains;
+  CHECK_THROWS_WITH(ShardedHead(context, self, {.classes = 0, .features = 5}),
+                    Contains("0 classes"));
+  CHECK_THROWS_WITH(ShardedHead(context, self, {.classes = 5, .features = 0}),
+                    Contains("0 features"));
+  CHECK_THROWS_WITH(ShardedHead(context, self, {.classes = 5, .features = 5, .chunk = -1}),
+                    Contains("chunk -1"));
+  ShardedHead head(context, self, {.classes = 5, .features = 3, .moments = layers::Moments::none});
+  auto const plain = tests::at_step(device, {}, 1, 1);
+  auto fast = plain;
+  fast.momentum = 0.9;
+  CHECK_THROWS_WITH(head.set_step({fast, plain}), Contains("without velocities"));
+  CHECK_THROWS_WITH(head.set_step({plain, fast}), Contains("without velocities"));
+  CHECK_THROWS_WITH(head.set_step({plain, {}}), Contains("core::step_numbers"));
+  auto const loss = [&](core::Shape const& shape, Dtype dtype, int64_t labels) {
+    core::Tape tape;
+    head.loss(tape, tape.input(tests::random(device, shape, dtype, 1)),
+              tests::labels_tensor(device, std::vector<int64_t>(size_t(labels))), {shape[0]});
+  };
+  CHECK_NOTHROW(loss({2, 3}, Dtype::f32, 2));
+  CHECK_THROWS_WITH(loss({2, 4}, Dtype::f32, 2), Contains("(2, 4)") && Contains("3 features"));
+  CHECK_THROWS_WITH(loss({2, 3}, Dtype::f32, 3), Contains("3 labels"));
+  CHECK_THROWS_WITH(loss({2, 3}, Dtype::f64, 2), Contains("f64"));
+  CHECK_THROWS_WITH(loss({0, 3}, Dtype::f32, 0), Contains("empty"));
+  CHECK_THROWS_WITH(head.top_k(tests::random(device, {2, 3}, Dtype::f32, 1), {2}, 0),
+                    Contains("top 0"));
+}
+
+TEST_CASE("sharded head: the best classes are those of a full sort") {
+  core::Device& device = tests::device();
+  comm::Self self;
+  for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16})
+    for (int64_t const classes : {1, 2, 7, 50, 1000})
+      for (int64_t const chunk : {0, 1, 3, 64})
+        for (int const k : {1, 5, 60})
+          tests::check_top_k(self, device, dtype,
+                             tests::softmax_case(classes, chunk == 3, Logits::automatic, chunk, 4),
+                             k);
+}

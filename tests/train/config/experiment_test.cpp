@@ -1,0 +1,357 @@
+#include "train/config/experiment.h"
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include "core/cuda/open.h"
+#include "tests/support/paths.h"
+#include "train/errors.h"
+
+namespace train {
+namespace {
+
+std::string const good = "run: {epochs: 1}\ndata: {batch: 4, classes: 10, samples: 100}\n";
+
+Experiment parse(std::vector<std::string> const& settings, std::string const& text = good) {
+  return parse_experiment("a/fig.yaml", text, settings);
+}
+
+std::string mistakes(std::vector<std::string> const& settings, std::string const& text = good) {
+  try {
+    parse(settings, text);
+  } catch (ConfigError const& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_CASE("settings win over the file", "[experiment]") {
+  auto const text = good + "optimizer: {rate: 0.1, momentum: 0.5}\ndata2: 0\n";
+  CHECK(mistakes({}, text).ends_with("data2: unknown key; did you mean 'data'?"));
+  auto const e = parse({"optimizer.rate=0.4", "model.width=8", "run.out=runs/b",
+                        "init.from=", "optimizer.rate=0.5", "data.mean=[0.5, 0.25, 1]"},
+                       good + "optimizer: {rate: 0.1, momentum: 0.5}\n");
+  CHECK(e.optimizer.rate == 0.5);
+  CHECK(e.optimizer.momentum == 0.5);
+  CHECK(e.model.width == 8);
+  CHECK(e.run.out == "runs/b");
+  CHECK(e.init.from.empty());
+  CHECK(e.data.mean == std::vector{0.5, 0.25, 1.0});
+}
+
+TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
+  auto const e = parse({"data.augment.shift=0.25"},
+                       "run: {steps: 3}\ndata: {augment: none, batch: 1,"
+                       " classes: 2, samples: 2}");
+  CHECK(e.data.augment.shift == 0.25);
+  CHECK(parse({"data.augment=none"}, good + "seed: 2").data.augment == AugmentConfig{});
+  CHECK(mistakes({"seed.x=1"}) == "command line: seed: expected a whole number, found a mapping");
+  CHECK(mistakes({"head.chunk=["}).starts_with("command line: head.chunk: "));
+  CHECK(mistakes({"=1"}) == "command line: expected key=value, found '=1'");
+  CHECK(mistakes({".=1"}).starts_with("command line: "));
+}
+
+TEST_CASE("an experiment written reads back equal", "[experiment]") {
+  auto const e =
+      parse({"seed=18446744073709551615", "run.out='a \"b\" \\c'", "optimizer.rate=1e-5",
+             "schedule.milestones=[10, 20]", "data.mean=[0.1, 0.2, 0.3]", "data.kind=glyphs",
+             "data.glyphs.last=U+2A6D6", "data.mean=0.30000000000000004",
+             "data.glyphs.train=[{path: a.ttc, index: 2, name: A é}, {path: b.ttf}]",
+             "data.glyphs.test=[{path: c.ttf}]", "head.bias=true",
+             "data.words.lists=[french, 'a \"b\"']", "head.chunk=17"});
+  auto const text = to_yaml(e);
+  CHECK(parse({}, text) == e);
+  CHECK(to_yaml(parse({}, text)) == text);
+  CHECK(e.data.mean == std::vector{0.30000000000000004});
+  CHECK(e.run.out == "a \"b\" \\c");
+}
+
+TEST_CASE("every name of an enum stands for its value", "[experiment]") {
+  CHECK(parse({"device=auto"}).device == DeviceChoice::automatic);
+  CHECK(parse({"device=cpu"}).device == DeviceChoice::cpu);
+  CHECK(parse({"precision=f32"}).precision == Precision::f32);
+  CHECK(parse({"precision=bf16"}).precision == Precision::bf16);
+  CHECK(parse({"model.batch_norm=sync"}).model.batch_norm == BatchNormKind::sync);
+  CHECK(parse({"model.trunk=conv"}).model.trunk == Trunk::conv);
+  CHECK(parse({"model.trunk=small"}).model.trunk == Trunk::small);
+  CHECK(parse({"head.kind=row_parallel"}).head.kind == HeadKind::row_parallel);
+  CHECK(parse({"head.logits=store"}).head.logits == Logits::store);
+  CHECK(parse({"head.logits=recompute"}).head.logits == Logits::recompute);
+  CHECK(parse({"schedule.kind=cosine"}).schedule.kind == Schedule::cosine);
+  CHECK(parse({"schedule.kind=step", "schedule.milestones=3"}).schedule.kind == Schedule::step);
+  CHECK(parse({"schedule.kind=linear"}).schedule.kind == Schedule::linear);
+  CHECK(parse({"schedule.kind=polynomial"}).schedule.kind == Schedule::polynomial);
+  CHECK(parse({"data.kind=idx"}).data.kind == DataKind::idx);
+  CHECK(parse({"data.kind=arrays", "data.path=f"}).data.kind == DataKind::arrays);
+  CHECK(parse({"data.kind=words", "data.words.lists=[a]", "data.words.train=[{path: a}]"})
+            .data.kind == DataKind::words);
+}
+
+TEST_CASE("defaults that follow from others", "[experiment]") {
+  CHECK(parse({}).run.out == "runs/fig");
+  CHECK(parse({"data.kind=idx"}).data.path == "/usr/share/datasets/fashion-mnist");
+  auto const e = parse({"data.glyphs.train=[{path: fonts/Kai.ttf}]"});
+  CHECK(e.data.glyphs.train[0].name == "Kai");
+  CHECK(parse({"data.words.test=[{path: fonts/Kai.ttf}]"}).data.words.test[0].name == "Kai");
+}
+
+void refused(std::string const& wrong) {
+  auto const key = wrong.substr(0, wrong.find('='));
+  INFO(wrong);
+  CHECK(mistakes({wrong}).starts_with("command line: " + key));
+  CHECK(mistakes({wrong}).find(": must be") != std::string::npos);
+}
+
+TEST_CASE("values out of range are refused", "[experiment]") {
+  for (std::string const wrong : {"run.epochs=-1",
+                                  "run.steps=-1",
+                                  "run.log_every=0",
+                                  "run.eval_every_epochs=-1",
+                                  "run.threads=-1",
+                                  "data.batch=0",
+                                  "data.threads=0",
+                                  "data.queue=0",
+                                  "data.augment.shift=0.6",
+                                  "data.augment.rotation=181",
+                                  "data.augment.scale=1",
+                                  "data.augment.shear=1.1",
+                                  "data.augment.blur=-1",
+                                  "data.augment.noise=1.1",
+                                  "data.augment.contrast=1",
+                                  "data.deviation=0",
+                                  "data.classes=-1",
+                                  "data.samples=-1",
+                                  "data.height=0",
+                                  "data.width=0",
+                                  "data.channels=0",
+                                  "data.glyphs.classes=-1",
+                                  "data.glyphs.min_fonts=0",
+                                  "data.glyphs.size=7",
+                                  "data.words.classes=-1",
+                                  "data.words.height=7",
+                                  "data.words.width=7",
+                                  "data.words.eval_samples=-1",
+                                  "model.features=-1",
+                                  "model.dropout=1",
+                                  "model.width=0",
+                                  "model.depth=0",
+                                  "model.kernel=0",
+                                  "model.stride=0",
+                                  "schedule.warmup_steps=-1",
+                                  "schedule.final_rate=1.1",
+                                  "schedule.power=0",
+                                  "schedule.milestones=[0]",
+                                  "schedule.factor=0",
+                                  "checkpoint.every=-1",
+                                  "checkpoint.keep=0"}) {
+    refused(wrong);
+  }
+}
+
+TEST_CASE("values of heads and optimizers out of range are refused", "[experiment]") {
+  for (std::string const wrong :
+       {"head.chunk=-1", "optimizer.rate=0", "optimizer.momentum=1", "optimizer.decay=-1",
+        "optimizer.second=1", "optimizer.epsilon=0", "optimizer.eta=0", "optimizer.clip=-1",
+        "optimizer.accumulate=0", "head.scale=0", "head.label_smoothing=1", "head.sampling.rate=0",
+        "head.filter=2", "head.m1=0.5", "head.shards=-1"}) {
+    refused(wrong);
+  }
+}
+
+/// Settings, and the one mistake that follows.
+struct Impossible {
+  std::vector<std::string> settings;
+  std::string mistake;
+};
+
+void one_mistake(std::vector<std::string> const& settings, std::string const& mistake) {
+  auto const message = mistakes(settings);
+  INFO(mistake << "\nnot\n" << message);
+  CHECK(message.find(mistake) != std::string::npos);
+  CHECK(message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("optimizers refuse what they do not read", "[experiment]") {
+  for (auto const& [settings, mistake] : std::vector<Impossible>{
+           {{"optimizer.nesterov=true", "optimizer.momentum=0"}, "optimizer.nesterov: needs a mom"},
+           {{"optimizer.kind=lars", "optimizer.nesterov=true", "optimizer.momentum=0"},
+            "optimizer.nesterov: needs a momentum above 0"},
+           {{"optimizer.kind=adam", "optimizer.nesterov=true"},
+            "optimizer.nesterov: adam does not have it; leave the key out"},
+           {{"optimizer.kind=adamw", "optimizer.nesterov=true", "optimizer.momentum=0"},
+            "optimizer.nesterov: adamw does not have it"},
+           {{"optimizer.second=0.99"}, "optimizer.second: sgd does not have it"},
+           {{"optimizer.kind=lars", "optimizer.epsilon=1"}, "optimizer.epsilon: lars does not"},
+           {{"optimizer.kind=adamw", "optimizer.eta=1"},
+            "optimizer.eta: adamw does not have it"}}) {
+    one_mistake(settings, mistake);
+  }
+}
+
+TEST_CASE("heads refuse what they do not read, and what has no meaning", "[experiment]") {
+  for (auto const& [settings, mistake] : std::vector<Impossible>{
+           {{"head.kind=row_parallel", "head.chunk=8"}, "head.chunk: row_parallel does not have"},
+           {{"head.kind=row_parallel", "head.logits=store"}, "head.logits: row_parallel does not"},
+           {{"head.kind=row_parallel", "head.sampling.rate=0.5"}, "head.sampling: row_parallel"},
+           {{"head.kind=row_parallel", "optimizer.kind=adam"},
+            "optimizer.kind: row_parallel takes"},
+           {{"head.kind=row_parallel", "optimizer.accumulate=2"}, "optimizer.accumulate: row_par"},
+           {{"head.scale=8"}, "head.scale: softmax does not have it; leave the key out"},
+           {{"head.kind=arcface", "head.bias=true"}, "head.bias: arcface does not have it"},
+           {{"head.kind=arcface", "head.m2=0.5"}, "head.m2: arcface does not have it"},
+           {{"head.kind=normface", "head.margin=0.5"}, "head.margin: normface does not have it"},
+           {{"head.kind=cosface", "head.h=1"}, "head.h: cosface does not have it"},
+           {{"head.kind=curricularface", "head.filter=0.5"},
+            "head.filter: curricularface does not"},
+           {{"head.kind=curricularface", "head.label_smoothing=0.1"},
+            "head.label_smoothing: curricularface bends"},
+           {{"head.kind=arcface", "head.label_smoothing=0.1", "head.filter=0.5"},
+            "head.label_smoothing: needs the logits of all classes, and head.filter"},
+           {{"head.label_smoothing=0.1", "head.sampling.rate=0.5"},
+            "head.label_smoothing: needs the logits of all classes, and head.sampling"},
+           {{"head.label_smoothing=0.1", "head.plan=one_pass"},
+            "head.label_smoothing: its gradient"},
+           {{"head.sampling.rows=dense"}, "head.sampling.rows: says what becomes"},
+           {{"head.sampling.log_q=true"}, "head.sampling.log_q: corrects"},
+           {{"head.sampling.rate=0.5", "optimizer.accumulate=2"}, "head.sampling.rate: parts of a"},
+           {{"head.sampling.rate=0.5", "head.shards=1"}, "head.sampling.rate: replicas see"}}) {
+    one_mistake(settings, mistake);
+  }
+}
+
+TEST_CASE("keys that do not go together are refused with a reason", "[experiment]") {
+  std::string const fonts = "data.glyphs.train=[{path: a}, {path: b}]", glyphs = "data.kind=glyphs";
+  for (auto const& [settings, mistake] : std::vector<Impossible>{
+           {{"run.epochs=0"}, "run.epochs: set run.epochs or run.steps; nothing says when"},
+           {{"data.classes=0"}, "data.classes: missing: random images need a number of classes"},
+           {{"data.samples=0"}, "data.samples: missing: random images need a number of samples"},
+           {{"data.kind=arrays"}, "data.path: missing: the safetensors file"},
+           {{glyphs}, "data.glyphs.train: missing: the fonts to train on"},
+           {{glyphs, fonts, "data.glyphs.min_fonts=3"},
+            "data.glyphs.min_fonts: is 3, but there are 2 training fonts"},
+           {{"data.glyphs.train=[{name: A}]"}, "data.glyphs.train[0].path: missing"},
+           {{"data.glyphs.train=[{path: a}, {path: a}]"}, "data.glyphs.train[1]: the same font"},
+           {{fonts, "data.glyphs.test=[{path: b}]"},
+            "data.glyphs.test[0]: this font is trained on"},
+           {{"data.glyphs.test=[{path: b}, {path: c, name: b}]"},
+            "data.glyphs.test[1]: another test font has the name 'b'"},
+           {{"data.glyphs.last=U+10"}, "data.glyphs.last: must not be before"},
+           {{"data.kind=words", "data.words.train=[{path: a}]"},
+            "data.words.lists: missing: the word lists"},
+           {{"data.kind=words", "data.words.lists=[a]"},
+            "data.words.train: missing: the fonts to train on"},
+           {{"data.words.lists=french"}, "data.words.lists: expected a list, found 'french'"},
+           {{"data.words.lists=[[a]]"}, "data.words.lists[0]: expected"},
+           {{"data.words.train=[{path: a}]", "data.words.test=[{path: a}]"},
+            "data.words.test[0]: this font is trained on"},
+           {{"data.mean=[1, 2]"}, "data.mean: has 2 numbers, but the images have 3 channels"},
+           {{"data.deviation=[1, 2]"}, "data.deviation: has 2 numbers"},
+           {{"data.kind=idx", "data.mean=[1, 2, 3]"},
+            "data.mean: has 3 numbers, but the images have 1 c"},
+           {{"data.mean=[]"}, "data.mean: needs a number"},
+           {{"schedule.kind=step"}, "schedule.milestones: missing"},
+           {{"schedule.milestones=[3, 3]"}, "schedule.milestones: must ascend"},
+           {{"run.steps=5", "schedule.warmup_steps=5"},
+            "schedule.warmup_steps: the run ends before"},
+           {{"model.trunk=resnet18", "model.width=64"},
+            "model.width: the trunk resnet18 does not have it; leave the key out"},
+           {{"model.trunk=iresnet18", "model.depth=2"},
+            "model.depth: the trunk iresnet18 does not"},
+           {{"model.trunk=resnet50", "model.dropout=0.1"},
+            "model.dropout: the trunk resnet50 does"},
+           {{"model.trunk=conv", "model.dropout=0.1"}, "model.dropout: the trunk conv does not"},
+           {{"model.trunk=conv", "model.depth=2"}, "model.depth: the trunk conv does not have it"},
+           {{"model.trunk=resnet34", "model.kernel=5"}, "model.kernel: the trunk resnet34 does"},
+           {{"model.trunk=resnet34", "model.stride=2"}, "model.stride: the trunk resnet34 does"}}) {
+    one_mistake(settings, mistake);
+  }
+}
+
+TEST_CASE("head.grow needs the classes of a file", "[experiment]") {
+  CHECK(parse({"head.grow=true", "init.from=a"}).head.grow);
+  CHECK_THAT(mistakes({"head.grow=true"}), Catch::Contains("head.grow: needs init.from"));
+  CHECK_THAT(mistakes({"head.grow=true", "init.from=a", "init.head=skip"}),
+             Catch::Contains("head.grow: adds to the classes of the file, which init.head: skip"));
+}
+
+TEST_CASE("every optimizer reads its own keys", "[experiment]") {
+  auto const adam = parse({"optimizer.kind=adamw", "optimizer.momentum=0", "optimizer.second=0.95",
+                           "optimizer.epsilon=1e-6"});
+  CHECK(adam.optimizer.kind == OptimizerKind::adamw);
+  CHECK(adam.optimizer.second == 0.95);
+  CHECK(adam.optimizer.epsilon == 1e-6);
+  auto const lars = parse({"optimizer.kind=lars", "optimizer.eta=0.02", "optimizer.nesterov=true"});
+  CHECK(lars.optimizer.kind == OptimizerKind::lars);
+  CHECK(lars.optimizer.eta == 0.02);
+  CHECK(parse({"optimizer.kind=adam"}).optimizer.kind == OptimizerKind::adam);
+}
+
+TEST_CASE("what is missing is placed at the section around it", "[experiment]") {
+  CHECK(mistakes({}, "seed: 1\ndata:\n  kind: synthetic\n") ==
+        "4 mistakes\n"
+        "a/fig.yaml:1:1: run.epochs: set run.epochs or run.steps; nothing says when the run ends\n"
+        "a/fig.yaml:2:1: data.batch: missing: the samples of a step\n"
+        "a/fig.yaml:2:1: data.classes: missing: random images need a number of classes\n"
+        "a/fig.yaml:2:1: data.samples: missing: random images need a number of samples");
+}
+
+TEST_CASE("a wrong key is not called missing as well", "[experiment]") {
+  CHECK(mistakes({"run.epochs=x"}) ==
+        "command line: run.epochs: expected a whole number, found 'x'");
+  CHECK(mistakes({}, "run: {epochs: 1}\ndata: 5") ==
+        "a/fig.yaml:2:7: data: expected a mapping, found '5'");
+}
+
+TEST_CASE("device: cuda needs a build with it", "[experiment]") {
+  auto const said = mistakes({"device=cuda"});
+  CHECK(said == (core::cuda::built() ? ""
+                                     : "command line: device: this program was built without CUDA; "
+                                       "use device: cpu or auto"));
+}
+
+TEST_CASE("files that cannot be read", "[experiment]") {
+  CHECK_THROWS_AS(read_experiment("no/such.yaml"), MissingInput);
+  CHECK_THROWS_AS(read_experiment("/"), MissingInput);
+}
+
+TEST_CASE("the skeleton of the design has only known keys", "[experiment]") {
+  std::string const text = R"(
+device: auto            # auto | cpu | cuda
+precision: auto         # auto | f32 | bf16
+seed: 1
+run: {out: runs/glyphs, epochs: 10, steps: 0, log_every: 20, eval_every_epochs: 1}
+data: {kind: glyphs, batch: 256}          # batch is global
+model: {trunk: resnet18, features: 128, batch_norm: local}   # local | sync
+head: {kind: softmax, chunk: auto, logits: auto}
+optimizer: {kind: sgd, rate: 0.1, momentum: 0.9, decay: 5.0e-4}
+schedule: {kind: cosine, warmup_steps: 100}
+checkpoint: {every: 0, keep: 3}
+init: {from: ""}        # a safetensors file with PyTorch's names and layouts
+)";
+  auto const e = parse({"data.glyphs.train=[{path: a}, {path: b}]"}, text);
+  CHECK(e.run.epochs == 10);
+  CHECK(e.optimizer.decay == 5e-4);
+  CHECK(e.schedule.kind == Schedule::cosine);
+}
+
+TEST_CASE("docs/configuration.md is what the program says", "[experiment]") {
+  std::ifstream file(tests::source_folder() + "/docs/configuration.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  CHECK(text.str() == configuration_reference());
+}
+
+TEST_CASE("every experiment of configs/ is read", "[experiment]") {
+  int count = 0;
+  for (auto const& entry :
+       std::filesystem::directory_iterator(tests::source_folder() + "/configs")) {
+    INFO(entry.path());
+    auto const e = read_experiment(entry.path().string());
+    CHECK(parse({}, to_yaml(e)) == e);
+    ++count;
+  }
+  CHECK(count >= 5);
+}
+
+}  // namespace
+}  // namespace train

@@ -1,0 +1,70 @@
+// What an experiment says about its head and optimizer, in training on several ranks.
+#include "comm/self.h"
+#include "tests/support/ranks.h"
+#include "tests/train/trainer/small_training.h"
+
+using namespace train;
+using Settings = std::vector<std::string>;
+
+namespace {
+
+std::vector<double> losses(Experiment const& e, comm::Communicator& ranks, int steps) {
+  auto const task = open_task(e.data, e.seed);
+  auto model = make_model(e, tests::device(), ranks, task.train.data->shape(), task.classes);
+  Trainer trainer(e, tests::device(), ranks, model, e.run.steps);
+  Loader loader(tests::host(), task.train, e.data, e.seed, Pass::training, ranks.rank(),
+                ranks.size());
+  std::vector<double> all;
+  for (int i = 0; i < steps; ++i) {
+    Batch batch;
+    loader.next(batch);
+    all.push_back(tests::value(trainer.step(batch)));
+  }
+  return all;
+}
+
+/// On a trunk without batch norm: the last of its six batches has 4 rows, one or two a rank.
+Experiment experiment(Settings settings) {
+  settings.insert(settings.end(), {"model.trunk=conv", "model.stride=4", "model.features=0"});
+  return tests::small_experiment(settings);
+}
+
+void check_same_losses(Settings const& settings, std::string const& change) {
+  INFO((settings.empty() ? "as it is" : settings.front()) << ", " << change);
+  comm::Self self;
+  auto const expected = losses(experiment(settings), self, 8);
+  auto changed = settings;
+  changed.push_back(change);
+  auto const got = losses(experiment(changed), tests::world(), 8);
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(expected[i]).epsilon(1e-5));
+}
+
+}  // namespace
+
+TEST_CASE("replicas of a head train as one", "[ranks][training][mesh]") {
+  auto const head = GENERATE(
+      Settings{}, Settings{"head.plan=one_pass"},
+      Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
+      Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
+      Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},
+      Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"},
+      Settings{"optimizer.kind=lars", "optimizer.eta=0.1"}, Settings{"optimizer.clip=0.5"});
+  for (int shards = 1; shards <= tests::world().size(); ++shards)
+    if (tests::world().size() % shards == 0)
+      check_same_losses(head, core::join("head.shards=", shards));
+}
+
+TEST_CASE("ranks with fewer rows than parts train as one with the whole batch",
+          "[ranks][training]") {
+  auto const head = GENERATE(Settings{}, Settings{"head.plan=one_pass"},
+                             Settings{"optimizer.clip=0.5"}, Settings{"head.shards=1"});
+  for (auto const* parts : {"optimizer.accumulate=3", "optimizer.accumulate=20"})
+    check_same_losses(head, parts);
+}
+
+TEST_CASE("the gradient's norm is the same at any number of ranks", "[ranks][training]") {
+  for (auto const& head :
+       {Settings{"optimizer.clip=0.1"},
+        Settings{"optimizer.clip=0.1", "head.kind=row_parallel", "head.chunk=0"}})
+    check_same_losses(head, "run.steps=20");
+}

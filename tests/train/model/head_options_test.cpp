@@ -1,0 +1,181 @@
+// What an experiment says about its head and optimizer, in training on one rank.
+#include <numeric>
+#include "tests/support/device.h"
+#include "tests/train/files.h"
+#include "tests/train/trainer/small_training.h"
+#include "train/checkpoint/checkpoint.h"
+
+using tests::SmallTraining;
+using Settings = std::vector<std::string>;
+
+namespace {
+
+/// The small experiment on a trunk without batch norm, which takes a batch's rows one by one.
+train::Experiment plain_experiment(Settings const& settings) {
+  Settings all{"model.trunk=conv", "model.stride=4", "model.features=0"};
+  all.insert(all.end(), settings.begin(), settings.end());
+  return tests::small_experiment(all);
+}
+
+/// Gradient descent: the change of a step is the rate times the gradient.
+constexpr double descent_rate = 16;
+train::Experiment descent(Settings const& settings) {
+  Settings all{"optimizer.momentum=0",   "optimizer.decay=0",       "optimizer.rate=16",
+               "schedule.kind=constant", "schedule.warmup_steps=0", "optimizer.nesterov=false"};
+  all.insert(all.end(), settings.begin(), settings.end());
+  return plain_experiment(all);
+}
+
+Settings operator+(Settings a, Settings const& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+std::vector<double> losses(SmallTraining& training, int steps) {
+  std::vector<double> all;
+  for (int i = 0; i < steps; ++i) all.push_back(tests::value(training.step()));
+  return all;
+}
+
+std::vector<double> losses(train::Experiment const& e, int steps) {
+  SmallTraining training(e, tests::device());
+  return losses(training, steps);
+}
+
+void check_close(std::vector<double> const& a, std::vector<double> const& b) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == Approx(b[i]).epsilon(1e-5));
+}
+
+/// The gradient of the first step, trunk and head.
+std::vector<double> first_gradient(Settings const& settings) {
+  SmallTraining training(descent(settings), tests::device());
+  auto const before = training.state();
+  training.step();
+  auto after = training.state();
+  for (size_t i = 0; i < after.size(); ++i) after[i] = (before[i] - after[i]) / descent_rate;
+  return after;
+}
+
+double norm(std::vector<double> const& v) {
+  return std::sqrt(std::inner_product(v.begin(), v.end(), v.begin(), 0.0));
+}
+
+std::vector<Settings> all_heads() {
+  std::vector<Settings> all;
+  for (auto const* kind : {"softmax", "row_parallel"})
+    all.push_back({std::string("head.kind=") + kind});
+  for (auto const* kind :
+       {"normface", "cosface", "arcface", "sphereface", "combined", "adaface", "curricularface"})
+    all.push_back({std::string("head.kind=") + kind, "head.bias=false", "head.scale=16"});
+  all[1].push_back("head.chunk=0");
+  all[6].push_back("head.m2=0.2");
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a batch in parts trains as a whole one") {
+  auto const head = GENERATE(Settings{}, Settings{"head.plan=one_pass", "head.logits=recompute"},
+                             Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
+                             Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"},
+                             Settings{"optimizer.clip=0.5"}, Settings{"model.dropout=0"});
+  INFO((head.empty() ? "as it is" : head.front()));
+  auto const whole = losses(plain_experiment(head), 8);
+  // 20: more parts than rows, of which the last batch has 4.
+  for (auto const* parts : {"optimizer.accumulate=3", "optimizer.accumulate=20"})
+    check_close(losses(plain_experiment(head + Settings{parts}), 8), whole);
+}
+
+TEST_CASE("optimizer.clip bounds the norm of the whole gradient") {
+  for (auto const& head :
+       {Settings{"head.kind=softmax"}, Settings{"head.plan=one_pass"},
+        Settings{"optimizer.accumulate=3"}, Settings{"head.kind=row_parallel", "head.chunk=0"},
+        Settings{"head.sampling.rate=0.5"}}) {
+    INFO(head.front());
+    auto const gradient = first_gradient(head);
+    double const whole = norm(gradient);
+    auto clipped = first_gradient(head + Settings{core::join("optimizer.clip=", whole / 3)});
+    CHECK(norm(clipped) == Approx(whole / 3).epsilon(1e-4));
+    for (double& g : clipped) g *= 3;
+    CHECK(tests::distance(clipped, gradient) < 1e-4);  // in the same direction
+  }
+}
+
+TEST_CASE("an optimizer.clip that is never reached changes no bit") {
+  for (auto const& head :
+       {Settings{"head.kind=softmax"}, Settings{"head.plan=one_pass"},
+        Settings{"head.kind=row_parallel", "head.chunk=0"}, Settings{"head.logits=recompute"}}) {
+    INFO(head.front());
+    SmallTraining free(plain_experiment(head), tests::device());
+    SmallTraining bound(plain_experiment(head + Settings{"optimizer.clip=1.0e6"}), tests::device());
+    CHECK(losses(free, 6) == losses(bound, 6));
+    CHECK(free.state() == bound.state());
+  }
+}
+
+TEST_CASE("head.sampling.full_after ends the draw of classes") {
+  Settings const sampled{"head.sampling.rate=0.3"};
+  SmallTraining draws(plain_experiment(sampled), tests::device());
+  SmallTraining stops(plain_experiment(sampled + Settings{"head.sampling.full_after=0.5"}),
+                      tests::device());
+  CHECK(losses(draws, 10) == losses(stops, 10));  // of 20 steps
+  CHECK(draws.state() == stops.state());
+  // The same weights and batch: a softmax over more classes has a larger loss.
+  CHECK(losses(stops, 1)[0] > losses(draws, 1)[0]);
+  // After 0 it never begins.
+  CHECK(losses(plain_experiment(sampled + Settings{"head.sampling.full_after=0"}), 4) ==
+        losses(plain_experiment({}), 4));
+}
+
+TEST_CASE("both plans of a head train alike") {
+  for (auto const& head : all_heads()) {
+    if (head.front() == "head.kind=row_parallel") continue;
+    INFO(head.front());
+    auto const rate = Settings{"optimizer.rate=0.01"};
+    check_close(losses(plain_experiment(head + rate + Settings{"head.plan=one_pass"}), 8),
+                losses(plain_experiment(head + rate), 8));
+  }
+}
+
+TEST_CASE("every kind of head learns the small task") {
+  for (auto const& head : all_heads()) {
+    INFO(head.front());
+    auto const all =
+        losses(tests::small_experiment(head + Settings{"run.steps=30", "optimizer.rate=0.02"}), 30);
+    // An epoch has 6 batches.
+    double const first = std::accumulate(all.begin(), all.begin() + 6, 0.0),
+                 last = std::accumulate(all.end() - 6, all.end(), 0.0);
+    CHECK(last < 0.9 * first);
+  }
+}
+
+TEST_CASE("resumed is uninterrupted, bit for bit, with all that a head remembers") {
+  auto const settings = GENERATE(
+      Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
+      Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},
+      Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"}, Settings{"head.state=bf16"},
+      Settings{"head.state=bf16_moments", "optimizer.kind=adam", "optimizer.rate=1.0e-3"},
+      Settings{"head.sampling.rate=0.3", "head.sampling.log_q=true"},
+      Settings{"optimizer.kind=lars", "optimizer.accumulate=3", "optimizer.clip=1"});
+  INFO(settings.front());
+  auto const e = tests::small_experiment(settings);
+  tests::TemporaryFolder const folder;
+  SmallTraining whole(e, tests::device());
+  losses(whole, 4);
+  train::Checkpoints checkpoints(folder.path(), whole.ranks, 1);
+  checkpoints.save(whole.trainer.snapshot(37), {4, 0, 4});
+
+  SmallTraining second(e, tests::device());
+  auto snapshot = second.trainer.snapshot(37);
+  bool const remembers = settings.front().starts_with("head.kind");
+  CHECK(std::ranges::count(snapshot.head, "head.margin", &train::NamedTensor::name) ==
+        (remembers ? 1 : 0));
+  REQUIRE(checkpoints.load(snapshot, [](auto const&) {}) == train::Position{4, 0, 4});
+  second.trainer.restored(4);
+  CHECK(second.state() == whole.state());
+  train::Batch batch;
+  for (int i = 0; i < 4; ++i) second.loader.next(batch);
+  CHECK(losses(second, 5) == losses(whole, 5));
+  CHECK(second.state() == whole.state());
+}

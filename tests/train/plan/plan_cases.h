@@ -1,0 +1,58 @@
+#pragma once
+#include "comm/communicator.h"
+#include "core/cpu/device.h"
+#include "tests/train/trainer/small_training.h"
+#include "train/plan/plan.h"
+
+/// The plan of a step beside a real one.
+namespace tests {
+
+/// Bytes that two real training steps take of a CPU at their peak, on the calling rank.
+inline int64_t measured_peak(train::Experiment const& e, comm::Communicator& ranks) {
+  core::cpu::Cpu host(1), device(1);
+  auto const task = train::open_task(e.data, e.seed);
+  auto model = train::make_model(e, device, ranks, task.train.data->shape(), task.classes);
+  train::Trainer trainer(e, device, ranks, model, 2);
+  train::Loader loader(host, task.train, e.data, e.seed, train::Pass::training, ranks.rank(),
+                       ranks.size());
+  for (int step = 0; step < 2; ++step) {
+    train::Batch batch;
+    loader.next(batch);
+    trainer.step(batch);
+  }
+  return static_cast<int64_t>(device.memory().peak);
+}
+
+inline train::StepPlan planned(train::Experiment const& e, int ranks) {
+  core::cpu::Cpu const like(1);
+  return train::plan_step(e, {.ranks = ranks,
+                              .classes = e.data.classes,
+                              .image = {e.data.height, e.data.width, e.data.channels},
+                              .device = {like.describe(), like.cache_bytes(), like.fast_bf16(),
+                                         like.capacity() / ranks}});
+}
+
+/// A head of tens of MB over small images.
+inline train::Experiment large_head(std::vector<std::string> settings) {
+  settings.insert(settings.begin(), {"data.classes=20011", "data.batch=52", "data.samples=156",
+                                     "model.features=128", "head.chunk=0"});
+  return small_experiment(settings);
+}
+
+/// Combinations in which other tensors are alive at the peak.
+inline std::vector<std::vector<std::string>> plan_settings() {
+  return {{},
+          {"head.logits=store"},
+          {"head.logits=recompute", "optimizer.momentum=0"},
+          {"head.plan=one_pass", "head.logits=recompute"},
+          {"head.plan=one_pass", "head.logits=store", "head.chunk=3000"},
+          {"head.kind=arcface", "head.bias=false", "optimizer.clip=1"},
+          {"head.kind=curricularface", "head.bias=false", "head.state=bf16"},
+          {"head.state=bf16_moments", "optimizer.kind=adamw"},
+          {"optimizer.accumulate=2", "optimizer.kind=lars"},
+          {"head.chunk=9000", "head.logits=store"},
+          {"model.width=32", "data.height=32", "data.width=32", "data.classes=300"},
+          {"head.kind=row_parallel", "head.chunk=0", "model.batch_norm=sync"}};
+}
+
+}  // namespace tests

@@ -1,0 +1,186 @@
+#include "train/report/report.h"
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+#include "tests/train/files.h"
+
+namespace train {
+namespace {
+
+using nlohmann::json;
+
+/// A report into a folder that goes away, and what people see of it.
+struct Told {
+  tests::TemporaryFolder folder;
+  std::string metrics = folder.file("metrics.jsonl");
+  std::ostringstream out;
+
+  Report report(bool terminal = false) {
+    return Report({.metrics = metrics, .out = &out, .terminal = terminal});
+  }
+  std::vector<json> lines() const {
+    std::istringstream file(tests::read_file(metrics));
+    std::vector<json> all;
+    for (std::string line; std::getline(file, line);) all.push_back(json::parse(line));
+    return all;
+  }
+};
+
+RunFacts const facts{.device = "CPU",
+                     .precision = "f32",
+                     .ranks = 2,
+                     .classes = 10,
+                     .samples = 100,
+                     .steps = 20,
+                     .steps_per_epoch = 10};
+
+TEST_CASE("a logged step is a line of JSON in full precision", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  double const loss = static_cast<double>(7.123456789F);
+  report.step({.step = 1, .epoch = 0, .loss = loss, .rate = 0.1});
+  auto const text = tests::read_file(told.metrics);
+  CHECK(text.starts_with(R"({"kind":"train","step":1,"epoch":0,"loss":7.12345)"));
+  CHECK(text.ends_with("}\n"));
+  auto const line = told.lines().at(0);
+  CHECK(line["loss"].get<double>() == loss);
+  CHECK(line["lr"].get<double>() == 0.1);
+  CHECK(line["samples_per_s"].get<double>() == 0);
+}
+
+TEST_CASE("a line is in the file when the call returns", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  for (int64_t step = 1; step <= 3; ++step) {
+    report.step({.step = step, .epoch = 0, .loss = 1, .rate = 1});
+    CHECK(told.lines().size() == static_cast<size_t>(step));
+  }
+}
+
+TEST_CASE("an evaluated split and a note are lines of their own", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  report.score(10, 0, {.split = "WQY \"Zen\" Hei", .samples = 20902, .top1 = 0.97, .top5 = 0.99});
+  report.note("something");
+  auto const lines = told.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] == json{{"kind", "eval"},
+                         {"step", 10},
+                         {"epoch", 0},
+                         {"split", "WQY \"Zen\" Hei"},
+                         {"top1", 0.97},
+                         {"top5", 0.99},
+                         {"samples", 20902}});
+  CHECK(lines[1]["text"] == "something");
+  CHECK(told.out.str().find("  WQY \"Zen\" Hei: top-1 97.00 %, top-5 99.00 % of 20902\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("a name that is no UTF-8 does not end a run", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  report.score(1, 0, {.split = "a\xff", .samples = 1, .top1 = 0, .top5 = 0});
+  CHECK(told.lines().at(0)["split"] == "a\uFFFD");
+}
+
+TEST_CASE("a loss that is no number is null", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  report.step({.step = 1, .epoch = 0, .loss = NAN, .rate = 1});
+  CHECK(told.lines().at(0)["loss"].is_null());
+}
+
+TEST_CASE("a resumed run loses the lines after its step, and a torn one", "[report]") {
+  Told told;
+  std::string const kept =
+      "{\"kind\":\"train\",\"step\":1}\n{\"kind\":\"train\",\"step\":2}\n{\"kind\":\"eval\","
+      "\"step\":2}\n";
+  tests::write_file(told.metrics, kept + "{\"step\":3}\n{\"kind\":\"tra");
+  auto resumed = facts;
+  resumed.first_step = 2;
+  auto report = told.report();
+  report.begin(resumed);
+  CHECK(tests::read_file(told.metrics) == kept);
+  report.step({.step = 3, .epoch = 0, .loss = 1, .rate = 1});
+  CHECK(told.lines().size() == 4);
+  CHECK(told.out.str().find("resumed after step 2") != std::string::npos);
+}
+
+TEST_CASE("samples a second count the time of training alone", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  report.go_on();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  report.trained(50);
+  report.pause();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  report.go_on();
+  report.trained(50);
+  report.step({.step = 2, .epoch = 0, .loss = 1, .rate = 1});
+  auto const speed = told.lines().at(0)["samples_per_s"].get<double>();
+  CHECK(speed < 100 / 0.020);
+  CHECK(speed > 100 / 0.100);
+}
+
+TEST_CASE("elsewhere than on a terminal each step is a plain line", "[report]") {
+  Told told;
+  auto report = told.report();
+  report.begin(facts);
+  report.step({.step = 1, .epoch = 0, .loss = 2.5, .rate = 0.25});
+  CHECK(told.out.str().find("\nstep 1/20  epoch 0  loss 2.5000  rate 0.25  ") != std::string::npos);
+  CHECK(told.out.str().find('\r') == std::string::npos);
+  CHECK(told.out.str().ends_with('\n'));
+}
+
+TEST_CASE("on a terminal one line is drawn again, and ended in the end", "[report]") {
+  Told told;
+  {
+    auto report = told.report(true);
+    report.begin(facts);
+    report.step({.step = 1, .epoch = 0, .loss = 2.5, .rate = 0.25});
+    CHECK_FALSE(told.out.str().ends_with('\n'));
+    report.score(1, 0, {.split = "test", .samples = 1, .top1 = 0, .top5 = 1});
+    CHECK(told.out.str().find("\r\033[K  test: top-1") != std::string::npos);
+    report.step({.step = 2, .epoch = 0, .loss = 2.5, .rate = 0.25});
+  }
+  CHECK(told.out.str().ends_with('\n'));
+}
+
+TEST_CASE("a rank that tells nobody writes nothing", "[report]") {
+  tests::TemporaryFolder folder;
+  Report report({.metrics = folder.file("metrics.jsonl"), .out = nullptr});
+  report.begin(facts);
+  report.step({.step = 1, .epoch = 0, .loss = 1, .rate = 1});
+  report.score(1, 0, {.split = "test", .samples = 1, .top1 = 0, .top5 = 1});
+  report.note("unheard");
+  CHECK_FALSE(std::filesystem::exists(folder.file("metrics.jsonl")));
+}
+
+TEST_CASE("metrics that cannot be written are an error that names the file", "[report]") {
+  std::ostringstream out;
+  Report report({.metrics = "no/such/folder/metrics.jsonl", .out = &out});
+  report.begin(facts);
+  CHECK_THROWS_AS(report.note("lost"), IoError);
+}
+
+TEST_CASE("scores as a table", "[report]") {
+  std::vector<Score> const scores{{"WQY Zen Hei", 20902, 0.9731, 0.99}, {"Kai", 5, 1, 1}};
+  CHECK(score_table(scores) ==
+        "split          samples      top-1      top-5\n"
+        "WQY Zen Hei      20902    97.31 %    99.00 %\n"
+        "Kai                  5   100.00 %   100.00 %");
+  CHECK(score_table(scores, {{"WQY Zen Hei", 20902, 0.768, 0.916}, {"Kai", 5, 0, 0.5}}, "pixels") ==
+        "split          samples      top-1      top-5    pixels: top-1, top-5\n"
+        "WQY Zen Hei      20902    97.31 %    99.00 %        76.80 %    91.60 %\n"
+        "Kai                  5   100.00 %   100.00 %         0.00 %    50.00 %");
+}
+
+}  // namespace
+}  // namespace train

@@ -1,0 +1,67 @@
+// What the CPU and the device under test must agree on.
+#include "tests/support/device.h"
+#include "tests/train/files.h"
+#include "tests/train/trainer/small_training.h"
+#include "train/checkpoint/checkpoint.h"
+
+using tests::SmallTraining;
+
+namespace {
+
+void save(SmallTraining& training, std::filesystem::path const& folder, int64_t step) {
+  train::Checkpoints(folder, training.ranks, 1)
+      .save(training.trainer.snapshot(training.task.classes), {step, 0, step});
+}
+
+void load(SmallTraining& training, std::filesystem::path const& folder, int64_t step) {
+  auto snapshot = training.trainer.snapshot(training.task.classes);
+  auto const at = train::Checkpoints(folder, training.ranks, 1).load(snapshot, [](auto const&) {});
+  REQUIRE(at == train::Position{step, 0, step});
+  training.trainer.restored(step);
+}
+
+}  // namespace
+
+TEST_CASE("the device trains as the CPU does", "[devices]") {
+  auto const e = tests::small_experiment({"optimizer.rate=1.0e-3"});
+  SmallTraining here(e, tests::host()), there(e, tests::device());
+  for (int step = 0; step < 12; ++step) {
+    INFO("step " << step);
+    double const expected = tests::values(here.step())[0];
+    // At this rate training magnifies rounding little: docs/numerics.md.
+    CHECK(tests::values(there.step())[0] == Approx(expected).epsilon(1e-5));
+  }
+  CHECK(tests::distance(there.state(), here.state()) < 1e-4);
+}
+
+TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding", "[devices]") {
+  if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
+  auto const settings = {"optimizer.rate=1.0e-3"};
+  SmallTraining here(tests::small_experiment({settings.begin(), settings.end()}), tests::host());
+  auto e = here.e;
+  e.precision = train::Precision::bf16;
+  SmallTraining there(e, tests::device());
+  for (int step = 0; step < 12; ++step) {
+    INFO("step " << step);
+    double const expected = tests::values(here.step())[0];
+    CHECK(tests::values(there.step())[0] == Approx(expected).epsilon(tests::bf16_rounding));
+  }
+}
+
+TEST_CASE("a run goes on from device to device, bit for bit", "[devices]") {
+  auto const e = tests::small_experiment();
+  tests::TemporaryFolder const folder;
+  SmallTraining cpu(e, tests::host());
+  for (int step = 0; step < 3; ++step) cpu.step();
+  save(cpu, folder.path() / "a", 3);
+
+  SmallTraining device(e, tests::device());
+  load(device, folder.path() / "a", 3);
+  CHECK(device.state() == cpu.state());
+  for (int step = 0; step < 3; ++step) device.step();
+  save(device, folder.path() / "b", 6);
+
+  SmallTraining back(e, tests::host());
+  load(back, folder.path() / "b", 6);
+  CHECK(back.state() == device.state());
+}

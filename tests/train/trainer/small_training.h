@@ -1,0 +1,59 @@
+#pragma once
+#include "comm/self.h"
+#include "core/cpu/device.h"
+#include "tests/support/reference.h"
+#include "train/data/loader.h"
+#include "train/trainer/trainer.h"
+
+/// A small model in training, on one rank and any device.
+namespace tests {
+
+/// Six batches an epoch, the last one smaller.
+inline train::Experiment small_experiment(std::vector<std::string> const& settings = {}) {
+  return train::parse_experiment("test", R"(
+precision: f32
+run: {steps: 20}
+data: {kind: synthetic, classes: 37, samples: 64, batch: 12, height: 16, width: 16, channels: 1}
+model: {trunk: small, width: 8, features: 24}
+head: {bias: true, chunk: 10}
+optimizer: {rate: 0.05, momentum: 0.9, decay: 1.0e-3}
+schedule: {kind: cosine, warmup_steps: 3}
+)",
+                                 settings);
+}
+
+/// A model in training, on its own, and its data.
+struct SmallTraining {
+  SmallTraining(train::Experiment const& e_in, core::Device& device)
+      : e(e_in),
+        task(train::open_task(e.data, e.seed)),
+        model(train::make_model(e, device, ranks, task.train.data->shape(), task.classes)),
+        trainer(e, device, ranks, model, e.run.steps),
+        loader(host, task.train, e.data, e.seed, train::Pass::training, 0, 1) {}
+
+  core::Tensor step() {
+    train::Batch batch;
+    loader.next(batch);
+    return trainer.step(batch);
+  }
+
+  /// Every tensor of the run, one after another.
+  std::vector<double> state() {
+    std::vector<double> all;
+    auto const snapshot = trainer.snapshot(task.classes);
+    for (auto const* tensors : {&snapshot.trunk, &snapshot.head})
+      for (auto const& [name, tensor] : *tensors)
+        for (double const value : values(tensor)) all.push_back(value);
+    return all;
+  }
+
+  core::cpu::Cpu host;
+  comm::Self ranks;
+  train::Experiment e;
+  train::Task task;
+  train::Model model;
+  train::Trainer trainer;
+  train::Loader loader;
+};
+
+}  // namespace tests

@@ -1,0 +1,183 @@
+#include <sstream>
+#include "comm/self.h"
+#include "tests/train/checkpoint/state.h"
+#include "tests/train/shared_folder.h"
+#include "train/trainer/run.h"
+#include "train/weights/export.h"
+#include "train/weights/load_weights.h"
+#include "train/weights/state_dict_reader.h"
+
+using namespace train;
+
+namespace {
+
+/// 11 classes, which do not divide by the ranks; an image whose channels are flattened.
+Experiment experiment(std::string const& out, std::vector<std::string> settings = {}) {
+  settings.push_back("run.out=" + out);
+  return parse_experiment("test", R"(
+precision: f32
+run: {steps: 2}
+data: {kind: synthetic, classes: 11, samples: 12, batch: 6, height: 18, width: 20, channels: 3}
+model: {trunk: small, width: 2, features: 9, batch_norm: sync}
+head: {bias: true}
+checkpoint: {initial: true}
+)",
+                          settings);
+}
+
+/// Trains on the ranks given and exports the checkpoint of `step` on the first; the file's bytes.
+std::string exported(Experiment const& e, comm::Communicator& ranks, int64_t step) {
+  std::ostringstream log;
+  run_training(e, Existing::overwrite, tests::device(), ranks, log);
+  ranks.barrier();
+  auto const to = e.run.out + "/weights.safetensors";
+  if (ranks.rank() == 0) export_command(e, {to, step}, log);
+  ranks.barrier();
+  return tests::read_file(to);
+}
+
+}  // namespace
+
+TEST_CASE("export: the file does not depend on the number of ranks, and is read back whole",
+          "[ranks]") {
+  auto const settings = GENERATE(
+      std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
+      std::vector<std::string>{"model.trunk=conv", "model.width=2", "model.stride=9",
+                               "model.features=0"},
+      std::vector<std::string>{"head.state=bf16"}, std::vector<std::string>{"head.shards=1"});
+  tests::SharedFolder shared;
+  comm::Self self;
+  auto const alone = experiment(shared.path / core::join("alone", tests::world().rank()), settings);
+  auto const together = experiment(shared.path / "together", settings);
+  auto const initial = exported(alone, self, 0);
+  CHECK(exported(together, tests::world(), 0) == initial);
+  CHECK(initial.size() > 1000);
+
+  // Trained weights, other than those the seed gives, come back bit for bit on all ranks.
+  auto const trained = exported(alone, self, 2);
+  CHECK(trained != initial);
+  auto const from = "init.from=" + alone.run.out + "/weights.safetensors";
+  auto again = settings;
+  again.push_back(from);
+  auto const first = exported(experiment(shared.path / "again", again), tests::world(), 0);
+  CHECK(first == trained);
+}
+
+TEST_CASE("init.from: what does not fit is refused on every rank", "[ranks]") {
+  tests::SharedFolder shared;
+  comm::Self self;
+  auto const source = experiment(shared.path / core::join("source", tests::world().rank()));
+  exported(source, self, 2);
+  auto const from = "init.from=" + source.run.out + "/weights.safetensors";
+  auto const refused = [&](std::vector<std::string> settings) {
+    settings.push_back(from);
+    auto const e = experiment("unused", settings);
+    auto const task = open_task(e.data, e.seed);
+    auto model =
+        make_model(e, tests::device(), tests::world(), task.train.data->shape(), task.classes);
+    return tests::thrown<ConfigError>([&] { load_weights(e, model); });
+  };
+  auto const classes = refused({"data.classes=13"});
+  CHECK_THAT(classes, Catch::Contains(source.run.out + "/weights.safetensors does not fit"));
+  CHECK_THAT(classes, Catch::Contains("'weight' is f32 (11, 9), expected f32 (13, 9)"));
+  CHECK_THAT(classes, Catch::Contains("'bias' is f32 (11), expected f32 (13)"));
+  CHECK_THAT(classes, Catch::Contains("init.head: skip"));
+  CHECK_THAT(classes, Catch::Contains("head.grow: true"));
+  auto const fewer = refused({"data.classes=10", "head.grow=true"});
+  CHECK_THAT(fewer, Catch::Contains("'weight' is f32 (11, 9), expected f32 (10, 9)"));
+  CHECK_THAT(fewer, Catch::Contains("takes none away"));
+  CHECK_THAT(refused({"data.classes=10"}), !Catch::Contains("head.grow"));
+  CHECK_THAT(refused({"head.bias=false"}), Catch::Contains("'bias' is unknown"));
+  CHECK_THAT(refused({"model.depth=2"}), Catch::Contains("'layer1.1.conv1.weight' is missing"));
+  CHECK_THAT(refused({"model.trunk=conv", "model.features=0"}), Catch::Contains("more"));
+}
+
+TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
+  auto const settings =
+      GENERATE(std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
+               std::vector<std::string>{"head.state=bf16", "head.shards=1"});
+  auto const shards = GENERATE(4, 11);
+  tests::SharedFolder shared;
+  auto const e = experiment(shared.path / "run", settings);
+  auto const whole = exported(e, tests::world(), 2);
+  auto const to = e.run.out + "/parts.safetensors", index = to + ".index.json";
+  std::ostringstream log;
+  if (tests::world().rank() == 0) export_command(e, {to, 2, shards}, log);
+  tests::world().barrier();
+  StateDictReader const one(e.run.out + "/weights.safetensors"), several(index);
+  REQUIRE(several.tensors().size() == one.tensors().size());
+  for (auto const& [name, tensor] : one.tensors()) {
+    INFO(name);
+    REQUIRE(several.contains(name));
+    CHECK(several.tensors().at(name).shape == tensor.shape);
+    if (tensor.dtype == core::Dtype::i64) continue;
+    auto const count = core::count(tensor.shape);
+    CHECK(several.floats(name, 0, count) == one.floats(name, 0, count));
+  }
+  CHECK(SafetensorsReader(to).contains("fc.weight"));  // of the trunk
+  CHECK_FALSE(SafetensorsReader(to).contains("weight"));
+
+  auto again = settings;
+  again.push_back("init.from=" + index);
+  CHECK(exported(experiment(shared.path / "again", again), tests::world(), 0) == whole);
+}
+
+TEST_CASE("export: more files than classes, and what an index leaves behind", "[ranks]") {
+  if (tests::world().rank() != 0) return;
+  tests::TemporaryFolder folder;
+  comm::Self self;
+  auto const e = experiment(folder.file("run"));
+  std::ostringstream log;
+  run_training(e, Existing::refuse, tests::device(), self, log);
+  auto const to = folder.file("w.safetensors"), index = to + ".index.json";
+  auto const why = tests::thrown<ConfigError>([&] { export_command(e, {to, {}, 12}, log); });
+  CHECK_THAT(why, Catch::Contains("--head-shards: 12, but there are 11 classes"));
+  export_command(e, {to, {}, 2}, log);
+  CHECK(tests::read_file(index).find("w-00002-of-00002.safetensors") != std::string::npos);
+  export_command(e, {to, {}}, log);
+  CHECK_FALSE(std::filesystem::exists(index));  // it told of other files
+}
+
+namespace {
+
+/// The numbers of classes [begin, end) of the exported tensor `name`.
+std::vector<float> classes_of(std::string const& folder, std::string const& name, int64_t begin,
+                              int64_t end) {
+  StateDictReader const file(folder + "/weights.safetensors");
+  auto const& shape = file.tensors().at(name).shape;
+  int64_t const row = core::count(shape) / shape[0];
+  return file.floats(name, begin * row, (end - begin) * row);
+}
+
+}  // namespace
+
+TEST_CASE("head.grow: classes are added to a file's, the same at any number of ranks", "[ranks]") {
+  auto const settings = GENERATE(
+      std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
+      std::vector<std::string>{"head.state=bf16"}, std::vector<std::string>{"head.shards=1"});
+  auto const classes = GENERATE(12, 43);  // of 43, some ranks hold new ones alone
+  tests::SharedFolder shared;
+  comm::Self self;
+  auto const with = [&](std::string const& name, std::vector<std::string> const& more) {
+    auto all = settings;
+    all.insert(all.end(), more.begin(), more.end());
+    return experiment(shared.path / name, all);
+  };
+  auto const mine = [](char const* name) { return core::join(name, tests::world().rank()); };
+  auto const known = with("known", {}),
+             fresh = with(mine("fresh"), {core::join("data.classes=", classes)});
+  exported(known, tests::world(), 2);
+  exported(fresh, self, 0);
+  std::vector<std::string> const grow{core::join("data.classes=", classes), "head.grow=true",
+                                      "init.from=" + known.run.out + "/weights.safetensors"};
+  auto const grown = with("grown", grow);
+  auto const bytes = exported(grown, tests::world(), 0);
+  CHECK(exported(with(mine("alone"), grow), self, 0) == bytes);
+  for (auto const* name : {"weight", "bias"}) {
+    INFO(name);
+    CHECK(classes_of(grown.run.out, name, 0, 11) == classes_of(known.run.out, name, 0, 11));
+    CHECK(classes_of(grown.run.out, name, 11, classes) ==
+          classes_of(fresh.run.out, name, 11, classes));
+  }
+  CHECK(classes_of(known.run.out, "weight", 0, 11) != classes_of(fresh.run.out, "weight", 0, 11));
+}

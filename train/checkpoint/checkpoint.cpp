@@ -1,0 +1,159 @@
+#include "train/checkpoint/checkpoint.h"
+#include <algorithm>
+#include <sstream>
+#include "core/device.h"
+#include "train/checkpoint/files.h"
+#include "train/checkpoint/folder.h"
+#include "train/checkpoint/together.h"
+
+namespace train {
+namespace fs = std::filesystem;
+
+namespace {
+
+core::Device& device_of(Snapshot const& state) {
+  auto const& some = state.trunk.empty() ? state.head : state.trunk;
+  core::check(!some.empty(), "a checkpoint without tensors");
+  return some.front().tensor.device();
+}
+
+void check_run(Manifest const& manifest, Snapshot const& state, int ranks, fs::path const& folder) {
+  auto const same = [&](char const* what, auto const& has, auto const& expected) {
+    if (has != expected)
+      throw ConfigError(core::join(folder.string(), " is of another run: ", what, ' ', has,
+                                   ", expected ", expected));
+  };
+  same("ranks", manifest.ranks, ranks);
+  same("classes", manifest.classes, state.classes);
+  same("seed", manifest.seed, state.seed);
+}
+
+bool damaged(Outcome const& outcome) {
+  return outcome.exit == Exit::bad_data || outcome.exit == Exit::missing_input ||
+         outcome.exit == Exit::io;
+}
+
+/// What made a rank refuse a checkpoint: damage before anything else; nothing if none did.
+std::optional<Outcome> refusal(std::vector<Outcome> const& all) {
+  auto const first = [&](auto const& which) -> std::optional<Outcome> {
+    auto const found = std::find_if(all.begin(), all.end(), which);
+    return found == all.end() ? std::nullopt : std::optional(*found);
+  };
+  auto const damage = first(damaged);
+  return damage ? damage : first([](auto const& outcome) { return outcome.exit != Exit::done; });
+}
+
+}  // namespace
+
+Checkpoints::Checkpoints(fs::path const& folder, comm::Communicator& ranks, int64_t keep)
+    // With an empty name at its end the path has a parent, whether it ended with a slash or not.
+    : folder_(fs::absolute(folder / "").lexically_normal().parent_path()),
+      ranks_(ranks),
+      keep_(keep) {
+  core::check(keep >= 1, "checkpoints: keep ", keep, "; must be at least 1");
+}
+
+std::vector<fs::path> Checkpoints::list() const { return complete_in(folder_); }
+
+void Checkpoints::save(Snapshot const& state, Position const& at) {
+  core::check(at.step >= 0, "checkpoints: step ", at.step);
+  auto const name = folder_ / step_name(at.step), partial = partial_of(name);
+  auto const on_first = [&](auto const& work) {
+    together(ranks_, device_of(state), [&] {
+      if (ranks_.rank() == 0) work();
+      return std::string();
+    });
+  };
+  try {
+    on_first([&] { make_fresh(partial); });
+    Manifest manifest{at, state.seed, ranks_.size(), state.classes, state.image, {}};
+    auto const files = together(ranks_, device_of(state), [&] { return write(state, partial); });
+    on_first([&] {
+      for (auto const& text : files) manifest.files.merge(parse_files(text));
+      write_manifest(manifest, partial);
+      give_name(partial, name);
+    });
+  } catch (IoError const&) {
+    std::error_code ignored;  // the first error is the one to tell
+    if (ranks_.rank() == 0) fs::remove_all(partial, ignored);
+    throw;
+  }
+  on_first([&] { prune(at.step); });
+}
+
+/// This rank's files; gives their digests.
+std::string Checkpoints::write(Snapshot const& state, fs::path const& partial) const {
+  FileDigests files;
+  auto const head = head_file(ranks_.rank(), ranks_.size());
+  files[head] = write_tensors(partial / head, state.head);
+  if (ranks_.rank() == 0) files[trunk_file] = write_tensors(partial / trunk_file, state.trunk);
+  return to_text(files);
+}
+
+/// Leaves `keep_`, of which that of step `newest` is the last.
+void Checkpoints::prune(int64_t newest) const {
+  auto all = list();
+  auto const passed = std::stable_partition(
+      all.begin(), all.end(), [&](fs::path const& folder) { return *step_of(folder) <= newest; });
+  std::for_each(passed, all.end(), retire);
+  for (auto older = all.begin(); passed - older > keep_; ++older) retire(*older);
+}
+
+std::optional<Position> Checkpoints::load(Snapshot& state,
+                                          std::function<void(std::string const&)> const& warn,
+                                          std::optional<int64_t> step) {
+  auto& device = device_of(state);
+  std::string reasons;
+  for (auto const& folder : newest_first(device)) {
+    if (step && step_of(folder) != step) continue;
+    Manifest manifest;
+    auto const refused = refusal(outcomes(ranks_, device, [&] {
+      manifest = inspect(folder, state);
+      return std::string();
+    }));
+    if (!refused) {
+      together(ranks_, device, [&] { return read(folder, state); });
+      return manifest.at;
+    }
+    auto const reason = core::join("rank ", refused->rank, ": ", refused->text);
+    if (refused->exit == Exit::usage) throw ConfigError(reason);
+    if (!damaged(*refused)) throw RunError(refused->exit, reason);
+    if (ranks_.rank() == 0) warn("passed over a damaged checkpoint: " + reason);
+    reasons += '\n' + reason;
+  }
+  if (reasons.empty()) return {};
+  throw BadData(core::join("no checkpoint in ", folder_.string(), " is good:", reasons));
+}
+
+/// What rank 0 finds, newest first: all ranks walk one list.
+std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
+  std::istringstream names(together(ranks_, device, [&] {
+    std::string text;
+    if (ranks_.rank() == 0)
+      for (auto const& folder : list()) text.insert(0, folder.filename().string() + '\n');
+    return text;
+  })[0]);
+  std::vector<fs::path> folders;
+  for (std::string name; std::getline(names, name);) folders.push_back(folder_ / name);
+  return folders;
+}
+
+/// Throws unless this rank's part is whole (BadData) and fits `state` (ConfigError).
+Manifest Checkpoints::inspect(fs::path const& folder, Snapshot const& state) const {
+  auto manifest = read_manifest(folder);
+  check_run(manifest, state, ranks_.size(), folder);
+  auto const head = folder / head_file(ranks_.rank(), ranks_.size()), trunk = folder / trunk_file;
+  verify(manifest, head);
+  verify(manifest, trunk);
+  check_fit(SafetensorsReader(head), state.head);
+  check_fit(SafetensorsReader(trunk), state.trunk);
+  return manifest;
+}
+
+std::string Checkpoints::read(fs::path const& folder, Snapshot& state) const {
+  read_tensors(SafetensorsReader(folder / head_file(ranks_.rank(), ranks_.size())), state.head);
+  read_tensors(SafetensorsReader(folder / trunk_file), state.trunk);
+  return {};
+}
+
+}  // namespace train

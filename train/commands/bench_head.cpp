@@ -1,0 +1,309 @@
+#include "train/commands/bench_head.h"
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include "comm/open.h"
+#include "core/cpu/device.h"
+#include "core/kernels.h"
+#include "train/config/fields.h"
+#include "train/errors.h"
+#include "train/formats/tensor_file.h"
+#include "train/model/make_head.h"
+#include "train/model/model.h"
+#include "train/model/open_device.h"
+#include "train/plan/measure.h"
+#include "train/plan/product_rates.h"
+#include "train/trainer/optimizer.h"
+
+namespace train {
+namespace {
+
+using comm::Reduce;
+using core::Tensor;
+using Json = nlohmann::ordered_json;
+
+enum Draw : uint64_t { features, labels };  ///< items of Purpose::synthetic
+
+/// The experiment whose head and optimizer are measured.
+Experiment experiment_of(BenchHead const& b) {
+  auto const text = core::join(
+      "data: {kind: synthetic, batch: ", b.batch, ", classes: ", b.classes, ", samples: ", b.batch,
+      "}\nrun: {steps: 1}\noptimizer: {rate: 0.01, momentum: 0.9, decay: 0}\n");
+  auto e = parse_experiment("bench head", text, b.settings);
+  e.device = b.device;
+  e.precision = b.precision;
+  e.seed = b.seed;
+  e.run.threads = b.threads;
+  if (e.head.kind == HeadKind::row_parallel)
+    throw ConfigError("bench head: head.kind row_parallel; the class-sharded head is measured");
+  return e;
+}
+
+/// The rows of one rank, of the features (B, D) in the products' dtype and of the labels (B).
+class Rows {
+ public:
+  Rows(BenchHead const& b, core::Device& device, comm::Communicator const& ranks)
+      : counts(comm::split_evenly(b.batch, ranks.size())) {
+    int64_t const first = comm::begin_of(counts, ranks.rank());
+    int64_t const count = counts[static_cast<size_t>(ranks.rank())];
+    x = draw_features(b, device, first, count);
+    y = Tensor(device, {count}, core::Dtype::i64);
+    auto const all = draw_labels(b);
+    device.upload(all.data() + first, y);
+  }
+
+  comm::Counts counts;  ///< of every rank
+  Tensor x, y;
+
+ private:
+  static Tensor draw_features(BenchHead const& b, core::Device& device, int64_t first,
+                              int64_t count) {
+    auto const dtype = resolve(b.precision, device);
+    Tensor wide(device, {count, b.features}, core::accumulator(dtype));
+    device.kernels().random_normal({b.seed, core::Purpose::synthetic, Draw::features},
+                                   first * b.features, 0, 1, wide);
+    if (wide.dtype() == dtype) return wide;
+    Tensor narrow(device, wide.shape(), dtype);
+    device.kernels().convert(wide, narrow);
+    return narrow;
+  }
+
+  static std::vector<int64_t> draw_labels(BenchHead const& b) {
+    core::Random random({b.seed, core::Purpose::synthetic, Draw::labels});
+    std::vector<int64_t> all(static_cast<size_t>(b.batch));
+    for (auto& label : all)
+      label = static_cast<int64_t>(random.below(static_cast<uint64_t>(b.classes)));
+    return all;
+  }
+};
+
+/// A head in training on one batch.
+class HeadSteps {
+ public:
+  HeadSteps(BenchHead const& b, core::Device& device, comm::Communicator& ranks)
+      : b_(b),
+        e_(experiment_of(b)),
+        device_(device),
+        ranks_(ranks),
+        mesh_(ranks, e_.head.shards),
+        rows_(b, device, ranks) {
+    layers::Context const context{device, resolve(b.precision, device), b.seed, {}};
+    head_ = make_sharded_head(context, e_, mesh_, b.features, b.classes);
+  }
+
+  layers::ShardedHead const& head() const { return *head_; }
+  Rows const& rows() const { return rows_; }
+  Tensor const& dx() const { return dx_; }  ///< this rank's rows, of the last step
+
+  /// The loss (1) of a step.
+  Tensor step() {
+    auto const rule = update_rule(e_, {}, core::Role::weight);
+    auto const now = core::step_numbers(device_, rule, e_.optimizer.rate, ++number_);
+    head_->set_step(head_step(e_, now, number_, e_.head.sampling.rate));
+    core::Tape tape;
+    auto const x = tape.input(rows_.x);
+    auto const loss = head_->loss(tape, x, rows_.y, rows_.counts);
+    Tensor seed = core::empty_like(loss.value);
+    device_.kernels().fill(1, seed);
+    tape.backward(loss, seed);
+    head_->finish();
+    dx_ = tape.grad(x);
+    return loss.value;
+  }
+
+  /// Seconds of a step, of the slowest rank.
+  double timed_step() {
+    using Clock = std::chrono::steady_clock;
+    device_.synchronize();
+    ranks_.barrier();
+    auto const start = Clock::now();
+    step();
+    device_.synchronize();
+    double const mine = std::chrono::duration<double>(Clock::now() - start).count();
+    return over_ranks(mine, Reduce::max, device_, ranks_);
+  }
+
+  /// The weight (C, D) of all ranks.
+  Tensor weight() {
+    auto const state = head_->state();
+    auto const found = std::find_if(state.begin(), state.end(),
+                                    [](auto const& one) { return one.name == "head.weight"; });
+    return layers::gather_rows(ranks_, found->tensor,
+                               comm::split_evenly(b_.classes, ranks_.size()));
+  }
+
+ private:
+  BenchHead const& b_;
+  Experiment e_;
+  core::Device& device_;
+  comm::Communicator& ranks_;
+  comm::Mesh mesh_;
+  Rows rows_;
+  int64_t number_ = 0;  ///< of the step
+  std::unique_ptr<layers::ShardedHead> head_;
+  Tensor dx_;
+};
+
+/// f32 of the same values.
+Tensor widened(Tensor const& t) {
+  Tensor wide(t.device(), t.shape(), core::Dtype::f32);
+  t.device().kernels().convert(t, wide);
+  return wide;
+}
+
+/// Takes the steps, and rank 0 writes what went in and came out.
+void write_check(BenchHead const& b, core::Device& device, comm::Communicator& ranks) {
+  HeadSteps steps(b, device, ranks);
+  auto const all = [&](Tensor const& mine) {
+    return layers::gather_rows(ranks, mine, steps.rows().counts);
+  };
+  Tensor const weight = core::clone(steps.weight());
+  std::vector<float> losses;
+  for (int64_t i = 0; i < b.steps; ++i) {
+    losses.emplace_back();
+    device.download(steps.step(), &losses.back());
+  }
+  Tensor history(device, {b.steps}, core::Dtype::f32);
+  device.upload(losses.data(), history);
+  auto const x = widened(all(steps.rows().x)), dx = widened(all(steps.dx()));
+  auto const y = all(steps.rows().y), updated = steps.weight();
+  if (ranks.rank() == 0)
+    write_tensors(b.check, {{"x", x},
+                            {"labels", y},
+                            {"weight", weight},
+                            {"losses", history},
+                            {"dx", dx},
+                            {"updated", updated}});
+  ranks.barrier();
+}
+
+/// What was measured, the same on every rank.
+struct Figures {
+  std::vector<double> seconds;  ///< of each step
+  double loss = 0;              ///< of the last step
+  double peak_bytes = 0;        ///< in tensors, of the largest rank
+  double process_bytes = 0;     ///< beyond what it had before the head was made, likewise
+  double all_peak_bytes = 0, all_process_bytes = 0;  ///< sums over ranks
+  int64_t chunk = 0;
+  int products = 0;  ///< of B × C_r × D in a step
+  ProductRates rates;
+};
+
+Figures measure(BenchHead const& b, core::Device& device, comm::Communicator& ranks) {
+  double const before = process_memory().now;
+  HeadSteps steps(b, device, ranks);
+  for (int64_t i = 0; i < b.warm_up; ++i) steps.step();
+  Figures f;
+  for (int64_t i = 0; i < b.steps; ++i) f.seconds.push_back(steps.timed_step());
+
+  double const taken = process_memory().peak - before;
+  auto const tensors = static_cast<double>(device.memory().peak);
+  auto const of_ranks = [&](double mine, Reduce how) {
+    return over_ranks(mine, how, device, ranks);
+  };
+  f.process_bytes = of_ranks(taken, Reduce::max);
+  f.peak_bytes = of_ranks(tensors, Reduce::max);
+  f.all_process_bytes = of_ranks(taken, Reduce::sum);
+  f.all_peak_bytes = of_ranks(tensors, Reduce::sum);
+  float loss = 0;
+  device.download(steps.step(), &loss);
+  f.loss = loss;
+  f.chunk = steps.head().chunk(b.batch);
+  f.products = steps.head().stores(b.batch) ? 3 : 4;
+  ranks.barrier();
+  f.rates = measure_products(device, resolve(b.precision, device), b.batch, b.features,
+                             std::min(f.chunk, b.classes));
+  return f;
+}
+
+/// Seconds of the products of a step at their own rates, on the rank with the most classes.
+double product_seconds(BenchHead const& b, Figures const& f, int64_t most) {
+  auto const chunk = static_cast<double>(std::min(f.chunk, b.classes));
+  double const of_a_chunk = f.rates.logits * (f.products - 2) + f.rates.features + f.rates.weights;
+  return of_a_chunk * static_cast<double>(most) / chunk;
+}
+
+/// GFLOP/s of a product on one chunk.
+double rate(BenchHead const& b, Figures const& f, double seconds) {
+  auto const chunk = static_cast<double>(std::min(f.chunk, b.classes));
+  return 2e-9 * static_cast<double>(b.batch) * static_cast<double>(b.features) * chunk / seconds;
+}
+
+Json describe(BenchHead const& b, core::Device& device, comm::Communicator const& ranks) {
+  bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device) != nullptr;
+  return {{"program", "colonnade"},
+          {"device", cpu ? "cpu" : "cuda"},
+          {"device_name", device.describe()},
+          {"ranks", ranks.size()},
+          {"classes", b.classes},
+          {"features", b.features},
+          {"batch", b.batch},
+          {"precision", core::name(resolve(b.precision, device))},
+          {"rate", experiment_of(b).optimizer.rate},
+          {"momentum", experiment_of(b).optimizer.momentum}};
+}
+
+void add(Json& all, BenchHead const& b, Figures const& f, comm::Communicator const& ranks) {
+  int64_t const most = comm::split_evenly(b.classes, ranks.size()).front();
+  double const seconds = median(f.seconds), products = product_seconds(b, f, most);
+  double const flops = 2.0 * f.products * static_cast<double>(b.batch) * static_cast<double>(most) *
+                       static_cast<double>(b.features);
+  all["logits"] = f.products == 3 ? "store" : "recompute";
+  all["chunk"] = f.chunk;
+  all["steps"] = b.steps;
+  all["ms_a_step"] = 1e3 * seconds;
+  all["ms_of_steps"] = Json::array();
+  for (double const one : f.seconds) all["ms_of_steps"].push_back(1e3 * one);
+  all["loss"] = f.loss;
+  all["peak_bytes"] = f.peak_bytes;
+  all["process_bytes"] = f.process_bytes;
+  all["all_peak_bytes"] = f.all_peak_bytes;
+  all["all_process_bytes"] = f.all_process_bytes;
+  all["gflops_logits"] = rate(b, f, f.rates.logits);
+  all["gflops_features"] = rate(b, f, f.rates.features);
+  all["gflops_weights"] = rate(b, f, f.rates.weights);
+  all["gflops_peak"] = 1e-9 * f.rates.peak;
+  all["share_of_products"] = products / seconds;
+  all["share_of_peak"] = flops / f.rates.peak / seconds;
+}
+
+void print(Json const& f, std::ostream& out) {
+  auto const number = [&](char const* key) { return f[key].get<double>(); };
+  out << f["device_name"].get<std::string>() << "; " << f["ranks"] << " ranks, " << f["classes"]
+      << " classes, " << f["features"] << " features, batch " << f["batch"] << ", "
+      << f["precision"].get<std::string>() << '\n'
+      << number("ms_a_step") << " ms a step (median of " << f["steps"] << "), loss "
+      << number("loss") << "; logits: " << f["logits"].get<std::string>() << ", chunks of "
+      << f["chunk"] << " classes\n"
+      << "peak memory of a rank: " << 1e-6 * number("peak_bytes") << " MB of tensors; the process "
+      << 1e-6 * number("process_bytes") << " MB more than before\n"
+      << "products of a chunk, alone, GFLOP/s a rank: XW' " << number("gflops_logits") << ", GW "
+      << number("gflops_features") << ", G'X " << number("gflops_weights") << "; large and square "
+      << number("gflops_peak") << '\n'
+      << "of a step, products take " << 100 * number("share_of_products")
+      << " % at those rates, and would take " << 100 * number("share_of_peak")
+      << " % at the last\n";
+}
+
+}  // namespace
+
+void bench_head_command(BenchHead const& b, comm::Session& session, std::ostream& out) {
+  if (session.size() > b.classes)
+    throw ConfigError(core::join(session.size(), " ranks for ", b.classes,
+                                 " classes: start at most ", b.classes, " ranks"));
+  auto const device = open_device(experiment_of(b), session);
+  auto const ranks = comm::open(session, *device);
+  auto figures = describe(b, *device, *ranks);
+  if (!b.check.empty()) {
+    write_check(b, *device, *ranks);
+    if (ranks->rank() == 0) out << figures << std::endl;
+    return;
+  }
+  add(figures, b, measure(b, *device, *ranks), *ranks);
+  if (ranks->rank() != 0) return;
+  print(figures, out);
+  out << figures << std::endl;
+}
+
+}  // namespace train

@@ -1,0 +1,154 @@
+#pragma once
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+#include "train/config/scalars.h"
+#include "train/errors.h"
+
+namespace train {
+
+/// An experiment file with the command line's settings put in, and the mistakes found so far.
+class Document {
+ public:
+  /// `name` is what messages call the text. Throws ConfigError when it is no YAML mapping.
+  Document(std::string name, std::string const& text);
+
+  /// Puts in "optimizer.rate=0.4" from the command line; the value is YAML.
+  void set(std::string const& assignment);
+
+  Node const& root() const { return root_; }
+
+  /// Says where the key at `path` stands, for the messages about it.
+  void place(std::string const& path, Mark at) { places_[path] = at; }
+  /// Notes a mistake at the key, or where the nearest section around it stands. The first mistake
+  /// of a key is kept: those after it follow from it.
+  void error(std::string const& path, std::string const& message);
+  /// Whether the key, or a section around it, has a mistake already.
+  bool failed(std::string path) const;
+  /// Throws a ConfigError that lists every mistake, in the order of the text.
+  void finish();
+
+ private:
+  void add(Mistake mistake);
+
+  std::string name_;
+  Node root_;
+  std::map<std::string, Mark> places_;
+  std::set<std::string> failed_;  ///< keys with a mistake
+  std::vector<Mistake> mistakes_;
+};
+
+/// Visitor that fills a struct from a mapping; see fields.h. What no field asks for is a mistake.
+class Reader {
+ public:
+  /// `node` may be null: everything keeps its default.
+  Reader(Document& document, Node const* node, std::string path);
+
+  template <class T>
+  void field(char const* key, T& into, Range const& range, char const* /*meaning*/) {
+    if (Node const* node = take(key)) number(*node, where(key), into, range);
+  }
+
+  /// A number for all, or a list.
+  template <class T>
+  void field(char const* key, std::vector<T>& into, Range const& range, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    if (node->kind != Node::Kind::sequence) {
+      into.resize(1);
+      return number(*node, where(key), into[0], range);
+    }
+    into.resize(node->entries.size());
+    for (size_t i = 0; i < into.size(); ++i)
+      number(node->entries[i].value, element(key, i, *node), into[i], range);
+  }
+
+  /// A list of texts.
+  void field(char const* key, std::vector<std::string>& into, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    if (node->kind != Node::Kind::sequence)
+      return note(where(key), "expected a list, found " + found(*node));
+    into.resize(node->entries.size());
+    for (size_t i = 0; i < into.size(); ++i)
+      note(element(key, i, *node), convert(node->entries[i].value, into[i]));
+  }
+
+  /// bool and text.
+  template <class T>
+  void field(char const* key, T& into, char const* /*meaning*/) {
+    if (Node const* node = take(key)) note(where(key), convert(*node, into));
+  }
+
+  void code_point(char const* key, uint32_t& into, char const* /*meaning*/) {
+    if (Node const* node = take(key)) note(where(key), convert_code_point(*node, into));
+  }
+
+  template <class Enum>
+  void choice(char const* key, Enum& into, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    size_t place = static_cast<size_t>(into);
+    note(where(key), convert_choice(*node, {names<Enum>.begin(), names<Enum>.end()}, place));
+    into = static_cast<Enum>(place);
+  }
+
+  /// A nested struct; `none`: a word that stands for its defaults, or null.
+  template <class Struct>
+  void section(char const* key, Struct& into, char const* none = nullptr) {
+    Node const* node = take(key);
+    if (node && none && node->kind == Node::Kind::scalar && node->text == none) node = nullptr;
+    Reader inner(document_, node, where(key));
+    fields(inner, into);
+    inner.done();
+  }
+
+  template <class Struct>
+  void list(char const* key, std::vector<Struct>& into, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    if (node->kind != Node::Kind::sequence)
+      return note(where(key), "expected a list, found " + found(*node));
+    into.assign(node->entries.size(), {});
+    for (size_t i = 0; i < into.size(); ++i) {
+      Reader inner(document_, &node->entries[i].value, element(key, i, *node));
+      fields(inner, into[i]);
+      inner.done();
+    }
+  }
+
+  /// Notes every key that no field asked for.
+  void done();
+
+ private:
+  /// The value of the key, or null; its place is noted.
+  Node const* take(char const* key);
+  std::string where(std::string const& key) const {
+    return path_.empty() ? key : path_ + "." + key;
+  }
+  std::string element(char const* key, size_t i, Node const& list);
+  void note(std::string const& path, std::string const& mistake) {
+    if (!mistake.empty()) document_.error(path, mistake);
+  }
+
+  template <class T>
+  void number(Node const& node, std::string const& path, T& into, Range const& range) {
+    if (range.zero && node.kind == Node::Kind::scalar && node.text == range.zero) {
+      into = 0;
+      return;
+    }
+    auto const wrong = convert(node, into);
+    if (!wrong.empty()) return note(path, wrong);
+    if (!range.holds(static_cast<double>(into)))
+      note(path, "must be" + range.text() + ", not " + node.text);
+  }
+
+  Document& document_;
+  Node const* node_;
+  std::string path_;
+  std::vector<std::string_view> known_;
+};
+
+}  // namespace train

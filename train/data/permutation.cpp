@@ -1,0 +1,44 @@
+#include "train/data/permutation.h"
+#include <algorithm>
+#include <cmath>
+#include "core/check.h"
+
+namespace train {
+namespace {
+
+/// Enough that each order of four comes up within 0.2 % as often as another.
+constexpr uint32_t rounds = 10;
+
+}  // namespace
+
+Permutation::Permutation(int64_t size, core::RandomKey const& key)
+    : size_(static_cast<uint64_t>(size)), rows_(1), columns_(1), key_(key) {
+  core::check(0 <= size && size <= int64_t{1} << 50, "a permutation of ", size, " numbers");
+  // The squarest table with room for all: fewer places than it has rows are too many.
+  rows_ =
+      std::max(uint64_t{1}, static_cast<uint64_t>(std::ceil(std::sqrt(static_cast<double>(size)))));
+  columns_ = (size_ + rows_ - 1) / rows_;
+}
+
+int64_t Permutation::operator()(int64_t place) const {
+  core::check(0 <= place && static_cast<uint64_t>(place) < size_, "place ", place, " of ", size_);
+  auto value = static_cast<uint64_t>(place);
+  do value = encrypt(value);
+  while (value >= size_);
+  return static_cast<int64_t>(value);
+}
+
+uint64_t Permutation::encrypt(uint64_t value) const {
+  uint64_t row = value % rows_, column = value / rows_;
+  // A number for this round and the half that stays; both below 2^32, as the halves are.
+  auto const draw = [&](uint64_t round, uint64_t half, uint64_t bound) {
+    return (core::random_block(key_, round << 32 | half)[0] * bound) >> 32;
+  };
+  for (uint64_t round = 0; round < rounds; round += 2) {
+    row = (row + draw(round, column, rows_)) % rows_;
+    column = (column + draw(round + 1, row, columns_)) % columns_;
+  }
+  return row * columns_ + column;
+}
+
+}  // namespace train

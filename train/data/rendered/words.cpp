@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <unordered_map>
+#include "train/data/permutation.h"
+#include "train/data/rendered/faces.h"
+#include "train/data/rendered/font_pool.h"
+#include "train/data/rendered/packed_words.h"
+#include "train/data/rendered/utf8.h"
+#include "train/data/rendered/word_list.h"
+#include "train/data/sources.h"
+
+/// Classes are words, samples are their pictures in fonts, drawn when read. A rank keeps the words,
+/// packed; labels, their order and the order of an epoch are computed.
+namespace train {
+namespace {
+
+/// The words of the lists in an order drawn at random, the same for every run: class c is the c-th,
+/// and fewer classes are the first of more.
+class Vocabulary {
+ public:
+  explicit Vocabulary(PackedWords words)
+      : words_(std::move(words)),
+        order_(words_.size(), {.seed = 0, .purpose = core::Purpose::word_order, .item = 0}) {}
+
+  int64_t size() const { return words_.size(); }
+  std::string word(int64_t label) const { return words_.at(order_(label)); }
+
+ private:
+  PackedWords words_;
+  Permutation order_;
+};
+
+std::u32string letters_of(std::string_view word) {
+  std::u32string letters;
+  while (!word.empty()) letters += static_cast<char32_t>(take_character(word));
+  return letters;
+}
+
+/// Words in some fonts: font after font, in each `samples` of the classes, evenly spaced.
+class WordSet final : public Dataset {
+ public:
+  WordSet(std::shared_ptr<Vocabulary const> vocabulary, std::vector<Face> faces, int64_t classes,
+          int64_t samples, WordsConfig const& config)
+      : vocabulary_(std::move(vocabulary)),
+        fonts_(std::move(faces)),
+        classes_(classes),
+        samples_(samples),
+        height_(config.height),
+        width_(config.width) {}
+
+  core::ImageShape shape() const override { return {height_, width_, 1}; }
+  int64_t size() const override { return samples_ * static_cast<int64_t>(fonts_.size()); }
+  int64_t label(int64_t index) const override {
+    return index % samples_ * classes_ / samples_;  // below 2^63 for 2^31 classes
+  }
+  void read(int64_t index, float* pixels) const override {
+    std::string const word = vocabulary_->word(label(index));
+    std::vector<uint8_t> picture(static_cast<size_t>(shape().count()));
+    bool const drawn = fonts_.with([&](FontPool::Fonts const& fonts) {
+      Font& font = *fonts[static_cast<size_t>(index / samples_)];
+      return font.write(letters_of(word), height_, width_, picture.data());
+    });
+    if (!drawn) throw BadData("a font draws nothing for the word '" + word + "'");
+    to_float(picture.data(), shape().count(), pixels);
+  }
+
+ private:
+  std::shared_ptr<Vocabulary const> vocabulary_;
+  FontPool fonts_;
+  int64_t classes_, samples_;
+  int height_, width_;
+};
+
+/// Which characters every font has. Asked millions of times about a hundred letters.
+class Letters {
+ public:
+  explicit Letters(FontPool::Fonts const& fonts) : fonts_(fonts) {}
+
+  bool operator()(uint32_t letter) {
+    auto const [known, fresh] = known_.try_emplace(letter, false);
+    if (fresh)
+      known->second =
+          std::ranges::all_of(fonts_, [&](auto const& font) { return font->glyph(letter) != 0; });
+    return known->second;
+  }
+
+ private:
+  FontPool::Fonts const& fonts_;
+  std::unordered_map<uint32_t, bool> known_;
+};
+
+/// The words of all lists that every font can draw.
+PackedWords read_words(std::vector<std::string> const& lists, std::vector<Face> faces) {
+  std::vector<std::string> paths;
+  std::ranges::transform(lists, std::back_inserter(paths), find_word_list);
+  return FontPool(std::move(faces)).with([&](FontPool::Fonts const& fonts) {
+    std::vector<PackedWords> all;
+    Letters letters(fonts);
+    for (std::string const& path : paths) all.push_back(read_word_list(path, std::ref(letters)));
+    return merge(all);
+  });
+}
+
+}  // namespace
+
+Task open_words(WordsConfig const& config) {
+  std::vector<Face> const train = find_files(config.train), test = find_files(config.test);
+  check_lineages("data.words", train, test);
+  std::vector<Face> all = train;
+  all.insert(all.end(), test.begin(), test.end());
+  auto const words = std::make_shared<Vocabulary>(read_words(config.lists, std::move(all)));
+  if (words->size() == 0 || words->size() < config.classes)
+    throw ConfigError(core::join("data.words: the lists have ", words->size(),
+                                 " words whose letters are in every font, ", config.classes,
+                                 " classes asked"));
+  int64_t const classes = config.classes > 0 ? config.classes : words->size();
+  int64_t const samples =
+      config.eval_samples > 0 ? std::min(config.eval_samples, classes) : classes;
+
+  Task task;
+  task.classes = classes;
+  task.train = {"train", std::make_shared<WordSet>(words, train, classes, classes, config)};
+  for (Face const& face : test)
+    task.evaluation.push_back(
+        {face.name, std::make_shared<WordSet>(words, std::vector{face}, classes, samples, config)});
+  task.class_name = [words](int64_t label) { return words->word(label); };
+  return task;
+}
+
+}  // namespace train

@@ -1,0 +1,234 @@
+#include "train/plan/plan.h"
+#include <algorithm>
+#include "comm/dry.h"
+#include "layers/head/sharded_head.h"
+#include "train/trainer/traffic.h"
+#include "train/trainer/trainer.h"
+
+namespace train {
+namespace {
+
+using core::dry::Dry;
+
+constexpr char const* images = "images and labels";
+
+/// A trunk that tells the books when it is at work.
+class BookedTrunk final : public layers::Trunk {
+ public:
+  BookedTrunk(std::unique_ptr<layers::Trunk> trunk, Dry& device)
+      : trunk_(std::move(trunk)), device_(device) {}
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    device_.enter("trunk activations");
+    auto const y = trunk_->forward(tape, x);
+    return tape.record(y.value, [this, &tape, y](core::Tensor const& dy) {
+      device_.enter("trunk gradients");
+      tape.give(y, dy);
+    });
+  }
+  void each(Visit const& visit) override { trunk_->each(visit); }
+  int64_t features() const override { return trunk_->features(); }
+  int64_t channels() const override { return trunk_->channels(); }
+
+ private:
+  std::unique_ptr<layers::Trunk> trunk_;
+  Dry& device_;
+};
+
+/// A head that does.
+class BookedHead final : public layers::Head {
+ public:
+  BookedHead(std::unique_ptr<layers::Head> head, Dry& device)
+      : head_(std::move(head)), device_(device) {}
+
+  int64_t classes() const override { return head_->classes(); }
+  void set_step(layers::HeadStep const& step) override { head_->set_step(step); }
+  core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
+                 comm::Counts const& counts) override {
+    enter();
+    return head_->loss(tape, x, labels, counts);
+  }
+  core::Tensor factor() override { return head_->factor(); }
+  void add_gradient_squares(core::Tensor& sum) override {
+    enter();
+    head_->add_gradient_squares(sum);
+  }
+  void finish() override {
+    enter();
+    head_->finish();
+    device_.enter("trunk gradients");
+  }
+  layers::TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override {
+    return head_->top_k(x, counts, k);
+  }
+  std::vector<State> state() override { return head_->state(); }
+  std::string describe(int64_t batch) const override { return head_->describe(batch); }
+
+ private:
+  void enter() { device_.enter("head: buffers of a chunk and of dX"); }
+
+  std::unique_ptr<layers::Head> head_;
+  Dry& device_;
+};
+
+/// What is there before the first step.
+void book_state(Trainer& trainer, Model const& model, Dry& device) {
+  for (auto const& [name, tensor] : trainer.snapshot(model.head->classes()).trunk)
+    device.assign(tensor, "trunk optimizer state");
+  for (auto const* p : layers::parameters(*model.trunk)) {
+    if (p->compute.dtype() != p->value.dtype()) device.assign(p->compute, "trunk compute copies");
+    device.assign(p->value, "trunk weights");
+  }
+  for (auto const& [name, tensor] : model.head->state()) {
+    bool const weights = name == "head.weight" || name == "head.bias";
+    if (tensor.count() > 0)
+      device.assign(tensor, weights ? "head weights" : "head optimizer state");
+  }
+}
+
+/// The sizes of the groups that comm::Mesh splits off, in its order.
+std::vector<int> groups(Experiment const& e, int ranks) {
+  if (e.head.shards == 0 || ranks % e.head.shards != 0) return {};
+  return {e.head.shards, ranks / e.head.shards};
+}
+
+/// Rank 0's share of a batch, without contents.
+Batch batch_of(Experiment const& e, PlanSizes const& sizes, core::Device& host) {
+  Batch batch;
+  batch.counts = comm::split_evenly(e.data.batch, sizes.ranks);
+  auto const& [height, width, channels] = sizes.image;
+  batch.images = {host, {batch.counts[0], height, width, channels}, core::Dtype::f32};
+  batch.labels = {host, {batch.counts[0]}, core::Dtype::i64};
+  return batch;
+}
+
+int64_t bytes_of(Batch const& batch) {
+  return static_cast<int64_t>(batch.images.bytes() + batch.labels.bytes());
+}
+
+/// Parts under the names that people read: collectives have their labels.
+core::dry::Parts named_parts(core::dry::Parts const& booked) {
+  core::dry::Parts parts;
+  for (auto const& [name, bytes] : booked) {
+    bool const is_part = name.starts_with("trunk ") || name.starts_with("head") || name == images ||
+                         name == "exponentials" || name == "other";
+    parts[is_part ? name : name == "features" ? "gathered features" : "collectives"] += bytes;
+  }
+  return parts;
+}
+
+/// What the plan says of the model, before there is a step.
+void describe(Experiment const& e, Model const& model, StepPlan& plan) {
+  int64_t const rows = e.data.batch / e.optimizer.accumulate / model.mesh->replicas().size();
+  plan.dtype = model.dtype;
+  plan.features = model.trunk->features();
+  plan.rows = rows;
+  plan.head = model.head->describe(rows);
+  auto const* const sharded = dynamic_cast<layers::ShardedHead const*>(model.head.get());
+  if (sharded != nullptr) plan.chunk = std::min(sharded->chunk(rows), sharded->count());
+}
+
+}  // namespace
+
+StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
+  Experiment e = experiment;
+  e.run.profile = false;  // it waits for a device, and takes nothing of it
+  Dry device(sizes.device), host(sizes.device);
+  comm::Dry ranks(device, sizes.ranks, groups(e, sizes.ranks));
+  auto model = make_model(e, device, ranks, sizes.image, sizes.classes);
+  StepPlan plan;
+  describe(e, model, plan);
+  auto traffic_sizes = step_sizes(e, model, sizes.ranks);
+  traffic_sizes.batch = e.data.batch;
+  plan.traffic = traffic_by_formula(traffic_sizes);
+  model.trunk = std::make_unique<BookedTrunk>(std::move(model.trunk), device);
+  model.head = std::make_unique<BookedHead>(std::move(model.head), device);
+
+  device.enter("trunk gradients");
+  Trainer trainer(e, device, ranks, model, 2);
+  book_state(trainer, model, device);
+  auto const batch = batch_of(e, sizes, host);
+  plan.loader = (e.data.queue + 1) * bytes_of(batch);
+  for (int step = 0; step < 2; ++step) {  // the first makes what the others find
+    device.begin_again();
+    device.enter(images);
+    trainer.step(batch);
+  }
+  plan.peak = static_cast<int64_t>(device.memory().peak);
+  plan.at_peak = named_parts(device.at_peak());
+  plan.at_most = named_parts(device.at_most());
+  plan.work = device.work();
+  return plan;
+}
+
+int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memory) {
+  Experiment e = experiment;
+  e.head.class_weights.clear();  // the file is for one number of classes, and small beside the rest
+  auto const peak = [&](int64_t classes) {
+    sizes.classes = classes;
+    return plan_step(e, sizes).peak;
+  };
+  int64_t fits = e.head.shards > 0 ? e.head.shards : sizes.ranks;
+  if (peak(fits) > memory) return 0;
+  int64_t too_many = 2 * fits;
+  while (peak(too_many) <= memory) {
+    fits = too_many;
+    too_many *= 2;
+  }
+  while (too_many - fits > std::max<int64_t>(1, fits / 100)) {
+    int64_t const middle = fits + (too_many - fits) / 2;
+    (peak(middle) <= memory ? fits : too_many) = middle;
+  }
+  return fits;
+}
+
+std::vector<Remedy> remedies(Experiment const& e, PlanSizes const& sizes, int64_t peak) {
+  std::vector<Remedy> all;
+  auto const consider = [&](std::string const& change, auto const& apply) {
+    Experiment changed = e;
+    PlanSizes other = sizes;
+    apply(changed, other);
+    int64_t const then = plan_step(changed, other).peak;
+    if (then < peak) all.push_back({change, then});
+  };
+  bool const sharded = e.head.kind != HeadKind::row_parallel;
+  if (sharded && e.head.logits != Logits::recompute)
+    consider("head.logits=recompute", [](auto& x, auto&) { x.head.logits = Logits::recompute; });
+  if (sharded && e.head.state == HeadState::f32)
+    consider("head.state=bf16_moments",
+             [](auto& x, auto&) { x.head.state = HeadState::bf16_moments; });
+  if (sharded && e.head.state != HeadState::bf16)
+    consider("head.state=bf16", [](auto& x, auto&) { x.head.state = HeadState::bf16; });
+  if (e.optimizer.kind == OptimizerKind::sgd && e.optimizer.momentum > 0 && !e.optimizer.nesterov)
+    consider("optimizer.momentum=0", [](auto& x, auto&) { x.optimizer.momentum = 0; });
+  if (e.data.batch >= 2 * sizes.ranks) {
+    int64_t const half = e.data.batch / 2;
+    consider(core::join("data.batch=", half), [=](auto& x, auto&) { x.data.batch = half; });
+  }
+  int const parts = 2 * e.optimizer.accumulate;
+  if (e.head.sampling.rate == 1 && e.data.batch >= parts * sizes.ranks)
+    consider(core::join("optimizer.accumulate=", parts),
+             [=](auto& x, auto&) { x.optimizer.accumulate = parts; });
+  bool const samples = sharded && e.head.sampling.rate == 1 && e.head.label_smoothing == 0 &&
+                       e.head.shards == 0 && e.optimizer.accumulate == 1;
+  if (samples)
+    consider("head.sampling.rate=0.1", [](auto& x, auto&) { x.head.sampling.rate = 0.1; });
+  if (e.head.shards == 0 && 2 * sizes.ranks <= sizes.classes)
+    consider(core::join("--ranks ", 2 * sizes.ranks), [](auto&, auto& s) { s.ranks *= 2; });
+  std::ranges::sort(all, {}, &Remedy::peak);
+  return all;
+}
+
+StepTime predicted_time(StepPlan const& plan, Rates const& rates, int ranks) {
+  auto const seconds = [](double amount, double rate) { return rate > 0 ? amount / rate : 0; };
+  StepTime time;
+  for (auto const& [work, times] : plan.work)
+    time.compute += static_cast<double>(times) *
+                    std::max(seconds(work.flops, rates.flops), seconds(work.bytes, rates.memory));
+  double sent = 0;
+  for (auto const& row : plan.traffic.rows()) sent += static_cast<double>(row.moved.sent);
+  time.network = seconds(sent / ranks, rates.network);
+  return time;
+}
+
+}  // namespace train

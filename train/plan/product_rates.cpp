@@ -1,0 +1,82 @@
+#include "train/plan/product_rates.h"
+#include <algorithm>
+#include <chrono>
+#include "core/device.h"
+#include "core/kernels.h"
+#include "train/plan/measure.h"
+
+namespace train {
+namespace {
+
+using core::Dtype;
+using core::Tensor;
+using core::Transpose;
+
+constexpr int64_t side = 2048;  ///< of the large product: 17 GFLOP, operands beyond a core's cache
+constexpr double budget = 0.3;  ///< seconds a figure
+
+/// Times of calls until the budget is spent, after two that warm up; three at least.
+template <class F>
+std::vector<double> times(core::Device& device, F const& call) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> all;
+  double spent = 0;
+  for (int warm_up = 2; std::ssize(all) < 3 || spent < budget; --warm_up) {
+    device.synchronize();
+    auto const start = Clock::now();
+    call();
+    device.synchronize();
+    double const taken = std::chrono::duration<double>(Clock::now() - start).count();
+    if (warm_up > 0) continue;
+    all.push_back(taken);
+    spent += taken;
+  }
+  return all;
+}
+
+/// Normal numbers, so that nothing is denormal or zero.
+Tensor operand(core::Device& device, core::Shape const& shape, Dtype dtype) {
+  Tensor wide(device, shape, core::accumulator(dtype));
+  device.kernels().random_normal({}, 0, 0, 0.1, wide);
+  if (wide.dtype() == dtype) return wide;
+  Tensor narrow(device, shape, dtype);
+  device.kernels().convert(wide, narrow);
+  return narrow;
+}
+
+double peak_of(core::Device& device, Dtype dtype) {
+  auto const a = operand(device, {side, side}, dtype);
+  Tensor c(device, a.shape(), core::accumulator(dtype));
+  auto const all =
+      times(device, [&] { device.kernels().matmul(a, Transpose::no, a, Transpose::no, 1, 0, c); });
+  return 2.0 * side * side * side / *std::min_element(all.begin(), all.end());
+}
+
+}  // namespace
+
+ProductRates measure_products(core::Device& device, Dtype dtype, int64_t batch, int64_t features,
+                              int64_t chunk) {
+  auto& kernels = device.kernels();
+  auto const x = operand(device, {batch, features}, dtype);
+  auto const w = operand(device, {chunk, features}, dtype);
+  auto const g = operand(device, {batch, chunk}, dtype);
+  auto const wide = core::accumulator(dtype);
+  Tensor z(device, g.shape(), wide), dx(device, x.shape(), wide), dw(device, w.shape(), wide);
+  kernels.fill(0, dx);
+  auto const yes = Transpose::yes, no = Transpose::no;
+  ProductRates rates;
+  rates.logits = median(times(device, [&] { kernels.matmul(x, no, w, yes, 1, 0, z); }));
+  rates.features = median(times(device, [&] { kernels.matmul(g, no, w, no, 1, 1, dx); }));
+  rates.weights = median(times(device, [&] { kernels.matmul(g, yes, x, no, 1, 0, dw); }));
+  rates.peak = peak_of(device, dtype);
+  return rates;
+}
+
+double measure_bandwidth(core::Device& device) {
+  auto const t = operand(device, {int64_t{1} << 26}, Dtype::f32);
+  Tensor same = t;
+  double const seconds = median(times(device, [&] { device.kernels().scale(1, same); }));
+  return 2 * static_cast<double>(t.bytes()) / seconds;
+}
+
+}  // namespace train

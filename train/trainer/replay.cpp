@@ -1,0 +1,34 @@
+#include "train/trainer/replay.h"
+
+namespace train {
+namespace {
+
+/// Libraries choose their algorithms, and communicators connect, in the first steps.
+constexpr int64_t warm_up_steps = 3;
+
+}  // namespace
+
+Replay::Replay(core::Device& device, Step step, bool record)
+    : device_(device), step_(std::move(step)), record_(record) {}
+
+core::Tensor Replay::run(StepInputs const& inputs) {
+  if (!record_) return step_(inputs);
+  if (!recording_ && inputs.counts != usual_) {
+    usual_ = inputs.counts;
+    seen_ = 0;
+  }
+  if (inputs.counts != usual_ || seen_++ < warm_up_steps) return step_(inputs);
+  if (!recording_) record(inputs);
+  device_.copy(inputs.images, fixed_.images);
+  device_.copy(inputs.labels, fixed_.labels);
+  recording_->replay();
+  return loss_;
+}
+
+void Replay::record(StepInputs const& like) {
+  fixed_ = {core::empty_like(like.images), core::empty_like(like.labels), like.counts};
+  loss_ = core::Tensor(device_, {1}, core::Dtype::f32);
+  recording_ = device_.record([this] { device_.copy(step_(fixed_), loss_); });
+}
+
+}  // namespace train

@@ -1,0 +1,245 @@
+#include "train/trainer/run.h"
+#include <cmath>
+#include <fstream>
+#include "core/cpu/device.h"
+#include "layers/head/row_parallel_head.h"
+#include "train/data/upload.h"
+#include "train/evaluation/evaluate.h"
+#include "train/report/report.h"
+#include "train/report/terminal.h"
+#include "train/trainer/losses.h"
+#include "train/trainer/traffic.h"
+#include "train/trainer/trainer.h"
+#include "train/weights/load_weights.h"
+
+namespace train {
+namespace fs = std::filesystem;
+namespace {
+
+/// Makes the run folder ready and writes the resolved configuration into it.
+void prepare_folder(Experiment const& e, Existing existing, comm::Communicator& ranks) {
+  fs::path const folder = e.run.out;
+  bool const holds_a_run =
+      fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "checkpoints");
+  if (holds_a_run && existing == Existing::refuse) {
+    throw ConfigError(folder.string() +
+                      " already holds a run: continue it with --resume, replace it with "
+                      "--overwrite, or choose another folder with run.out=FOLDER");
+  }
+  ranks.barrier();  // nobody looks after rank 0 has begun to write
+  if (ranks.rank() == 0) {
+    std::error_code error;
+    if (existing == Existing::overwrite) {
+      fs::remove_all(folder / "checkpoints", error);
+      fs::remove(folder / "metrics.jsonl", error);
+    }
+    fs::create_directories(folder, error);
+    std::ofstream file(folder / "config.yaml");
+    file << to_yaml(e) << std::flush;
+    if (!file) throw IoError("cannot write " + (folder / "config.yaml").string());
+  }
+  ranks.barrier();
+}
+
+int64_t total_steps(RunConfig const& run, int64_t batches_per_epoch) {
+  int64_t const by_epochs = run.epochs * batches_per_epoch;
+  if (run.steps == 0) return by_epochs;
+  return run.epochs == 0 ? run.steps : std::min(run.steps, by_epochs);
+}
+
+constexpr int64_t warm_up_steps = 5;  ///< that a profile leaves out
+
+constexpr int64_t most_skipped = 10;  ///< steps in a row, before a run ends
+
+/// Throws ConfigError where steps must be recorded and cannot be.
+void check_cuda_graph(Experiment const& e, core::Device const& device) {
+  auto const why_not = why_not_recorded(e, device);
+  if (e.run.cuda_graph == CudaGraph::on && !why_not.empty())
+    throw ConfigError("run.cuda_graph: on, but steps cannot be recorded: " + why_not);
+}
+
+/// A run's parts, alive for its length, and what happens between steps.
+class Run {
+ public:
+  Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out);
+  void go(Existing existing);
+
+ private:
+  bool resume();
+  core::Tensor step(Batch const& batch);
+  void tell_profile();
+  void after_step(Batch const& batch);
+  void log(Batch const& batch);
+  void count_skipped(std::vector<float> const& losses);
+  void evaluate_all(int64_t epoch);
+  void save();
+  void compare_with_unsplit(Batch const& batch);
+  bool last() const { return position_.step == total_; }
+
+  Experiment const& e_;
+  core::Device& device_;
+  std::optional<StepTraffic> traffic_;  ///< of a profile
+  comm::Communicator& ranks_;
+  core::cpu::Cpu host_;
+  Task task_;
+  int64_t batches_;  ///< of an epoch
+  int64_t total_;
+  Model model_;
+  Trainer trainer_;
+  Checkpoints checkpoints_;
+  Report report_;
+  Losses losses_;
+  int64_t skipped_ = 0;  ///< steps in a row
+  Position position_;
+};
+
+Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out)
+    : e_(e),
+      device_(device),
+      traffic_(e.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
+      ranks_(traffic_ ? traffic_->ranks() : ranks),
+      host_(1),
+      task_(open_task(e.data, e.seed)),
+      batches_((task_.train.data->size() + e.data.batch - 1) / e.data.batch),
+      total_(total_steps(e.run, batches_)),
+      model_(make_model(e, device, ranks_, task_.train.data->shape(), task_.classes)),
+      trainer_(e, device, ranks_, model_, total_),
+      checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep),
+      report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
+               on_terminal()}),
+      losses_(device, e.run.log_every) {}
+
+/// False where there is nothing to go on from.
+bool Run::resume() {
+  auto state = trainer_.snapshot(task_.classes);
+  auto const found = checkpoints_.load(state, [&](std::string const& text) { report_.note(text); });
+  if (!found) return false;
+  position_ = *found;
+  trainer_.restored(position_.step);
+  return true;
+}
+
+void Run::go(Existing existing) {
+  bool const resumed = existing == Existing::resume && resume();
+  auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_);
+  report_.begin({.device = device_.describe(),
+                 .precision = core::name(model_.dtype),
+                 .ranks = ranks_.size(),
+                 .classes = task_.classes,
+                 .samples = task_.train.data->size(),
+                 .steps = total_,
+                 .steps_per_epoch = batches_,
+                 .first_step = position_.step});
+  if (auto const why_not = why_not_recorded(e_, device_);
+      device_.can_record() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
+    report_.note("steps are not recorded as a CUDA graph: " + why_not);
+  if (!weights.empty()) report_.note(weights);
+  report_.note(model_.head->describe(e_.data.batch / e_.optimizer.accumulate));
+  if (e_.checkpoint.initial && !resumed) save();
+  Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
+                position_.epoch, position_.batch);
+  Batch batch;
+  while (!last()) {
+    report_.go_on();
+    trainer_.phases().begin("waiting for data");
+    loader.next(batch);
+    if (position_.step == 0) compare_with_unsplit(batch);
+    auto const loss = step(batch);
+    losses_.add(loss);
+    report_.trained(comm::begin_of(batch.counts, ranks_.size()));
+    after_step(batch);
+  }
+  if (e_.run.profile) tell_profile();
+}
+
+core::Tensor Run::step(Batch const& batch) {
+  if (!traffic_) return trainer_.step(batch);
+  traffic_->begin_step();
+  auto const loss = trainer_.step(batch);
+  auto sizes = step_sizes(e_, model_, ranks_.size());
+  sizes.batch = comm::begin_of(batch.counts, ranks_.size());
+  traffic_->end_step(sizes);
+  return loss;
+}
+
+void Run::tell_profile() {
+  report_.note(trainer_.phases().table());
+  auto const table = traffic_->table(device_);  // of all ranks
+  if (ranks_.size() > 1) report_.note(table);
+}
+
+void Run::after_step(Batch const& batch) {
+  bool const epoch_ends = batch.index + 1 == batches_;
+  position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
+  bool const save_now =
+      last() || (e_.checkpoint.every > 0 && position_.step % e_.checkpoint.every == 0);
+  // The first steps of a run build primitives and touch fresh memory.
+  if (position_.step == warm_up_steps) {
+    trainer_.phases().clear();
+    if (traffic_) traffic_->clear();
+  }
+  if (save_now || position_.step % e_.run.log_every == 0 || position_.step == 1) log(batch);
+  if (save_now) save();
+  int64_t const every = e_.run.eval_every_epochs;
+  bool const due = epoch_ends && every > 0 && position_.epoch % every == 0;
+  if (last() || due) evaluate_all(batch.epoch);
+}
+
+void Run::log(Batch const& batch) {
+  auto const losses = losses_.take();
+  report_.step({position_.step, batch.epoch, losses.back(), trainer_.rate()});
+  count_skipped(losses);
+}
+
+/// A step whose loss is not finite has changed nothing, on any rank. One may be a matter of its
+/// batch; when none gets through any more, the weights are at fault.
+void Run::count_skipped(std::vector<float> const& losses) {
+  int64_t skipped = 0;
+  for (float const loss : losses) {
+    skipped_ = std::isfinite(loss) ? 0 : skipped_ + 1;
+    skipped += !std::isfinite(loss);
+  }
+  if (skipped_ >= most_skipped || (last() && skipped_ > 0))
+    throw Diverged(core::join("the loss is ", losses.back(), " at step ", position_.step, ", and ",
+                              skipped_,
+                              " steps in a row were skipped: the training diverged; lower "
+                              "optimizer.rate, warm up longer or set optimizer.clip. The last "
+                              "checkpoint is intact"));
+  if (skipped > 0)
+    report_.note(core::join(skipped, " of the last ", losses.size(),
+                            " steps were skipped: their loss was not finite"));
+}
+
+void Run::save() {
+  report_.pause();
+  checkpoints_.save(trainer_.snapshot(task_.classes), position_);
+}
+
+void Run::evaluate_all(int64_t epoch) {
+  report_.pause();
+  for (auto const& split : task_.evaluation) {
+    report_.score(position_.step, epoch, evaluate(model_, split, e_, device_, ranks_));
+  }
+}
+
+/// For the row-parallel head: how far its logits are from the unsplit layer's.
+void Run::compare_with_unsplit(Batch const& batch) {
+  auto* const head = dynamic_cast<layers::RowParallelHead*>(model_.head.get());
+  if (head == nullptr) return;
+  core::Tape tape(core::Mode::inference);
+  auto const images = core::Tape::constant(images_on(device_, batch.images, model_.dtype));
+  auto const x = model_.trunk->forward(tape, images).value;
+  report_.note(core::join("row-parallel logits against the unsplit layer: mean squared difference ",
+                          head->difference_to_unsplit(x, batch.counts)));
+}
+
+}  // namespace
+
+void run_training(Experiment const& e, Existing existing, core::Device& device,
+                  comm::Communicator& ranks, std::ostream& out) {
+  check_cuda_graph(e, device);
+  prepare_folder(e, existing, ranks);
+  Run(e, device, ranks, out).go(existing);
+}
+
+}  // namespace train
