@@ -19,15 +19,15 @@ PEER = pathlib.Path(__file__).parent / "peers" / "step.py"
 # What is compared by default, and the settings that a CPU can do in seconds.
 NETWORKS = {
     "configs/glyphs.yaml": [],
-    "configs/resnet50.yaml": ["data.batch=8", "data.height=64", "data.width=64"],
-    "configs/iresnet50.yaml": ["data.batch=8", "data.classes=5000"],
+    "configs/resnet50.yaml": ["data.global_batch_size=8", "data.height=64", "data.width=64"],
+    "configs/iresnet50.yaml": ["data.global_batch_size=8", "data.classes=5000"],
 }
 ROUNDS = 3
 STEPS = {"cuda": 30, "cpu": 5}
 # Of what bench/step says of itself, the peer's arguments.
 SHARED = ("trunk", "features", "model_width", "model_depth", "model_kernel", "model_stride",
-          "height", "width", "channels", "classes", "batch", "precision", "device", "rate",
-          "momentum", "decay")
+          "height", "width", "channels", "classes", "global_batch_size", "precision", "device",
+          "lr", "momentum", "weight_decay")
 SWITCHES = ("bias", "tf32")
 
 

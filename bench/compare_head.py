@@ -67,7 +67,7 @@ class Peer:
 
     def check(self, file):
         """Throws Failed unless the peer comes to what the file holds."""
-        found = self.run("--check", file, "--rate", "1")
+        found = self.run("--check", file, "--lr", "1")
         limits = LIMITS["bf16 weights" if self.weights else self.a.precision]
         far = [f"{key} differ by {found[key]:.1e}, {limit:.0e} is the limit"
                for key, limit in limits.items() if not found[key] <= limit]
@@ -87,7 +87,7 @@ def agreeing(a, ours):
     able, left_out = [], []
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/check.safetensors"
-        a.device = ours.run(*SMALL, "--check", file, "optimizer.rate=1", *a.settings)["device"]
+        a.device = ours.run(*SMALL, "--check", file, "optimizer.lr=1", *a.settings)["device"]
         for name in a.peers:
             peer = Peer(a, name)
             try:
@@ -164,7 +164,7 @@ def arguments():
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE",
-                        help="of Colonnade's head: head.plan=one_pass")
+                        help="of Colonnade's head: head.passes=one")
     parser.add_argument("--peers", nargs="*", metavar="PEER", help=" ".join(PEERS) +
                         ", each also with :bf16; by default all, and in bf16 loss_parallel:bf16")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))

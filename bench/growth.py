@@ -14,7 +14,7 @@ from programs import launch, run, threads_of
 
 CLASSES = [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000]
 BATCHES = [16, 32, 64, 128, 256, 512, 1024]
-LINES = [("f32", []), ("bf16", []), ("bf16", ["head.state=bf16", "head.logits=recompute"])]
+LINES = [("f32", []), ("bf16", []), ("bf16", ["head.storage=bf16", "head.logits=recompute"])]
 
 
 def label(line):

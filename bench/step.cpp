@@ -44,7 +44,7 @@ struct Figures {
 train::Batch first_batch(train::Experiment const& e, train::Task const& task, core::Device& host,
                          comm::Communicator const& ranks) {
   auto config = e.data;
-  config.queue = 1;
+  config.prefetch_batches = 1;
   train::Loader loader(host, task.train, config, e.seed, train::Pass::training, ranks.rank(),
                        ranks.size());
   train::Batch batch;
@@ -80,9 +80,8 @@ class Steps {
     f.process_bytes = largest(train::process_memory().peak);
     float last = 0;
     device_.download(loss, &last);
-    core::check(
-        std::isfinite(last), "the loss is ", last, " after ", trainer.steps(),
-        " steps: the figures of a training that diverges say nothing; lower optimizer.rate");
+    core::check(std::isfinite(last), "the loss is ", last, " after ", trainer.steps(),
+                " steps: the figures of a training that diverges say nothing; lower optimizer.lr");
     f.loss = last;
     f.phases = trainer.phases().table();
     return f;
@@ -100,7 +99,7 @@ class Steps {
             {"precision", core::name(train::resolve(e_.precision, device_))},
             {"tf32", e_.run.tf32},
             {"trunk", train::names<train::Trunk>[static_cast<size_t>(e_.model.trunk)]},
-            {"features", e_.model.features},
+            {"features", e_.model.features ? Json(*e_.model.features) : Json()},
             {"model_width", e_.model.width},
             {"model_depth", e_.model.depth},
             {"model_kernel", e_.model.kernel},
@@ -110,10 +109,10 @@ class Steps {
             {"channels", image.channels},
             {"classes", task_.classes},
             {"bias", e_.head.bias},
-            {"batch", comm::begin_of(batch_.counts, ranks_.size())},
-            {"rate", rule.rate},
+            {"global_batch_size", comm::begin_of(batch_.counts, ranks_.size())},
+            {"lr", rule.lr},
             {"momentum", rule.momentum},
-            {"decay", rule.decay}};
+            {"weight_decay", rule.weight_decay}};
   }
 
  private:
@@ -148,13 +147,13 @@ void print(Json const& what, Figures const& f, int64_t steps) {
               what["device_name"].get<std::string>().c_str(),
               what["trunk"].get<std::string>().c_str(), what["height"].get<int64_t>(),
               what["width"].get<int64_t>(), what["classes"].get<int64_t>(),
-              what["precision"].get<std::string>().c_str(), what["batch"].get<int64_t>(),
-              what["ranks"].get<int>());
+              what["precision"].get<std::string>().c_str(),
+              what["global_batch_size"].get<int64_t>(), what["ranks"].get<int>());
   auto const why_not = what["why_not_recorded"].get<std::string>();
   std::printf("steps as a CUDA graph: %s\n",
               why_not.empty() ? "recorded and replayed" : ("no: " + why_not).c_str());
   std::printf("%.2f ms a step, %.1f images/s over %ld steps, loss %.4f at the end\n",
-              1e3 * f.seconds, what["batch"].get<double>() / f.seconds, steps, f.loss);
+              1e3 * f.seconds, what["global_batch_size"].get<double>() / f.seconds, steps, f.loss);
   std::printf("peak memory: %.1f MB of tensors, %.1f MB of the process\n\n", 1e-6 * f.peak_bytes,
               1e-6 * f.process_bytes);
 }
@@ -162,7 +161,7 @@ void print(Json const& what, Figures const& f, int64_t steps) {
 Json json(Json what, Figures const& f, int64_t steps) {
   what["steps"] = steps;
   what["ms_a_step"] = 1e3 * f.seconds;
-  what["images_a_second"] = what["batch"].get<double>() / f.seconds;
+  what["images_a_second"] = what["global_batch_size"].get<double>() / f.seconds;
   what["peak_bytes"] = f.peak_bytes;
   what["process_bytes"] = f.process_bytes;
   what["loss"] = f.loss;
@@ -202,7 +201,7 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("The speed of training steps of an experiment");
   app.add_option("config", a.config, "experiment file (YAML)")->required();
-  app.add_option("settings", a.settings, "keys that win over the file: data.batch=64");
+  app.add_option("settings", a.settings, "keys that win over the file: data.global_batch_size=64");
   app.add_option("--steps", a.steps, "timed steps; 0: only say what would be run")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--warm-up", a.warm_up, "steps before those")->check(CLI::NonNegativeNumber);

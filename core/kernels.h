@@ -44,7 +44,7 @@ struct LogitRule {
   double scale = 1;
   Tensor margins;  ///< (B, 3), Wide: m1, m2, m3; empty: f(p) = p
   math::Beyond beyond = math::Beyond::falls;
-  math::Slope slope = math::Slope::exact;
+  math::MarginGradient gradient = math::MarginGradient::exact;
   Tensor thresholds;        ///< (B), Wide, or empty
   Tensor hardness;          ///< (1), Wide, or empty
   bool sum_logits = false;  ///< label smoothing needs the sum of all logits

@@ -11,7 +11,7 @@ struct TargetRule {
   W scale;
   W const* margins;  ///< (B, 3), or null
   math::Beyond beyond;
-  math::Slope slope;
+  math::MarginGradient gradient;
   bool sum_logits;
   W const *bias, *weights;  ///< (n), of the chunk, or null
 
@@ -19,7 +19,7 @@ struct TargetRule {
       : scale(static_cast<W>(rule.scale)),
         margins(data_or_null<W>(rule.margins)),
         beyond(rule.beyond),
-        slope(rule.slope),
+        gradient(rule.gradient),
         sum_logits(rule.sum_logits),
         bias(data_or_null<W>(chunk.bias)),
         weights(data_or_null<W>(chunk.weights)) {}
@@ -40,7 +40,7 @@ struct TargetRule {
  private:
   COLONNADE_HD math::Margin<W> margin(int64_t r) const {
     if (margins == nullptr) return {};
-    return {margins[3 * r], margins[3 * r + 1], margins[3 * r + 2], beyond, slope};
+    return {margins[3 * r], margins[3 * r + 1], margins[3 * r + 2], beyond, gradient};
   }
 };
 

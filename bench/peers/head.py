@@ -94,10 +94,10 @@ class World:
 def sgd(parameters, a):
     for how in ({"fused": True}, {"foreach": True}):
         try:
-            return torch.optim.SGD(parameters, lr=a.rate, momentum=a.momentum, **how)
+            return torch.optim.SGD(parameters, lr=a.lr, momentum=a.momentum, **how)
         except (TypeError, RuntimeError):  # this PyTorch, or this device, does not have it
             continue
-    return torch.optim.SGD(parameters, lr=a.rate, momentum=a.momentum)
+    return torch.optim.SGD(parameters, lr=a.lr, momentum=a.momentum)
 
 
 class Peer:
@@ -351,9 +351,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("peer", choices=PEERS)
     for name, value in (("classes", 100_000), ("features", 512), ("batch", 64), ("steps", 5),
-                        ("warm-up", 2), ("seed", 1), ("threads", 0), ("port", 29411)):
+                        ("warm-up", 2), ("seed", 1), ("threads", None), ("port", 29411)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--precision", choices=TORCH, default="f32")
     parser.add_argument("--bf16-weights", action="store_true", help="and momentum in bf16")

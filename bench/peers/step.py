@@ -155,14 +155,14 @@ def network(a):
 def optimizer(model, a):
     """SGD, and how it runs. Weights decay; norms, slopes and biases do not."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [{"params": [p for _, p in trained if p.dim() > 1], "weight_decay": a.decay},
+    groups = [{"params": [p for _, p in trained if p.dim() > 1], "weight_decay": a.weight_decay},
               {"params": [p for _, p in trained if p.dim() == 1], "weight_decay": 0}]
     for how in ({"fused": True}, {"foreach": True}):
         try:
-            return torch.optim.SGD(groups, lr=a.rate, momentum=a.momentum, **how), list(how)[0]
+            return torch.optim.SGD(groups, lr=a.lr, momentum=a.momentum, **how), list(how)[0]
         except (TypeError, RuntimeError):  # this PyTorch, or this device, does not have it
             continue
-    return torch.optim.SGD(groups, lr=a.rate, momentum=a.momentum), "plain"
+    return torch.optim.SGD(groups, lr=a.lr, momentum=a.momentum), "plain"
 
 
 class Feed:
@@ -170,9 +170,9 @@ class Feed:
 
     def __init__(self, a):
         torch.manual_seed(1)
-        images = torch.rand(a.batch, a.channels, a.height, a.width)
+        images = torch.rand(a.global_batch_size, a.channels, a.height, a.width)
         self.host = [images.contiguous(memory_format=torch.channels_last),
-                     torch.randint(a.classes, (a.batch,))]
+                     torch.randint(a.classes, (a.global_batch_size,))]
         self.stream = None
         if a.device == "cuda":
             self.host = [t.pin_memory() for t in self.host]
@@ -248,11 +248,12 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--trunk", choices=["small", *RESNETS, *IRESNETS], required=True)
     for name, value in (("height", 224), ("width", 224), ("channels", 3), ("classes", 1000),
-                        ("batch", 256), ("features", 0), ("model_width", 32), ("model_depth", 1),
+                        ("global_batch_size", 256), ("features", None), ("model_width", 32),
+                        ("model_depth", 1),
                         ("model_kernel", 3), ("model_stride", 1), ("steps", 30), ("warm-up", 5),
-                        ("threads", 0)):
+                        ("threads", None)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    for name, value in (("rate", 0.1), ("momentum", 0.9), ("decay", 5e-4)):
+    for name, value in (("lr", 0.1), ("momentum", 0.9), ("weight_decay", 5e-4)):
         parser.add_argument(f"--{name}", type=float, default=value)
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if gpu else "cpu")
@@ -272,7 +273,7 @@ def describe(a, training):
         f"CPU, {torch.get_num_threads()} threads"
     return {"program": f"PyTorch {torch.__version__}", "device": a.device, "device_name": name,
             "precision": a.precision, "trunk": a.trunk, "height": a.height, "width": a.width,
-            "classes": a.classes, "batch": a.batch, "compiled": training.compiled,
+            "classes": a.classes, "global_batch_size": a.global_batch_size, "compiled": training.compiled,
             "optimizer": training.how}
 
 
@@ -292,12 +293,12 @@ def main():
     figures = describe(a, training)
     figures.update(
         steps=a.steps, ms_a_step=1e3 * seconds / a.steps,
-        images_a_second=a.batch * a.steps / seconds,
+        images_a_second=a.global_batch_size * a.steps / seconds,
         peak_bytes=torch.cuda.max_memory_allocated() if a.device == "cuda" else None,
         process_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         loss=float(loss))
     print(f"{figures['device_name']}, {a.trunk}, {a.height} x {a.width}, {a.classes} classes, "
-          f"{a.precision}, batch {a.batch}; {figures['program']}")
+          f"{a.precision}, batch {a.global_batch_size}; {figures['program']}")
     print(f"compiled: {training.compiled}; SGD: {training.how}")
     print(f"{figures['ms_a_step']:.2f} ms a step, {figures['images_a_second']:.1f} images/s over "
           f"{a.steps} steps, loss {figures['loss']:.4f} at the end")

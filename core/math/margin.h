@@ -18,7 +18,7 @@ enum class Beyond {
   stays,  ///< the angle is clipped to [1e-3, π - 1e-3], with a slope of 0: AdaFace
 };
 /// The target's slope: the function's own, or 1.
-enum class Slope { exact, straight_through };
+enum class MarginGradient { exact, straight_through };
 
 /// f(cos θ) = cos(m1 θ + m2) - m3: ArcFace (Deng et al. 2019) is (1, m, 0), CosFace (Wang et al.
 /// 2018) (1, 0, m), SphereFace (Liu et al. 2017) (m, 0, 0).
@@ -31,14 +31,14 @@ template <class W>
 struct Margin {
   W m1 = 1, m2 = 0, m3 = 0;
   Beyond beyond = Beyond::falls;
-  Slope slope = Slope::exact;
+  MarginGradient gradient = MarginGradient::exact;
 
   COLONNADE_HD Point<W> operator()(W product) const {
     Point<W> point{product, 1};
     if (m1 != 1 || m2 != 0)
       point = curve(product < W(-1) ? W(-1) : product > W(1) ? W(1) : product);
     point.value -= m3;
-    if (slope == Slope::straight_through) point.slope = 1;
+    if (gradient == MarginGradient::straight_through) point.slope = 1;
     return point;
   }
 

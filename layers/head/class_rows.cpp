@@ -52,7 +52,7 @@ ClassRows::ClassRows(Context const& c, comm::Communicator& ranks, Options const&
     auto part = weight_.w.rows(row, std::min(row + rows_at_once, count_));
     Tensor start(device_, part.shape(), wide);
     device_.kernels().random_normal({c.seed, core::Purpose::head_weights, 0},
-                                    (begin_ + row) * o.features, 0, o.deviation, start);
+                                    (begin_ + row) * o.features, 0, o.init_std, start);
     device_.kernels().convert(start, part);
   }
 }
@@ -143,7 +143,7 @@ void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSe
                              ClassGradient const& gradient) {
   auto& kernels = device_.kernels();
   auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
-  if (options_.undrawn == UndrawnRows::dense) {
+  if (options_.unsampled == UnsampledRows::dense) {
     auto const spread = [&](Tensor const& from, Tensor const& like) {
       if (!from) return Tensor{};
       auto to = filled(device_, like.shape(), from.dtype(), 0);

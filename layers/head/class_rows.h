@@ -1,16 +1,10 @@
 #pragma once
 #include "comm/communicator.h"
 #include "layers/head/head.h"
+#include "layers/head/options.h"
 #include "layers/layer.h"
 
 namespace layers {
-
-/// How weights and moments of f32 and bf16 heads are kept, in bytes a number.
-enum class Storage {
-  f32,           ///< 4 and 4
-  bf16_moments,  ///< 4 and 2
-  bf16,          ///< 2 and 2: no master weights; each step rounds stochastically
-};
 
 /// Some of a rank's classes, as a pass takes them: its rows [begin, end), or those of them that
 /// were drawn.
@@ -34,12 +28,6 @@ struct ClassGradient {
   core::Tensor w, bias;
 };
 
-/// What becomes of rows that a step has not drawn.
-enum class UndrawnRows {
-  lazy,   ///< they and their moments wait
-  dense,  ///< their gradient is 0: moments and decay move them
-};
-
 /// The classes of this rank: rows [begin, begin + count) of the weight (C, D), dealt by
 /// comm::split_evenly, with the optimizer's state. A rank may have one row or none.
 class ClassRows {
@@ -49,9 +37,9 @@ class ClassRows {
     bool bias = false;
     Moments moments = Moments::velocity;
     Storage storage = Storage::f32;
-    double deviation = 0.01;  ///< of the initial weights: normal, the same at any number of ranks
+    double init_std = 0.01;  ///< of the initial weights: normal, the same at any number of ranks
     bool cosine = false;
-    UndrawnRows undrawn = UndrawnRows::lazy;
+    UnsampledRows unsampled = UnsampledRows::lazy;
   };
 
   ClassRows(Context const& context, comm::Communicator& ranks, Options const& options);

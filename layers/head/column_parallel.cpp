@@ -14,7 +14,7 @@ ColumnParallelLinear::ColumnParallelLinear(Context const& context, comm::Communi
       gather_output_(o.gather_output),
       weight_(constant(context, name + ".weight", Role::weight, {count(), o.in}, 0)) {
   context.device.kernels().random_normal({context.seed, core::Purpose::head_weights, 0},
-                                         begin() * o.in, 0, o.deviation, weight_.value);
+                                         begin() * o.in, 0, o.init_std, weight_.value);
   refresh(weight_);
   if (o.bias) bias_ = constant(context, name + ".bias", Role::bias, {count()}, 0);
 }

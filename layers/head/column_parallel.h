@@ -19,7 +19,7 @@ class ColumnParallelLinear final : public Layer {
   struct Options {
     int64_t in, out;
     bool bias = false;
-    double deviation = 0.01;
+    double init_std = 0.01;
     GatherOutput gather_output = GatherOutput::no;
   };
 

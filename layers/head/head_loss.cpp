@@ -50,7 +50,7 @@ Margins::Margins(core::Device& device, core::Dtype dtype, HeadLoss const& loss) 
 
 core::LogitRule Margins::of(Tensor const& norms, Tensor const& labels, Tensor const& products,
                             bool training) {
-  core::LogitRule rule{.scale = loss_.scale, .slope = loss_.slope};
+  core::LogitRule rule{.scale = loss_.scale, .gradient = loss_.gradient};
   rule.sum_logits = loss_.smoothing > 0;
   if (!loss_.cosine()) return rule;
   auto& device = norms.device();

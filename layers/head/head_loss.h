@@ -23,7 +23,7 @@ struct HeadLoss {
   double scale = 1;               ///< s of cosines
   double m1 = 1, m2 = 0, m3 = 0;  ///< target: s (cos(m1 θ + m2) - m3)
   MarginKind margin = MarginKind::fixed;
-  core::math::Slope slope = core::math::Slope::exact;
+  core::math::MarginGradient gradient = core::math::MarginGradient::exact;
   double h = 0.333;     ///< AdaFace: how much the norm counts
   double share = 0.01;  ///< AdaFace, CurricularFace: by which running values move in a step
   /// Other classes with a larger cosine leave the softmax (inter-class filter).

@@ -16,8 +16,8 @@ RowParallelLinear::RowParallelLinear(Context const& context, comm::Communicator&
   // Whole rows are drawn, so that the numbers do not depend on the split; one at a time.
   Tensor row(context.device, {1, o.in}, weight_.value.dtype());
   for (int64_t out = 0; out < o.out; ++out) {
-    kernels.random_normal({context.seed, core::Purpose::head_weights, 0}, out * o.in, 0,
-                          o.deviation, row);
+    kernels.random_normal({context.seed, core::Purpose::head_weights, 0}, out * o.in, 0, o.init_std,
+                          row);
     auto mine = weight_.value.rows(out, out + 1);
     kernels.copy_columns(row, begin(), count(), mine, 0);
   }

@@ -16,7 +16,7 @@ class RowParallelLinear final : public Layer {
   struct Options {
     int64_t in, out;
     bool bias = false;
-    double deviation = 0.01;
+    double init_std = 0.01;
   };
 
   RowParallelLinear(Context const& context, comm::Communicator& ranks, std::string const& name,

@@ -24,7 +24,7 @@ ClassRows::Options rows_options(ShardedHead::Options const& o) {
   check_head(o.classes, o.features);
   check_loss(o.loss, o.bias);
   core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
-  core::check(o.plan == Plan::two_pass || o.loss.smoothing == 0,
+  core::check(o.passes == Passes::two || o.loss.smoothing == 0,
               "head: plan one_pass with label smoothing, whose gradient is known only after all "
               "classes");
   return {.classes = o.classes,
@@ -32,9 +32,9 @@ ClassRows::Options rows_options(ShardedHead::Options const& o) {
           .bias = o.bias,
           .moments = o.moments,
           .storage = o.storage,
-          .deviation = o.deviation,
+          .init_std = o.init_std,
           .cosine = o.loss.cosine(),
-          .undrawn = o.undrawn};
+          .unsampled = o.unsampled};
 }
 
 /// Rows of ranks [first, last).
@@ -127,7 +127,7 @@ std::string ShardedHead::describe(int64_t batch) const {
   return core::join("head: ", count(), " classes of this rank, ", chunk(batch),
                     " at a time; logits ", stores(batch) ? "stored" : "computed twice",
                     ": they take ", mb(s.bytes), ", ", why,
-                    options_.plan == Plan::one_pass ? "; dX in the first pass" : "");
+                    options_.passes == Passes::one ? "; dX in the first pass" : "");
 }
 
 std::vector<ClassSet> ShardedHead::all_sets(int64_t batch, double sampling_rate) const {
@@ -216,7 +216,7 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
   if (rate < 1)
     batch.labels =
         draw_classes({seed_, step_.number, rate, options_.log_q}, rows_, labels, wide_, sets);
-  bool const early = training && options_.plan == Plan::one_pass;
+  bool const early = training && options_.passes == Passes::one;
   return std::make_shared<ClassPass>(
       rows_, std::move(batch), std::move(sets), class_weights_,
       ClassPass::Options{.store = training && stores(features.most()), .early_dx = early});
@@ -250,7 +250,7 @@ Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool traini
 
 /// Gives dX (B, D), Wide, of this rank's classes; updates the weights unless that waits.
 Tensor ShardedHead::second_pass(PassPtr const& pass) {
-  bool const early = options_.plan == Plan::one_pass;
+  bool const early = options_.passes == Passes::one;
   if (early || step_.deferred) waiting_.push_back(pass);
   if (early) return pass->early_dx();
   auto const dx = filled(device_, pass->x().shape(), wide_, 0);

@@ -5,19 +5,6 @@
 
 namespace layers {
 
-/// Whether the second pass over the classes finds what the first computed, or computes it again.
-enum class Logits {
-  automatic,  ///< ShardedHead::describe says what it chose, and why
-  store,      ///< three products a step; B × C_r exponentials in the products' dtype
-  recompute,  ///< four products; B × chunk numbers
-};
-
-/// In which pass over the classes dX is summed.
-enum class Plan {
-  two_pass,  ///< the second, which updates the weights too
-  one_pass,  ///< the first: trunk and communication go on before the weights are updated, in finish
-};
-
 /// Softmax cross-entropy over classes split by rank (column-parallel), never holding B × C logits.
 ///
 /// Forward: features and labels are all-gathered; each rank walks its classes in chunks, keeping
@@ -41,10 +28,10 @@ class ShardedHead final : public Head {
     int64_t chunk = 0;  ///< classes at a time; 0: automatic
     Logits logits = Logits::automatic;
     int64_t memory = 0;  ///< bytes this rank may use, for the automatic choice; 0: not known
-    Plan plan = Plan::two_pass;
-    UndrawnRows undrawn = UndrawnRows::lazy;
-    bool log_q = false;       ///< drawn classes' logits get -log of their chance to be drawn
-    double deviation = 0.01;  ///< of the initial weights
+    Passes passes = Passes::two;
+    UnsampledRows unsampled = UnsampledRows::lazy;
+    bool log_q = false;      ///< drawn classes' logits get -log of their chance to be drawn
+    double init_std = 0.01;  ///< of the initial weights
   };
 
   /// `ranks` hold all classes together. `replicas`: those that hold the same classes as this one,

@@ -5,7 +5,7 @@
 using namespace core;
 using math::Beyond;
 using math::Margin;
-using math::Slope;
+using math::MarginGradient;
 using tests::tensor;
 using tests::values;
 
@@ -75,7 +75,8 @@ TEST_CASE("margin: the slope is that of the value", "[margin]") {
 
 TEST_CASE("margin: both sides of the fallback", "[margin]") {
   // θ + 0.5 = π at cos(π - 0.5).
-  Margin<double> const arc{1, 0.5, 0}, straight{1, 0.5, 0, Beyond::falls, Slope::straight_through};
+  Margin<double> const arc{1, 0.5, 0},
+      straight{1, 0.5, 0, Beyond::falls, MarginGradient::straight_through};
   double const edge = std::cos(pi - 0.5), step = 1e-9;
   CHECK(arc(edge + step).value == Approx(-1));
   CHECK(std::abs(arc(edge + step).slope) < 1e-3);  // sin π / sin θ

@@ -89,13 +89,13 @@ def batch(step, dtype):
     return torch.tensor(IMAGES[rows], dtype=dtype).permute(0, 3, 1, 2), torch.tensor(LABELS[rows])
 
 
-def train(case, steps, dtype, rate, momentum=0, decay=0):
+def train(case, steps, dtype, lr, momentum=0, weight_decay=0):
     """Losses, and the model they lead to."""
     model = case.make()
     model.load_state_dict(case.start)
     model = model.to(dtype).train()
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, rate, momentum, weight_decay=decay)
+    optimizer = torch.optim.SGD(trained, lr, momentum, weight_decay=weight_decay)
     losses = []
     for step in range(steps):
         images, labels = batch(step, dtype)
@@ -145,10 +145,10 @@ class Parity(unittest.TestCase):
         safetensors.save(beginning, named(case.start))
         return self.program.train(ranks, {
             "precision": "f32", "run.steps": steps, "init.from": beginning,
-            "data.kind": "arrays", "data.path": self.data, "data.eval_path": self.data,
-            "data.batch": BATCH, "data.shuffle": "false",
+            "data.kind": "safetensors", "data.path": self.data, "data.eval_path": self.data,
+            "data.global_batch_size": BATCH, "data.shuffle": "false",
             "model.trunk": case.trunk, "model.batch_norm": "sync",
-            "head.bias": str(case.bias).lower(), "optimizer.decay_norms": "true",
+            "head.bias": str(case.bias).lower(), "optimizer.decay_norm_and_bias": "true",
             **{key.replace("__", "."): value for key, value in settings.items()}})
 
     def assert_near(self, ours, theirs, start, one, whole):
@@ -162,9 +162,9 @@ class Parity(unittest.TestCase):
         computed in f64, so the distance is rounding of ours alone."""
         for case in (*CASES, BOTTLENECKS):
             with self.subTest(trunk=case.trunk):
-                (loss,), model = train(case, 1, torch.float64, rate=1)
-                run = self.train(case, 1, 1, optimizer__rate=1, optimizer__momentum=0,
-                                 optimizer__decay=0)
+                (loss,), model = train(case, 1, torch.float64, lr=1)
+                run = self.train(case, 1, 1, optimizer__lr=1, optimizer__momentum=0,
+                                 optimizer__weight_decay=0)
                 self.assertAlmostEqual(metrics(run, "train")[0]["loss"] / loss, 1, delta=1e-6)
                 self.assert_near(self.program.export(run, 1), named(model.state_dict()),
                                  named(case.start), one=1e-3, whole=1e-4)
@@ -173,16 +173,16 @@ class Parity(unittest.TestCase):
         """Twenty steps in f32 on both sides. At this rate the loss falls by a fifth and more, and
         training magnifies roundings little (docs/numerics.md): 1e-5 of a loss tells a step that is
         off by 1e-4 from one that is rounded. Decay is large, to be seen in every tensor."""
-        rule = {"rate": 1e-4, "momentum": 0.9, "decay": 0.1}
+        rule = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 0.1}
         for case in CASES:
             losses, model = train(case, STEPS, torch.float32, **rule)
             self.assertLess(losses[-1], 0.8 * losses[0])
             for ranks in RANKS:
                 with self.subTest(trunk=case.trunk, ranks=ranks):
                     run = self.train(case, ranks, STEPS, checkpoint__initial="true",
-                                     optimizer__rate=rule["rate"],
+                                     optimizer__lr=rule["lr"],
                                      optimizer__momentum=rule["momentum"],
-                                     optimizer__decay=rule["decay"])
+                                     optimizer__weight_decay=rule["weight_decay"])
                     self.check_beginning(self.program.export(run, 0), named(case.start))
                     self.check_end(run, losses, model, case)
 

@@ -49,7 +49,7 @@ inline double plain_loss(Case const& c) {
       double value = p;
       if (i == target && !margins.empty())
         value = core::math::Margin<double>{margins[3 * r], margins[3 * r + 1], margins[3 * r + 2],
-                                           c.rule.beyond, c.rule.slope}(p)
+                                           c.rule.beyond, c.rule.gradient}(p)
                     .value;
       else if (i != target && !thresholds.empty() && p > thresholds[r])
         value = hardness.empty() ? -INFINITY : p * (hardness[0] + p);

@@ -27,9 +27,10 @@ enum Draw : uint64_t { features, labels };  ///< items of Purpose::synthetic
 
 /// The experiment whose head and optimizer are measured.
 Experiment experiment_of(BenchHead const& b) {
-  auto const text = core::join(
-      "data: {kind: synthetic, batch: ", b.batch, ", classes: ", b.classes, ", samples: ", b.batch,
-      "}\nrun: {steps: 1}\noptimizer: {rate: 0.01, momentum: 0.9, decay: 0}\n");
+  auto const text =
+      core::join("data: {kind: synthetic, global_batch_size: ", b.batch, ", classes: ", b.classes,
+                 ", samples: ", b.batch,
+                 "}\nrun: {steps: 1}\noptimizer: {lr: 0.01, momentum: 0.9, weight_decay: 0}\n");
   auto e = parse_experiment("bench head", text, b.settings);
   e.device = b.device;
   e.precision = b.precision;
@@ -86,7 +87,7 @@ class HeadSteps {
         e_(experiment_of(b)),
         device_(device),
         ranks_(ranks),
-        mesh_(ranks, e_.head.shards),
+        mesh_(ranks, e_.head.shards.value_or(ranks.size())),
         rows_(b, device, ranks) {
     layers::Context const context{device, resolve(b.precision, device), b.seed, {}};
     head_ = make_sharded_head(context, e_, mesh_, b.features, b.classes);
@@ -99,7 +100,7 @@ class HeadSteps {
   /// The loss (1) of a step.
   Tensor step() {
     auto const rule = update_rule(e_, {}, core::Role::weight);
-    auto const now = core::step_numbers(device_, rule, e_.optimizer.rate, ++number_);
+    auto const now = core::step_numbers(device_, rule, e_.optimizer.lr, ++number_);
     head_->set_step(head_step(e_, now, number_, e_.head.sampling.rate));
     core::Tape tape;
     auto const x = tape.input(rows_.x);
@@ -240,7 +241,7 @@ Json describe(BenchHead const& b, core::Device& device, comm::Communicator const
           {"features", b.features},
           {"batch", b.batch},
           {"precision", core::name(resolve(b.precision, device))},
-          {"rate", experiment_of(b).optimizer.rate},
+          {"rate", experiment_of(b).optimizer.lr},
           {"momentum", experiment_of(b).optimizer.momentum}};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 #include "comm/mpi/session.h"
@@ -16,8 +17,8 @@ struct BenchHead {
   int64_t warm_up = 2, steps = 5;
   uint64_t seed = 1;
   DeviceChoice device = DeviceChoice::automatic;
-  int threads = 0;    ///< of a rank; 0: the cores of the host, shared out
-  std::string check;  ///< file to write instead of measuring
+  std::optional<int> threads;  ///< of a rank; by default the cores of the host, shared out
+  std::string check;           ///< file to write instead of measuring
   /// Keys of an experiment, "head.logits=store": its head and optimizer are used. By default SGD
   /// with momentum 0.9, a rate of 0.01 and no decay.
   std::vector<std::string> settings;

@@ -18,7 +18,7 @@ int64_t restore(Experiment const& e, std::optional<int64_t> step, Trainer& train
   auto const folder = std::filesystem::path(e.run.out) / "checkpoints";
   auto state = trainer.snapshot(classes);
   auto const warn = [&](std::string const& text) { out << text << '\n'; };
-  auto const at = Checkpoints(folder, ranks, e.checkpoint.keep).load(state, warn, step);
+  auto const at = Checkpoints(folder, ranks, e.checkpoint.keep_last).load(state, warn, step);
   if (!at && step)
     throw MissingInput(core::join(folder.string(), " has no checkpoint of step ", *step));
   if (!at) throw MissingInput(folder.string() + " has no complete checkpoint; train first");

@@ -61,7 +61,7 @@ int exit_code(std::exception const& error) {
 }
 
 void add_settings(CLI::App& command, std::vector<std::string>& settings,
-                  std::string const& meaning = "keys that win over the file: optimizer.rate=0.1") {
+                  std::string const& meaning = "keys that win over the file: optimizer.lr=0.1") {
   command.add_option("settings", settings, meaning)
       ->type_name("KEY=VALUE")
       ->option_text("KEY=VALUE ...");
@@ -185,8 +185,9 @@ void describe_bench(CLI::App& app, Arguments& a) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   head->add_option("--seed", h.seed, "of weights, features and labels")->capture_default_str();
-  head->add_option("--threads", h.threads, "of a rank; 0: the cores of the host, shared out")
-      ->check(CLI::NonNegativeNumber);
+  head->add_option("--threads", h.threads,
+                   "of a rank; by default the cores of the host, shared out")
+      ->check(CLI::PositiveNumber);
   add_settings(*head, h.settings, "of head and optimizer: head.logits=store");
   head->add_option("--check", h.check, "write what the steps computed, instead of measuring")
       ->option_text("FILE");

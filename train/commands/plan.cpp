@@ -60,22 +60,22 @@ core::ImageShape configured_image(DataConfig const& data) {
       return {data.glyphs.size, data.glyphs.size, 1};
     case DataKind::words:
       return {data.words.height, data.words.width, 1};
-    case DataKind::arrays:
+    case DataKind::safetensors:
     case DataKind::idx:
       return {};
   }
   core::fail("no such kind of data");
 }
 
-int64_t configured_classes(DataConfig const& data) {
+std::optional<int64_t> configured_classes(DataConfig const& data) {
   if (data.kind == DataKind::glyphs) return data.glyphs.classes;
   if (data.kind == DataKind::words) return data.words.classes;
-  return data.kind == DataKind::synthetic ? data.classes : 0;
+  return data.kind == DataKind::synthetic ? data.classes : std::nullopt;
 }
 
 PlanSizes sizes_of(Experiment const& e, PlanArguments const& a, core::dry::Traits const& device) {
   PlanSizes sizes{.ranks = a.ranks, .image = configured_image(e.data), .device = device};
-  sizes.classes = a.classes > 0 ? a.classes : configured_classes(e.data);
+  sizes.classes = a.classes > 0 ? a.classes : configured_classes(e.data).value_or(0);
   if (sizes.classes > 0 && sizes.image.count() > 0) return sizes;
   auto const task = open_task(e.data, e.seed);
   sizes.image = task.train.data->shape();
@@ -187,7 +187,8 @@ Exit plan_command(Experiment const& e, PlanArguments const& a, std::ostream& out
   auto const sizes = sizes_of(e, a, target.traits);
   auto const plan = plan_step(e, sizes);
   out << a.ranks << (a.ranks == 1 ? " rank, " : " ranks, ") << sizes.classes << " classes, batch "
-      << e.data.batch << ", " << core::name(plan.dtype) << ", on " << target.traits.name << '\n'
+      << e.data.global_batch_size << ", " << core::name(plan.dtype) << ", on " << target.traits.name
+      << '\n'
       << plan.head << '\n';
   print_memory(out, plan);
   if (memory > 0) print_fit(out, e, sizes, plan.peak, memory);

@@ -41,7 +41,7 @@ void check_channels(Rules& rules, Experiment const& e, std::string const& key,
                     std::vector<double> const& values) {
   auto const count = static_cast<int64_t>(values.size());
   rules.check(count > 0, {key}, "needs a number");
-  bool const known = e.data.kind != DataKind::arrays;
+  bool const known = e.data.kind != DataKind::safetensors;
   int64_t const channels = e.data.kind == DataKind::synthetic ? e.data.channels : 1;
   rules.check(!known || count <= 1 || count == channels, {key, "data.kind", "data.channels"},
               core::join("has ", count, " numbers, but the images have ", channels,
@@ -51,15 +51,16 @@ void check_channels(Rules& rules, Experiment const& e, std::string const& key,
 void check_data(Rules& rules, Experiment const& e) {
   DataConfig const& data = e.data;
   bool const synthetic = data.kind == DataKind::synthetic;
-  rules.check(data.batch > 0, {"data.batch"}, "missing: the samples of a step");
-  rules.check(!synthetic || data.classes > 0, {"data.classes", "data.kind"},
+  rules.check(data.global_batch_size > 0, {"data.global_batch_size"},
+              "missing: the samples of a step");
+  rules.check(!synthetic || data.classes.has_value(), {"data.classes", "data.kind"},
               "missing: random images need a number of classes");
   rules.check(!synthetic || data.samples > 0, {"data.samples", "data.kind"},
               "missing: random images need a number of samples");
-  rules.check(data.kind != DataKind::arrays || !data.path.empty(), {"data.path", "data.kind"},
+  rules.check(data.kind != DataKind::safetensors || !data.path.empty(), {"data.path", "data.kind"},
               "missing: the safetensors file with the images");
   check_channels(rules, e, "data.mean", data.mean);
-  check_channels(rules, e, "data.deviation", data.deviation);
+  check_channels(rules, e, "data.std", data.std);
 }
 
 /// The fonts of a section.
@@ -141,23 +142,24 @@ void check_head_keys(Rules& rules, HeadConfig const& h) {
   bool const one_margin = cosine && !combined && h.kind != HeadKind::normface;
   unread(!cosine, "bias", h.bias);
   unread(cosine, "scale", h.scale != standard.scale);
-  unread(one_margin, "margin", h.margin != 0);
+  unread(one_margin, "margin", h.margin.has_value());
   unread(combined, "m1", h.m1 != 1);
   unread(combined, "m2", h.m2 != 0);
   unread(combined, "m3", h.m3 != 0);
-  unread(one_margin || combined, "gradient", h.gradient != standard.gradient);
-  unread(h.kind == HeadKind::adaface, "h", h.h != standard.h);
-  unread(cosine && h.kind != HeadKind::curricularface, "filter", h.filter != standard.filter);
+  unread(one_margin || combined, "margin_gradient", h.margin_gradient != standard.margin_gradient);
+  unread(h.kind == HeadKind::adaface, "adaface_h", h.adaface_h != standard.adaface_h);
+  unread(cosine && h.kind != HeadKind::curricularface, "interclass_filter",
+         h.interclass_filter != standard.interclass_filter);
   unread(by_class, "label_smoothing", h.label_smoothing != 0);
   unread(by_class, "z_loss", h.z_loss != 0);
   unread(by_class, "class_weights", !h.class_weights.empty());
   unread(by_class, "sampling", h.sampling != standard.sampling);
-  unread(by_class, "state", h.state != standard.state);
-  unread(by_class, "chunk", h.chunk != 0);
+  unread(by_class, "storage", h.storage != standard.storage);
+  unread(by_class, "chunk", h.chunk.has_value());
   unread(by_class, "logits", h.logits != standard.logits);
-  unread(by_class, "plan", h.plan != standard.plan);
-  unread(by_class, "shards", h.shards != 0);
-  unread(by_class, "deviation", h.deviation != standard.deviation);
+  unread(by_class, "passes", h.passes != standard.passes);
+  unread(by_class, "shards", h.shards.has_value());
+  unread(by_class, "init_std", h.init_std != standard.init_std);
 }
 
 /// Combinations of head and optimizer without a meaning.
@@ -165,27 +167,32 @@ void check_head(Rules& rules, Experiment const& e) {
   HeadConfig const& h = e.head;
   check_head_keys(rules, h);
   bool const smooth = h.label_smoothing > 0, samples = h.sampling.rate < 1;
+  rules.check(h.kind != HeadKind::sphereface || h.margin.value_or(1) >= 1,
+              {"head.margin", "head.kind"}, "sphereface multiplies the angle: at least 1");
   rules.check(!smooth || h.kind != HeadKind::curricularface, {"head.label_smoothing", "head.kind"},
               "curricularface bends the logits of hard classes, at which smoothing would pull too");
-  rules.check(!smooth || h.filter == 1, {"head.label_smoothing", "head.filter"},
-              "needs the logits of all classes, and head.filter leaves some out");
-  rules.check(!smooth || h.plan == Plan::two_pass, {"head.label_smoothing", "head.plan"},
-              "its gradient is known only after all classes; use head.plan: two_pass");
+  rules.check(!smooth || h.interclass_filter == 1,
+              {"head.label_smoothing", "head.interclass_filter"},
+              "needs the logits of all classes, and head.interclass_filter leaves some out");
+  rules.check(!smooth || h.passes == layers::Passes::two, {"head.label_smoothing", "head.passes"},
+              "its gradient is known only after all classes; use head.passes: two");
   rules.check(!smooth || !samples, {"head.label_smoothing", "head.sampling.rate"},
               "needs the logits of all classes, and head.sampling draws some");
-  rules.check(h.sampling.rows == Rows::lazy || samples, {"head.sampling.rows"},
+  rules.check(h.sampling.unsampled_rows == layers::UnsampledRows::lazy || samples,
+              {"head.sampling.unsampled_rows"},
               "says what becomes of classes that are not drawn; set head.sampling.rate");
   rules.check(!h.sampling.log_q || samples, {"head.sampling.log_q"},
               "corrects for the draw of classes; set head.sampling.rate");
-  rules.check(!samples || e.optimizer.accumulate == 1,
-              {"head.sampling.rate", "optimizer.accumulate"},
+  rules.check(!samples || e.optimizer.accumulation_steps == 1,
+              {"head.sampling.rate", "optimizer.accumulation_steps"},
               "parts of a batch have different classes of their own; use one part");
-  rules.check(!samples || h.shards == 0, {"head.sampling.rate", "head.shards"},
+  rules.check(!samples || !h.shards, {"head.sampling.rate", "head.shards"},
               "replicas see different classes in their batches; leave head.shards: auto");
   bool const row_parallel = h.kind == HeadKind::row_parallel;
   rules.check(!row_parallel || e.optimizer.kind == OptimizerKind::sgd,
               {"optimizer.kind", "head.kind"}, "row_parallel takes sgd alone");
-  rules.check(!row_parallel || e.optimizer.accumulate == 1, {"optimizer.accumulate", "head.kind"},
+  rules.check(!row_parallel || e.optimizer.accumulation_steps == 1,
+              {"optimizer.accumulation_steps", "head.kind"},
               "row_parallel takes a batch as a whole");
 }
 
@@ -198,9 +205,11 @@ void check_optimizer(Rules& rules, OptimizerConfig const& o) {
                 kind + " does not have it; leave the key out");
   };
   bool const adam = o.kind == OptimizerKind::adam || o.kind == OptimizerKind::adamw;
-  unread(adam, "second", o.second != standard.second);
-  unread(adam, "epsilon", o.epsilon != standard.epsilon);
-  unread(o.kind == OptimizerKind::lars, "eta", o.eta != standard.eta);
+  unread(!adam, "momentum", o.momentum != standard.momentum);
+  unread(adam, "betas", o.betas != standard.betas);
+  unread(adam, "eps", o.eps != standard.eps);
+  unread(o.kind == OptimizerKind::lars, "trust_coefficient",
+         o.trust_coefficient != standard.trust_coefficient);
   unread(!adam, "nesterov", o.nesterov);
   rules.check(adam || !o.nesterov || o.momentum > 0, {"optimizer.nesterov", "optimizer.momentum"},
               "needs a momentum above 0");
@@ -208,6 +217,8 @@ void check_optimizer(Rules& rules, OptimizerConfig const& o) {
 
 void check_training(Rules& rules, Experiment const& e) {
   ScheduleConfig const& schedule = e.schedule;
+  rules.check(schedule.final_lr <= e.optimizer.lr, {"schedule.final_lr", "optimizer.lr"},
+              core::join("must not be above optimizer.lr, ", e.optimizer.lr));
   rules.check(e.run.steps == 0 || schedule.warmup_steps < e.run.steps,
               {"schedule.warmup_steps", "run.steps"}, "the run ends before the warm-up does");
   rules.check(schedule.kind != Schedule::step || !schedule.milestones.empty(),
@@ -219,9 +230,10 @@ void check_training(Rules& rules, Experiment const& e) {
 }
 
 void check_grow(Rules& rules, Experiment const& e) {
-  rules.check(!e.head.grow || !e.init.from.empty(), {"head.grow", "init.from"},
+  rules.check(!e.init.grow_classes || !e.init.from.empty(), {"init.grow_classes", "init.from"},
               "needs init.from: the weights whose classes are added to");
-  rules.check(!e.head.grow || e.init.head == InitHead::automatic, {"head.grow", "init.head"},
+  rules.check(!e.init.grow_classes || e.init.head == InitHead::automatic,
+              {"init.grow_classes", "init.head"},
               "adds to the classes of the file, which init.head: skip leaves out");
 }
 

@@ -1,7 +1,11 @@
 #pragma once
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+#include "core/math/margin.h"
+#include "layers/head/options.h"
 
 /// Everything an experiment file can say, with defaults. The structs are the schema: each field is
 /// a key of its name. What a key means and may be is said in fields.h, once for reading, writing
@@ -34,15 +38,10 @@ enum class HeadKind {
   curricularface,
   row_parallel
 };
-enum class Logits { automatic, store, recompute };
-enum class Plan { two_pass, one_pass };
-enum class HeadState { f32, bf16_moments, bf16 };
-enum class Slope { exact, straight_through };
-enum class Rows { lazy, dense };
 enum class OptimizerKind { sgd, adam, adamw, lars };
 enum class Schedule { constant, cosine, step, linear, polynomial };
 enum class InitHead { automatic, skip };
-enum class DataKind { synthetic, arrays, idx, glyphs, words };
+enum class DataKind { synthetic, safetensors, idx, glyphs, words };
 
 struct RunConfig {
   std::string out;
@@ -50,7 +49,7 @@ struct RunConfig {
   int64_t steps = 0;
   int64_t log_every = 20;
   int64_t eval_every_epochs = 1;
-  int threads = 0;
+  std::optional<int> threads;
   bool profile = false;
   CudaGraph cuda_graph = CudaGraph::automatic;
   bool tf32 = false;
@@ -60,14 +59,14 @@ struct RunConfig {
 
 /// Random changes of a training image, keyed by (seed, epoch, sample). All 0: none.
 struct AugmentConfig {
-  double shift = 0;
+  double translate = 0;
   double rotation = 0;
   double scale = 0;
   double shear = 0;
-  double blur = 0;
-  double noise = 0;
+  double blur_sigma = 0;
+  double noise_std = 0;
   double contrast = 0;
-  bool mirror = false;
+  bool horizontal_flip = false;
   bool operator==(AugmentConfig const&) const = default;
 };
 
@@ -81,7 +80,7 @@ struct Face {
 struct GlyphsConfig {
   std::vector<Face> train, test;
   uint32_t first = 0x4E00, last = 0x9FA5;
-  int64_t classes = 0;
+  std::optional<int64_t> classes;
   int min_fonts = 2;
   int size = 32;
   std::string cache;
@@ -91,27 +90,27 @@ struct GlyphsConfig {
 struct WordsConfig {
   std::vector<std::string> lists;
   std::vector<Face> train, test;
-  int64_t classes = 0;
+  std::optional<int64_t> classes;
   int height = 32, width = 128;
-  int64_t eval_samples = 0;
+  std::optional<int64_t> eval_samples;
   bool operator==(WordsConfig const&) const = default;
 };
 
 struct DataConfig {
   DataKind kind = DataKind::synthetic;
-  int64_t batch = 0;
+  int64_t global_batch_size = 0;
   bool shuffle = true;
-  int threads = 1;
-  int queue = 4;
+  int workers = 1;
+  int prefetch_batches = 4;
   AugmentConfig augment;
   std::vector<double> mean{0.0};
-  std::vector<double> deviation{1.0};
-  // arrays, idx
+  std::vector<double> std{1.0};
+  // safetensors, idx
   std::string path;
   std::string eval_path;
   int64_t ignore_index = -100;
+  std::optional<int64_t> classes;
   // synthetic
-  int64_t classes = 0;
   int64_t samples = 0;
   int64_t height = 32, width = 32, channels = 3;
   GlyphsConfig glyphs;
@@ -121,7 +120,7 @@ struct DataConfig {
 
 struct ModelConfig {
   Trunk trunk = Trunk::small;
-  int64_t features = 0;
+  std::optional<int64_t> features;
   BatchNormKind batch_norm = BatchNormKind::local;
   double dropout = 0;
   int64_t width = 32;
@@ -135,7 +134,7 @@ struct SamplingConfig {
   double rate = 1;
   double full_after = 1;
   bool log_q = false;
-  Rows rows = Rows::lazy;
+  layers::UnsampledRows unsampled_rows = layers::UnsampledRows::lazy;
   bool operator==(SamplingConfig const&) const = default;
 };
 
@@ -143,56 +142,58 @@ struct HeadConfig {
   HeadKind kind = HeadKind::softmax;
   bool bias = false;
   double scale = 64;
-  double margin = 0;
+  std::optional<double> margin;
   double m1 = 1, m2 = 0, m3 = 0;
-  Slope gradient = Slope::exact;
-  double h = 0.333;
-  double filter = 1;
+  core::math::MarginGradient margin_gradient = core::math::MarginGradient::exact;
+  double adaface_h = 0.333;
+  double interclass_filter = 1;
   double label_smoothing = 0, z_loss = 0;
   std::string class_weights;
   SamplingConfig sampling;
-  HeadState state = HeadState::f32;
-  int64_t chunk = 0;
-  Logits logits = Logits::automatic;
-  Plan plan = Plan::two_pass;
-  int shards = 0;
-  double deviation = 0.01;
-  bool grow = false;
+  layers::Storage storage = layers::Storage::f32;
+  std::optional<int64_t> chunk;
+  layers::Logits logits = layers::Logits::automatic;
+  layers::Passes passes = layers::Passes::two;
+  std::optional<int> shards;
+  double init_std = 0.01;
   bool operator==(HeadConfig const&) const = default;
 };
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::sgd;
-  double rate = 0.1, momentum = 0.9;
-  double second = 0.999, epsilon = 1e-8;  // adam, adamw
-  double eta = 0.001;                     // lars
-  double decay = 5e-4;
+  double lr = 0.1;
+  double momentum = 0.9;                    // sgd, lars
+  std::array<double, 2> betas{0.9, 0.999};  // adam, adamw
+  double eps = 1e-8;                        // adam, adamw
+  double trust_coefficient = 0.001;         // lars
+  double weight_decay = 5e-4;
   bool nesterov = false;
-  bool decay_norms = false;
-  double clip = 0;
-  int accumulate = 1;
+  bool decay_norm_and_bias = false;
+  std::optional<double> max_grad_norm;
+  int accumulation_steps = 1;
   bool operator==(OptimizerConfig const&) const = default;
 };
 
 struct ScheduleConfig {
   Schedule kind = Schedule::constant;
   int64_t warmup_steps = 0;
-  double final_rate = 0;
+  double final_lr = 0;
   double power = 2;
   std::vector<int64_t> milestones;
-  double factor = 0.1;
+  double gamma = 0.1;
   bool operator==(ScheduleConfig const&) const = default;
 };
 
 struct CheckpointConfig {
-  int64_t every = 0;
-  int64_t keep = 3;
+  int64_t every_steps = 0;
+  int64_t keep_last = 3;
   bool initial = false;
   bool operator==(CheckpointConfig const&) const = default;
 };
 
 struct InitConfig {
   std::string from;
+  bool grow_classes = false;
   InitHead head = InitHead::automatic;
   bool operator==(InitConfig const&) const = default;
 };

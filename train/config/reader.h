@@ -1,9 +1,12 @@
 #pragma once
+#include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
+#include "core/check.h"
 #include "train/config/scalars.h"
 #include "train/errors.h"
 
@@ -15,7 +18,7 @@ class Document {
   /// `name` is what messages call the text. Throws ConfigError when it is no YAML mapping.
   Document(std::string name, std::string const& text);
 
-  /// Puts in "optimizer.rate=0.4" from the command line; the value is YAML.
+  /// Puts in "optimizer.lr=0.4" from the command line; the value is YAML.
   void set(std::string const& assignment);
 
   Node const& root() const { return root_; }
@@ -49,6 +52,29 @@ class Reader {
   template <class T>
   void field(char const* key, T& into, Range const& range, char const* /*meaning*/) {
     if (Node const* node = take(key)) number(*node, where(key), into, range);
+  }
+
+  /// A number, or the word that stands for its absence.
+  template <class T>
+  void field(char const* key, std::optional<T>& into, Range const& range, char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    into.reset();
+    if (node->kind == Node::Kind::scalar && node->text == range.word) return;
+    number(*node, where(key), into.emplace(), range);
+  }
+
+  /// A list of so many numbers.
+  template <class T, size_t count>
+  void field(char const* key, std::array<T, count>& into, Range const& range,
+             char const* /*meaning*/) {
+    Node const* node = take(key);
+    if (!node) return;
+    if (node->kind != Node::Kind::sequence || node->entries.size() != count)
+      return note(where(key),
+                  core::join("expected a list of ", count, " numbers, found ", found(*node)));
+    for (size_t i = 0; i < count; ++i)
+      number(node->entries[i].value, element(key, i, *node), into[i], range);
   }
 
   /// A number for all, or a list.
@@ -135,10 +161,6 @@ class Reader {
 
   template <class T>
   void number(Node const& node, std::string const& path, T& into, Range const& range) {
-    if (range.zero && node.kind == Node::Kind::scalar && node.text == range.zero) {
-      into = 0;
-      return;
-    }
     auto const wrong = convert(node, into);
     if (!wrong.empty()) return note(path, wrong);
     if (!range.holds(static_cast<double>(into)))

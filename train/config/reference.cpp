@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include "core/check.h"
 #include "train/config/fields.h"
 
 namespace train {
@@ -18,8 +19,16 @@ std::string kind(T value, Range const& range) {
   return kind(value) + range.text();
 }
 template <class T>
+std::string kind(std::optional<T> const&, Range const& range) {
+  return kind(T{}, range);
+}
+template <class T>
 std::string kind(std::vector<T> const&, Range const& range) {
   return kind(T{}, range) + ", or a list";
+}
+template <class T, size_t count>
+std::string kind(std::array<T, count> const&, Range const& range) {
+  return core::join("list of ", count, " numbers", range.text());
 }
 
 /// Some keys begin at a value they may not keep.
@@ -105,7 +114,7 @@ std::string configuration_reference() {
   return R"(# Configuration
 
 Every key of an experiment file. `colonnade config` prints this page. Keys can also be given on the
-command line, and win over the file: `colonnade train FILE optimizer.rate=0.4 data.augment=none`.
+command line, and win over the file: `colonnade train FILE optimizer.lr=0.4 data.augment=none`.
 
 An unknown key, a value of the wrong kind or out of range, and keys that do not go together are
 mistakes; all of them are listed, each with its line and column, before anything starts. Files are

@@ -87,11 +87,12 @@ bool Range::holds(double value) const {
 }
 
 std::string Range::text() const {
-  if (std::isinf(low)) return "";
-  auto const text = std::isinf(high) ? core::join(open_low ? " above " : " at least ", low)
-                                     : core::join(open_low ? " in (" : " in [", low, ", ", high,
-                                                  open_high ? ")" : "]");
-  return zero ? core::join(text, " or ", zero) : text;
+  std::string text;
+  if (!std::isinf(low))
+    text = std::isinf(high)
+               ? core::join(open_low ? " above " : " at least ", low)
+               : core::join(open_low ? " in (" : " in [", low, ", ", high, open_high ? ")" : "]");
+  return word ? core::join(text, " or ", word) : text;
 }
 
 std::string suggest(std::string_view wrong, std::vector<std::string_view> const& known) {

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,18 +12,18 @@
 
 namespace train {
 
-/// What a number may be; 0 may have a name ("auto").
+/// What a number may be; a word ("auto") may stand for its absence.
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
   bool open_low = false, open_high = false;
-  char const* zero = nullptr;
+  char const* word = nullptr;
 
   bool holds(double value) const;
   std::string text() const;  ///< " at least 1"; "" where anything goes
-  constexpr Range zero_is(char const* word) const {
+  constexpr Range or_word(char const* absent) const {
     Range range = *this;
-    range.zero = word;
+    range.word = absent;
     return range;
   }
 };
@@ -81,16 +82,22 @@ std::string written(T value) {
   return std::to_string(value);
 }
 
-/// By its name where 0 has one.
 template <class T>
-std::string written(T value, Range const& range) {
-  return range.zero && value == 0 ? range.zero : written(value);
+requires std::is_arithmetic_v<T> std::string written(T value, Range const&) {
+  return written(value);
 }
 
 template <class T>
-std::string written(std::vector<T> const& values, Range const& range) {
+std::string written(std::optional<T> const& value, Range const& range) {
+  return value ? written(*value) : range.word;
+}
+
+/// A vector or array of numbers.
+template <class Numbers>
+requires requires(Numbers const& n) { n.begin(); }
+std::string written(Numbers const& values, Range const&) {
   std::string text;
-  for (T const value : values) text += (text.empty() ? "" : ", ") + written(value, range);
+  for (auto const value : values) text += (text.empty() ? "" : ", ") + written(value);
   return "[" + text + "]";
 }
 

@@ -10,8 +10,8 @@ constexpr double cut = 2.5;          // deviations a blur reaches
 constexpr uint64_t noise_block = 8;  // the numbers before are for everything else
 
 bool moves(AugmentConfig const& config) {
-  return config.shift > 0 || config.rotation > 0 || config.scale > 0 || config.shear > 0 ||
-         config.mirror;
+  return config.translate > 0 || config.rotation > 0 || config.scale > 0 || config.shear > 0 ||
+         config.horizontal_flip;
 }
 
 /// In [-amount, amount).
@@ -61,8 +61,8 @@ void add_scaled(float factor, float const* __restrict from, float* __restrict to
 
 Augmenter::Augmenter(AugmentConfig const& config, core::ImageShape const& shape)
     : config_(config), shape_(shape), taps_(static_cast<size_t>(shape.width)) {
-  for (double const amount : {config.shift, config.rotation, config.scale, config.shear,
-                              config.blur, config.noise, config.contrast})
+  for (double const amount : {config.translate, config.rotation, config.scale, config.shear,
+                              config.blur_sigma, config.noise_std, config.contrast})
     if (!(amount >= 0)) throw ConfigError("data.augment: amounts must be 0 or more");
   if (config.scale >= 1) throw ConfigError("data.augment: scale must be below 1");
 }
@@ -70,12 +70,12 @@ Augmenter::Augmenter(AugmentConfig const& config, core::ImageShape const& shape)
 void Augmenter::operator()(float* pixels, core::RandomKey const& key) {
   core::Random random(key);
   Affine const map = draw_map(random);
-  float const deviation = random.uniform() * static_cast<float>(config_.blur);
+  float const deviation = random.uniform() * static_cast<float>(config_.blur_sigma);
   float const gain = 1 + draw(random, config_.contrast), lift = draw(random, config_.contrast);
-  float const noise = random.uniform() * static_cast<float>(config_.noise);
+  float const noise = random.uniform() * static_cast<float>(config_.noise_std);
   if (moves(config_)) warp(pixels, map);
-  if (config_.blur > 0) blur(pixels, deviation);
-  if (config_.contrast > 0 || config_.noise > 0)
+  if (config_.blur_sigma > 0) blur(pixels, deviation);
+  if (config_.contrast > 0 || config_.noise_std > 0)
     grade(pixels, shape_.count(), gain, lift, noise, key);
 }
 
@@ -84,9 +84,9 @@ Affine Augmenter::draw_map(core::Random& random) const {
   float const angle = draw(random, config_.rotation) * (std::numbers::pi_v<float> / 180);
   float scale_x = 1 + draw(random, config_.scale);
   float const scale_y = 1 + draw(random, config_.scale), shear = draw(random, config_.shear);
-  float const shift_x = draw(random, config_.shift) * static_cast<float>(shape_.width);
-  float const shift_y = draw(random, config_.shift) * static_cast<float>(shape_.height);
-  if (random.uniform() < 0.5f && config_.mirror) scale_x = -scale_x;
+  float const shift_x = draw(random, config_.translate) * static_cast<float>(shape_.width);
+  float const shift_y = draw(random, config_.translate) * static_cast<float>(shape_.height);
+  if (random.uniform() < 0.5f && config_.horizontal_flip) scale_x = -scale_x;
   float const c = std::cos(angle), s = std::sin(angle);
   Affine map;
   map.xx = (c + shear * s) / scale_x;

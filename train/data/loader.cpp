@@ -60,11 +60,12 @@ Loader::State::State(core::Device& host_device, Split const& split, DataConfig c
       config(data_config),
       augmenter(config.augment, data->shape()),
       mean(per_channel(config.mean, data->shape().channels, "mean")),
-      deviation(per_channel(config.deviation, data->shape().channels, "deviation")),
+      deviation(per_channel(config.std, data->shape().channels, "std")),
       batches(0) {
-  core::check(config.batch >= 1, "batch of ", config.batch);
-  core::check(config.threads >= 1 && config.queue >= 1, "a loader needs threads and a queue");
-  batches = (data->size() + config.batch - 1) / config.batch;
+  core::check(config.global_batch_size >= 1, "batch of ", config.global_batch_size);
+  core::check(config.workers >= 1 && config.prefetch_batches >= 1,
+              "a loader needs threads and a queue");
+  batches = (data->size() + config.global_batch_size - 1) / config.global_batch_size;
 }
 
 /// A sample as the network gets it.
@@ -88,8 +89,9 @@ Loader::State::Made Loader::State::make(int64_t number, Augmenter& change,
   Batch batch;
   batch.epoch = number / batches;
   batch.index = number % batches;
-  int64_t const begin = batch.index * config.batch;
-  batch.counts = comm::split_evenly(std::min(config.batch, data->size() - begin), ranks);
+  int64_t const begin = batch.index * config.global_batch_size;
+  batch.counts =
+      comm::split_evenly(std::min(config.global_batch_size, data->size() - begin), ranks);
   batch.first_sample = comm::begin_of(batch.counts, rank);
   int64_t const rows = batch.counts[static_cast<size_t>(rank)];
   core::ImageShape const shape = data->shape();
@@ -113,7 +115,8 @@ Loader::State::Made Loader::State::make(int64_t number, Augmenter& change,
 void Loader::State::work(std::stop_token const& stop) {
   Augmenter change = augmenter;
   std::unique_lock lock(mutex);
-  while (room.wait(lock, stop, [&] { return taken < given + config.queue; }) && taken < end) {
+  while (room.wait(lock, stop, [&] { return taken < given + config.prefetch_batches; }) &&
+         taken < end) {
     int64_t const number = taken++;
     lock.unlock();
     Made batch = make(number, change, stop);
@@ -135,7 +138,7 @@ Loader::Loader(core::Device& host, Split const& split, DataConfig const& config,
   state.ranks = ranks;
   state.taken = state.given = epoch * state.batches + first;
   if (pass == Pass::evaluation) state.end = (epoch + 1) * state.batches;
-  for (int i = 0; i < config.threads; ++i)
+  for (int i = 0; i < config.workers; ++i)
     state.threads.emplace_back([&state](std::stop_token const& stop) { state.work(stop); });
 }
 

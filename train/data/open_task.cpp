@@ -8,8 +8,8 @@ Task open_task(DataConfig const& config, uint64_t seed) {
   switch (config.kind) {
     case DataKind::synthetic:
       return open_synthetic(config, seed);
-    case DataKind::arrays:
-      return open_arrays(config);
+    case DataKind::safetensors:
+      return open_safetensors(config);
     case DataKind::idx:
       return open_idx(config);
     case DataKind::glyphs:
@@ -20,8 +20,8 @@ Task open_task(DataConfig const& config, uint64_t seed) {
   core::fail("unknown kind of data");
 }
 
-int64_t adopt_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore_index,
-                     std::string const& path) {
+int64_t adopt_labels(std::vector<int64_t>& labels, std::optional<int64_t> given,
+                     int64_t ignore_index, std::string const& path) {
   if (labels.empty()) throw BadData(core::join(path, ": no images"));
   std::vector<size_t> counted;  // places of the labels that are not ignored
   for (size_t i = 0; i < labels.size(); ++i)
@@ -31,7 +31,7 @@ int64_t adopt_labels(std::vector<int64_t>& labels, int64_t given, int64_t ignore
 
   auto const label_at = [&labels](size_t i) { return labels[i]; };
   int64_t const largest = std::ranges::max(counted | std::views::transform(label_at));
-  int64_t const classes = given > 0 ? given : largest + (largest < INT64_MAX);
+  int64_t const classes = given.value_or(largest + (largest < INT64_MAX));
   for (size_t const i : counted)
     if (labels[i] < 0 || labels[i] >= classes)
       throw BadData(core::join(path, ": label ", labels[i], " of image ", i, " is outside [0, ",

@@ -10,7 +10,7 @@ class Synthetic final : public Dataset {
   Synthetic(DataConfig const& config, uint64_t seed)
       : shape_{config.height, config.width, config.channels},
         size_(config.samples),
-        classes_(config.classes),
+        classes_(config.classes.value_or(0)),
         seed_(seed) {}
 
   core::ImageShape shape() const override { return shape_; }
@@ -42,9 +42,9 @@ class Synthetic final : public Dataset {
 }  // namespace
 
 Task open_synthetic(DataConfig const& config, uint64_t seed) {
-  if (config.classes < 1 || config.samples < 1)
+  if (!config.classes || config.samples < 1)
     throw ConfigError("data: synthetic needs classes and samples of 1 or more");
-  return {config.classes, {"train", std::make_shared<Synthetic>(config, seed)}, {}, {}};
+  return {*config.classes, {"train", std::make_shared<Synthetic>(config, seed)}, {}, {}};
 }
 
 }  // namespace train

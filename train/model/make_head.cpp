@@ -9,9 +9,7 @@ namespace {
 using layers::HeadLoss;
 
 /// The margin given, or the one of the head's publication.
-double margin_or(HeadConfig const& c, double published) {
-  return c.margin > 0 ? c.margin : published;
-}
+double margin_or(HeadConfig const& c, double published) { return c.margin.value_or(published); }
 
 HeadLoss by_kind(HeadConfig const& c) {
   switch (c.kind) {
@@ -29,35 +27,11 @@ HeadLoss by_kind(HeadConfig const& c) {
     case HeadKind::combined:
       return HeadLoss::combined(c.scale, c.m1, c.m2, c.m3);
     case HeadKind::adaface:
-      return HeadLoss::adaface(c.scale, margin_or(c, 0.4), c.h);
+      return HeadLoss::adaface(c.scale, margin_or(c, 0.4), c.adaface_h);
     case HeadKind::curricularface:
       return HeadLoss::curricularface(c.scale, margin_or(c, 0.5));
   }
   core::fail("no such head");
-}
-
-layers::Logits logits_of(Logits choice) {
-  switch (choice) {
-    case Logits::automatic:
-      return layers::Logits::automatic;
-    case Logits::store:
-      return layers::Logits::store;
-    case Logits::recompute:
-      return layers::Logits::recompute;
-  }
-  core::fail("no such choice of logits");
-}
-
-layers::Storage storage_of(HeadState state) {
-  switch (state) {
-    case HeadState::f32:
-      return layers::Storage::f32;
-    case HeadState::bf16_moments:
-      return layers::Storage::bf16_moments;
-    case HeadState::bf16:
-      return layers::Storage::bf16;
-  }
-  core::fail("no such state of a head");
 }
 
 /// This rank's part of the weights in a file.
@@ -83,9 +57,8 @@ HeadLoss head_loss(HeadConfig const& c) {
   HeadLoss loss = by_kind(c);
   loss.smoothing = c.label_smoothing;
   loss.z_loss = c.z_loss;
-  loss.slope =
-      c.gradient == Slope::exact ? core::math::Slope::exact : core::math::Slope::straight_through;
-  if (c.filter < 1) loss.filter = c.filter;
+  loss.gradient = c.margin_gradient;
+  if (c.interclass_filter < 1) loss.filter = c.interclass_filter;
   return loss;
 }
 
@@ -100,15 +73,14 @@ std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& c,
   layers::ShardedHead::Options o{.classes = classes, .features = features};
   o.bias = e.head.bias;
   o.moments = moments_of(e.optimizer);
-  o.storage = storage_of(e.head.state);
+  o.storage = e.head.storage;
   o.loss = head_loss(e.head);
-  o.chunk = e.head.chunk;
-  o.logits = logits_of(e.head.logits);
-  o.plan = e.head.plan == Plan::one_pass ? layers::Plan::one_pass : layers::Plan::two_pass;
-  o.undrawn =
-      e.head.sampling.rows == Rows::dense ? layers::UndrawnRows::dense : layers::UndrawnRows::lazy;
+  o.chunk = e.head.chunk.value_or(0);
+  o.logits = e.head.logits;
+  o.passes = e.head.passes;
+  o.unsampled = e.head.sampling.unsampled_rows;
   o.log_q = e.head.sampling.log_q;
-  o.deviation = e.head.deviation;
+  o.init_std = e.head.init_std;
   // Ranks of a CPU run are taken to share their host.
   bool const on_host = dynamic_cast<core::cpu::Cpu const*>(&c.device) != nullptr;
   o.memory = c.device.capacity() / (on_host ? mesh.world().size() : 1);

@@ -33,7 +33,7 @@ std::unique_ptr<layers::Head> make_head(layers::Context const& c, Experiment con
 
 std::unique_ptr<layers::Trunk> make_iresnet(layers::Context const& c, layers::IresnetTrunk shape,
                                             ModelConfig const& m, core::ImageShape const& image) {
-  if (m.features > 0) shape.features = m.features;
+  shape.features = m.features.value_or(shape.features);
   shape.dropout = m.dropout;
   return layers::make_trunk(c, shape, image);
 }
@@ -51,7 +51,7 @@ std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& c, ModelConfig 
                                                    .kernel = m.kernel,
                                                    .stride = m.stride,
                                                    .depth = m.depth,
-                                                   .features = m.features > 0 ? m.features : 128,
+                                                   .features = m.features.value_or(128),
                                                    .dropout = m.dropout},
                                 image);
     case Trunk::resnet18:
@@ -80,7 +80,7 @@ core::Dtype resolve(Precision precision, core::Device const& device) {
 
 Model make_model(Experiment const& e, core::Device& device, comm::Communicator& ranks,
                  core::ImageShape const& image, int64_t classes) {
-  int const shards = e.head.shards > 0 ? e.head.shards : ranks.size();
+  int const shards = e.head.shards.value_or(ranks.size());
   if (shards > classes) {
     throw ConfigError(core::join(shards, " ranks for ", classes,
                                  " classes: the classifier is split by class; start at most ",
@@ -93,8 +93,8 @@ Model make_model(Experiment const& e, core::Device& device, comm::Communicator& 
   Model model{c.dtype, std::make_unique<comm::Mesh>(ranks, shards), make_trunk(c, e.model, image),
               nullptr, image};
   int64_t const features = model.trunk->features();
-  if (e.model.features != 0 && e.model.features != features) {
-    throw ConfigError(core::join("model.features: ", e.model.features, ", but the trunk ",
+  if (e.model.features.value_or(features) != features) {
+    throw ConfigError(core::join("model.features: ", *e.model.features, ", but the trunk ",
                                  names<Trunk>[static_cast<size_t>(e.model.trunk)], " leaves ",
                                  features, " features of a ", image.height, "x", image.width,
                                  " image; leave the key out or set it to ", features));

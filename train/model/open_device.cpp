@@ -32,7 +32,7 @@ bool one_each(Uuid const& mine, comm::Session& session) {
 }  // namespace
 
 int threads_of(RunConfig const& run, int ranks) {
-  if (run.threads > 0) return run.threads;
+  if (run.threads) return *run.threads;
   auto const seen = static_cast<int>(std::thread::hardware_concurrency());
   auto const online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   int const share = std::max(1, online / ranks);

@@ -88,14 +88,14 @@ void book_state(Trainer& trainer, Model const& model, Dry& device) {
 
 /// The sizes of the groups that comm::Mesh splits off, in its order.
 std::vector<int> groups(Experiment const& e, int ranks) {
-  if (e.head.shards == 0 || ranks % e.head.shards != 0) return {};
-  return {e.head.shards, ranks / e.head.shards};
+  if (!e.head.shards || ranks % *e.head.shards != 0) return {};
+  return {*e.head.shards, ranks / *e.head.shards};
 }
 
 /// Rank 0's share of a batch, without contents.
 Batch batch_of(Experiment const& e, PlanSizes const& sizes, core::Device& host) {
   Batch batch;
-  batch.counts = comm::split_evenly(e.data.batch, sizes.ranks);
+  batch.counts = comm::split_evenly(e.data.global_batch_size, sizes.ranks);
   auto const& [height, width, channels] = sizes.image;
   batch.images = {host, {batch.counts[0], height, width, channels}, core::Dtype::f32};
   batch.labels = {host, {batch.counts[0]}, core::Dtype::i64};
@@ -119,7 +119,8 @@ core::dry::Parts named_parts(core::dry::Parts const& booked) {
 
 /// What the plan says of the model, before there is a step.
 void describe(Experiment const& e, Model const& model, StepPlan& plan) {
-  int64_t const rows = e.data.batch / e.optimizer.accumulate / model.mesh->replicas().size();
+  int64_t const rows =
+      e.data.global_batch_size / e.optimizer.accumulation_steps / model.mesh->replicas().size();
   plan.dtype = model.dtype;
   plan.features = model.trunk->features();
   plan.rows = rows;
@@ -139,7 +140,7 @@ StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
   StepPlan plan;
   describe(e, model, plan);
   auto traffic_sizes = step_sizes(e, model, sizes.ranks);
-  traffic_sizes.batch = e.data.batch;
+  traffic_sizes.batch = e.data.global_batch_size;
   plan.traffic = traffic_by_formula(traffic_sizes);
   model.trunk = std::make_unique<BookedTrunk>(std::move(model.trunk), device);
   model.head = std::make_unique<BookedHead>(std::move(model.head), device);
@@ -148,7 +149,7 @@ StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
   Trainer trainer(e, device, ranks, model, 2);
   book_state(trainer, model, device);
   auto const batch = batch_of(e, sizes, host);
-  plan.loader = (e.data.queue + 1) * bytes_of(batch);
+  plan.loader = (e.data.prefetch_batches + 1) * bytes_of(batch);
   for (int step = 0; step < 2; ++step) {  // the first makes what the others find
     device.begin_again();
     device.enter(images);
@@ -168,7 +169,7 @@ int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memo
     sizes.classes = classes;
     return plan_step(e, sizes).peak;
   };
-  int64_t fits = e.head.shards > 0 ? e.head.shards : sizes.ranks;
+  int64_t fits = e.head.shards.value_or(sizes.ranks);
   if (peak(fits) > memory) return 0;
   int64_t too_many = 2 * fits;
   while (peak(too_many) <= memory) {
@@ -192,28 +193,30 @@ std::vector<Remedy> remedies(Experiment const& e, PlanSizes const& sizes, int64_
     if (then < peak) all.push_back({change, then});
   };
   bool const sharded = e.head.kind != HeadKind::row_parallel;
-  if (sharded && e.head.logits != Logits::recompute)
-    consider("head.logits=recompute", [](auto& x, auto&) { x.head.logits = Logits::recompute; });
-  if (sharded && e.head.state == HeadState::f32)
-    consider("head.state=bf16_moments",
-             [](auto& x, auto&) { x.head.state = HeadState::bf16_moments; });
-  if (sharded && e.head.state != HeadState::bf16)
-    consider("head.state=bf16", [](auto& x, auto&) { x.head.state = HeadState::bf16; });
+  if (sharded && e.head.logits != layers::Logits::recompute)
+    consider("head.logits=recompute",
+             [](auto& x, auto&) { x.head.logits = layers::Logits::recompute; });
+  if (sharded && e.head.storage == layers::Storage::f32)
+    consider("head.storage=bf16_moments",
+             [](auto& x, auto&) { x.head.storage = layers::Storage::bf16_moments; });
+  if (sharded && e.head.storage != layers::Storage::bf16)
+    consider("head.storage=bf16", [](auto& x, auto&) { x.head.storage = layers::Storage::bf16; });
   if (e.optimizer.kind == OptimizerKind::sgd && e.optimizer.momentum > 0 && !e.optimizer.nesterov)
     consider("optimizer.momentum=0", [](auto& x, auto&) { x.optimizer.momentum = 0; });
-  if (e.data.batch >= 2 * sizes.ranks) {
-    int64_t const half = e.data.batch / 2;
-    consider(core::join("data.batch=", half), [=](auto& x, auto&) { x.data.batch = half; });
+  if (e.data.global_batch_size >= 2 * sizes.ranks) {
+    int64_t const half = e.data.global_batch_size / 2;
+    consider(core::join("data.global_batch_size=", half),
+             [=](auto& x, auto&) { x.data.global_batch_size = half; });
   }
-  int const parts = 2 * e.optimizer.accumulate;
-  if (e.head.sampling.rate == 1 && e.data.batch >= parts * sizes.ranks)
-    consider(core::join("optimizer.accumulate=", parts),
-             [=](auto& x, auto&) { x.optimizer.accumulate = parts; });
+  int const parts = 2 * e.optimizer.accumulation_steps;
+  if (e.head.sampling.rate == 1 && e.data.global_batch_size >= parts * sizes.ranks)
+    consider(core::join("optimizer.accumulation_steps=", parts),
+             [=](auto& x, auto&) { x.optimizer.accumulation_steps = parts; });
   bool const samples = sharded && e.head.sampling.rate == 1 && e.head.label_smoothing == 0 &&
-                       e.head.shards == 0 && e.optimizer.accumulate == 1;
+                       !e.head.shards && e.optimizer.accumulation_steps == 1;
   if (samples)
     consider("head.sampling.rate=0.1", [](auto& x, auto&) { x.head.sampling.rate = 0.1; });
-  if (e.head.shards == 0 && 2 * sizes.ranks <= sizes.classes)
+  if (!e.head.shards && 2 * sizes.ranks <= sizes.classes)
     consider(core::join("--ranks ", 2 * sizes.ranks), [](auto&, auto& s) { s.ranks *= 2; });
   std::ranges::sort(all, {}, &Remedy::peak);
   return all;

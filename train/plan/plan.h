@@ -39,7 +39,7 @@ int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memo
 
 /// An experiment with something changed, and what that does to the peak.
 struct Remedy {
-  std::string change;  ///< "head.state=bf16"
+  std::string change;  ///< "head.storage=bf16"
   int64_t peak;
 };
 

@@ -29,13 +29,14 @@ core::Tensor zeros_like(core::Tensor const& t) {
 core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& now,
                              core::Role role) {
   OptimizerConfig const& config = experiment.optimizer;
-  bool const decays = role == core::Role::weight || config.decay_norms;
+  bool const decays = role == core::Role::weight || config.decay_norm_and_bias;
   core::UpdateRule rule;
   rule.kind = rule_of(config.kind);
-  rule.momentum = config.momentum;
-  rule.second = config.second;
-  rule.epsilon = config.epsilon;
-  rule.decay = decays ? config.decay : 0;
+  bool const adam = rule.kind != core::Rule::sgd;
+  rule.momentum = adam ? config.betas[0] : config.momentum;
+  rule.second = config.betas[1];
+  rule.epsilon = config.eps;
+  rule.decay = decays ? config.weight_decay : 0;
   rule.nesterov = config.nesterov;
   rule.now = now;
   rule.seed = experiment.seed;
@@ -46,7 +47,7 @@ layers::HeadStep head_step(Experiment const& e, core::Tensor const& now, int64_t
                            double sampling_rate) {
   layers::HeadStep step{update_rule(e, now, core::Role::weight),
                         update_rule(e, now, core::Role::bias)};
-  if (e.optimizer.kind == OptimizerKind::lars) step.eta = e.optimizer.eta;
+  if (e.optimizer.kind == OptimizerKind::lars) step.eta = e.optimizer.trust_coefficient;
   step.number = number;
   step.sampling_rate = sampling_rate;
   return step;
@@ -84,7 +85,8 @@ void Optimizer::update(Item const& item, core::UpdateRule const& rule) {
     for (core::Tensor* t : {&g, &state.w, &state.first, &state.copy})
       if (*t) *t = t->reshape({1, t->count()});
     trust = core::Tensor(g.device(), {1}, g.dtype());
-    kernels.lars_trust(experiment_.optimizer.eta, rule.decay, rule.factor, g, state.w, trust);
+    kernels.lars_trust(experiment_.optimizer.trust_coefficient, rule.decay, rule.factor, g, state.w,
+                       trust);
   }
   kernels.update(rule, 0, trust, g, state);
 }

@@ -100,11 +100,12 @@ Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, s
       ranks_(traffic_ ? traffic_->ranks() : ranks),
       host_(1),
       task_(open_task(e.data, e.seed)),
-      batches_((task_.train.data->size() + e.data.batch - 1) / e.data.batch),
+      batches_((task_.train.data->size() + e.data.global_batch_size - 1) /
+               e.data.global_batch_size),
       total_(total_steps(e.run, batches_)),
       model_(make_model(e, device, ranks_, task_.train.data->shape(), task_.classes)),
       trainer_(e, device, ranks_, model_, total_),
-      checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep),
+      checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep_last),
       report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
                on_terminal()}),
       losses_(device, e.run.log_every) {}
@@ -134,7 +135,7 @@ void Run::go(Existing existing) {
       device_.can_record() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
     report_.note("steps are not recorded as a CUDA graph: " + why_not);
   if (!weights.empty()) report_.note(weights);
-  report_.note(model_.head->describe(e_.data.batch / e_.optimizer.accumulate));
+  report_.note(model_.head->describe(e_.data.global_batch_size / e_.optimizer.accumulation_steps));
   if (e_.checkpoint.initial && !resumed) save();
   Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
                 position_.epoch, position_.batch);
@@ -172,7 +173,7 @@ void Run::after_step(Batch const& batch) {
   bool const epoch_ends = batch.index + 1 == batches_;
   position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
   bool const save_now =
-      last() || (e_.checkpoint.every > 0 && position_.step % e_.checkpoint.every == 0);
+      last() || (e_.checkpoint.every_steps > 0 && position_.step % e_.checkpoint.every_steps == 0);
   // The first steps of a run build primitives and touch fresh memory.
   if (position_.step == warm_up_steps) {
     trainer_.phases().clear();
@@ -200,11 +201,11 @@ void Run::count_skipped(std::vector<float> const& losses) {
     skipped += !std::isfinite(loss);
   }
   if (skipped_ >= most_skipped || (last() && skipped_ > 0))
-    throw Diverged(core::join("the loss is ", losses.back(), " at step ", position_.step, ", and ",
-                              skipped_,
-                              " steps in a row were skipped: the training diverged; lower "
-                              "optimizer.rate, warm up longer or set optimizer.clip. The last "
-                              "checkpoint is intact"));
+    throw Diverged(
+        core::join("the loss is ", losses.back(), " at step ", position_.step, ", and ", skipped_,
+                   " steps in a row were skipped: the training diverged; lower "
+                   "optimizer.lr, warm up longer or set optimizer.max_grad_norm. The last "
+                   "checkpoint is intact"));
   if (skipped > 0)
     report_.note(core::join(skipped, " of the last ", losses.size(),
                             " steps were skipped: their loss was not finite"));

@@ -8,7 +8,7 @@ namespace train {
 
 /// The learning rate of step `step` (from 0) of `total`: a linear warm-up, where step w of W has
 /// peak (w + 1) / W, and then the schedule over the steps that are left, from peak to
-/// peak × final_rate (cosine, linear, polynomial), or peak times `factor` for every milestone
+/// final_lr (cosine, linear, polynomial), or peak times `gamma` for every milestone
 /// passed (step), or peak.
 inline double rate_at(ScheduleConfig const& s, double peak, int64_t step, int64_t total) {
   if (step < s.warmup_steps) {
@@ -16,9 +16,7 @@ inline double rate_at(ScheduleConfig const& s, double peak, int64_t step, int64_
   }
   double const length = static_cast<double>(std::max<int64_t>(total - s.warmup_steps, 1));
   double const done = std::min(static_cast<double>(step - s.warmup_steps) / length, 1.0);
-  auto const between = [&](double share) {
-    return peak * (s.final_rate + (1 - s.final_rate) * share);
-  };
+  auto const between = [&](double share) { return s.final_lr + (peak - s.final_lr) * share; };
   switch (s.kind) {
     case Schedule::constant:
       return peak;
@@ -31,7 +29,7 @@ inline double rate_at(ScheduleConfig const& s, double peak, int64_t step, int64_
     case Schedule::step: {
       auto const passed = std::count_if(s.milestones.begin(), s.milestones.end(),
                                         [&](int64_t milestone) { return step >= milestone; });
-      return peak * std::pow(s.factor, static_cast<double>(passed));
+      return peak * std::pow(s.gamma, static_cast<double>(passed));
     }
   }
   return peak;

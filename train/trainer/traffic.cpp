@@ -24,7 +24,7 @@ constexpr int64_t wide = 4;  // bytes of an f32, in which sums travel
 /// The class-sharded head's: add(ranks of a group, label, collective, bytes over all groups).
 template <class Add>
 void add_sharded_head(StepSizes const& s, Add const& add) {
-  int64_t const shards = s.shards > 0 ? s.shards : s.ranks, replicas = s.ranks / shards;
+  int64_t const shards = s.shards, replicas = s.ranks / shards;
   int64_t const features = s.batch * s.features;
   add(shards, "features", Collective::all_gather, features * s.feature_bytes);
   add(shards, "labels", Collective::all_gather, s.batch * static_cast<int64_t>(sizeof(int64_t)));
@@ -52,11 +52,11 @@ StepSizes step_sizes(Experiment const& e, Model const& model, int ranks) {
                   .features = model.trunk->features(),
                   .feature_bytes = static_cast<int64_t>(size_of(model.dtype)),
                   .classes = model.head->classes(),
-                  .shards = e.head.shards,
+                  .shards = e.head.shards.value_or(ranks),
                   .head = e.head.kind,
                   .bias = e.head.bias,
-                  .clipped = e.optimizer.clip > 0,
-                  .parts = e.optimizer.accumulate,
+                  .clipped = e.optimizer.max_grad_norm.has_value(),
+                  .parts = e.optimizer.accumulation_steps,
                   .batch_norm = e.model.batch_norm};
   for (auto const* p : layers::parameters(*model.trunk)) {
     auto const bytes = static_cast<int64_t>(p->value.bytes());

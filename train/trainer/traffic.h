@@ -14,11 +14,11 @@ struct StepSizes {
   int64_t classes = 0;           ///< C
   int64_t gradient_bytes = 0;    ///< of the trunk's parameters that are trained
   int64_t statistics_bytes = 0;  ///< of the trunk's running statistics
-  int64_t shards = 0;            ///< ranks that hold all classes together; 0: all
+  int64_t shards = 1;            ///< ranks that hold all classes together
   HeadKind head = HeadKind::softmax;
   bool bias = false;
   bool clipped = false;
-  int64_t parts = 1;  ///< of a batch: optimizer.accumulate
+  int64_t parts = 1;  ///< of a batch: optimizer.accumulation_steps
   BatchNormKind batch_norm = BatchNormKind::local;
 };
 

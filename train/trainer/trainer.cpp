@@ -54,7 +54,7 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
 }
 
 double Trainer::rate() const {
-  return rate_at(experiment_.schedule, experiment_.optimizer.rate, steps_, total_steps_);
+  return rate_at(experiment_.schedule, experiment_.optimizer.lr, steps_, total_steps_);
 }
 
 core::Tensor Trainer::step(Batch const& batch) {
@@ -72,8 +72,8 @@ core::Tensor Trainer::step(Batch const& batch) {
 }
 
 core::Tensor Trainer::work(StepInputs const& inputs) {
-  bool const clips = experiment_.optimizer.clip > 0;
-  auto const parts = parts_of(inputs, experiment_.optimizer.accumulate);
+  bool const clips = experiment_.optimizer.max_grad_norm.has_value();
+  auto const parts = parts_of(inputs, experiment_.optimizer.accumulation_steps);
   auto& head = *model_.head;
   head.set_step(head_step(clips, parts.size() > 1));
   buckets_.begin(static_cast<int>(parts.size()));
@@ -122,7 +122,7 @@ core::Tensor Trainer::forward_backward(StepInputs const& inputs, int64_t first_s
   return loss.value;
 }
 
-/// Makes the step's factor such that the whole gradient is no longer than optimizer.clip.
+/// Makes the step's factor such that the whole gradient is no longer than optimizer.max_grad_norm.
 void Trainer::clip_gradients() {
   auto& kernels = device_.kernels();
   core::Tensor squares(device_, {1}, core::Dtype::f64), factor = model_.head->factor();
@@ -130,7 +130,7 @@ void Trainer::clip_gradients() {
   for (auto const* p : parameters_)
     if (p->trainable()) kernels.add_squares(p->grad, squares);
   model_.head->add_gradient_squares(squares);
-  kernels.clip_factor(experiment_.optimizer.clip, squares, factor);
+  kernels.clip_factor(*experiment_.optimizer.max_grad_norm, squares, factor);
 }
 
 core::Var Trainer::marked(core::Tape& tape, core::Var const& x, char const* phase) {

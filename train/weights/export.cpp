@@ -119,7 +119,7 @@ class Export {
 
 Export::Export(Experiment const& e, Checkpoint checkpoint)
     : kind_(e.head.kind),
-      shards_(e.head.shards),
+      shards_(e.head.shards.value_or(0)),
       checkpoint_(std::move(checkpoint)),
       trunk_(
           make_trunk({device_, core::Dtype::f32, e.seed, {}}, e.model, checkpoint_.manifest.image)),

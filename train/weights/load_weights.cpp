@@ -126,10 +126,11 @@ void load_bias(StateDictReader const& file, Classifier const& c) {
 
 /// What may be done about a classifier that does not fit.
 std::string hint(Experiment const& e, Classifier const& c, int64_t given) {
-  if (e.head.grow)
-    return given > c.classes ? ". head.grow adds classes to the file's and takes none away" : "";
+  if (e.init.grow_classes)
+    return given > c.classes ? ". init.grow_classes adds classes to the file's and takes none away"
+                             : "";
   std::string const skip = ". With init.head: skip the file's classifier is left out";
-  return given < c.classes ? skip + ", with head.grow: true classes are added to it" : skip;
+  return given < c.classes ? skip + ", with init.grow_classes: true classes are added to it" : skip;
 }
 
 }  // namespace
@@ -139,9 +140,9 @@ std::string load_weights(Experiment const& e, Model& model) {
   auto const parameters = layers::parameters(*model.trunk);
   auto c = classifier_of(e, model);
   bool const has_head = file.contains(c.weight_name), skip = e.init.head == InitHead::skip;
-  bool const takes_head = (has_head || e.head.grow) && !skip;
+  bool const takes_head = (has_head || e.init.grow_classes) && !skip;
   int64_t const given = has_head ? rows_of(file.tensors().at(c.weight_name)) : 0;
-  c.known = e.head.grow && has_head ? std::min(given, c.classes) : c.classes;
+  c.known = e.init.grow_classes && has_head ? std::min(given, c.classes) : c.classes;
 
   std::vector<TensorDeclaration> expected;
   for (auto const* p : parameters) expected.push_back(in_file(*p));

@@ -4,6 +4,7 @@
 #include <thread>
 
 using Catch::Contains;
+using comm::Clock;
 using comm::Watch;
 using std::chrono::seconds;
 

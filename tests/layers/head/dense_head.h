@@ -190,7 +190,7 @@ class DenseHead {
     if (!rule.cosine()) return {p, 1};
     double const pi = std::numbers::pi, s = rule.scale, c = std::clamp(p, -1.0, 1.0);
     double const angle = std::acos(c), sine = std::max(std::sin(angle), 1e-3);
-    bool const straight = rule.slope == core::math::Slope::straight_through;
+    bool const straight = rule.gradient == core::math::MarginGradient::straight_through;
     auto const result = [&](double value, double slope) {
       return DenseLogit{s * value, s * (straight ? 1 : slope)};
     };

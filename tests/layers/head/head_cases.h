@@ -42,7 +42,7 @@ inline std::vector<HeadCase> losses(HeadCase const& like) {
   add("AdaFace", HeadLoss::adaface(8, 0.4, 0.333));
   add("CurricularFace", HeadLoss::curricularface(8, 0.5));
   HeadLoss straight = HeadLoss::arcface(8, 0.5), filtered = straight, smooth = straight;
-  straight.slope = core::math::Slope::straight_through;
+  straight.gradient = core::math::MarginGradient::straight_through;
   add("ArcFace, straight through", straight);
   filtered.filter = 0.3;
   add("ArcFace, filtered", filtered);
@@ -91,32 +91,32 @@ inline std::vector<HeadCase> ways(HeadCase const& like) {
   for (HeadCase& c : all)
     if (c.weight.kind != core::Rule::sgd) c.options.moments = layers::Moments::both;
   if (like.options.loss.smoothing > 0) return all;
-  using layers::UndrawnRows;
-  for (auto const rows : {UndrawnRows::lazy, UndrawnRows::dense})
+  using layers::UnsampledRows;
+  for (auto const rows : {UnsampledRows::lazy, UnsampledRows::dense})
     for (bool const log_q : {false, true})
       add(core::join("sampled, rows ", int(rows), ", log-Q ", log_q), [=](HeadCase& c) {
         c.sampling_rate = 0.4;
-        c.options.undrawn = rows;
+        c.options.unsampled = rows;
         c.options.log_q = log_q;
         c.ignored = true;
       });
   return all;
 }
 
-/// Every loss in every way and plan.
+/// Every loss in every way and with either number of passes.
 inline std::vector<HeadCase> all_cases() {
   using layers::Logits;
-  using layers::Plan;
+  using layers::Passes;
   std::vector<HeadCase> all;
   for (int64_t const classes : {1, 2, 7, 50})
     for (auto const logits : {Logits::store, Logits::recompute})
-      for (auto const plan : {Plan::two_pass, Plan::one_pass}) {
+      for (auto const passes : {Passes::two, Passes::one}) {
         auto like = softmax_case(classes, true, logits, 3);
-        like.options.plan = plan;
+        like.options.passes = passes;
         auto kinds = losses(like);
         kinds.push_back(like);
         for (auto const& kind : kinds) {
-          if (plan == Plan::one_pass && kind.options.loss.smoothing > 0) continue;
+          if (passes == Passes::one && kind.options.loss.smoothing > 0) continue;
           all.push_back(kind);
           for (auto const& way : ways(kind)) all.push_back(way);
         }
@@ -136,9 +136,9 @@ inline std::vector<HeadCase> large_cases() {
 inline std::vector<HeadCase> rounded_cases() {
   std::vector<HeadCase> all;
   for (auto const logits : {layers::Logits::store, layers::Logits::recompute})
-    for (auto const plan : {layers::Plan::two_pass, layers::Plan::one_pass}) {
+    for (auto const plan : {layers::Passes::two, layers::Passes::one}) {
       auto c = softmax_case(50, true, logits, 7, 31);
-      c.options.plan = plan;
+      c.options.passes = plan;
       all.push_back(c);
       all.push_back(with_loss(c, "ArcFace", layers::HeadLoss::arcface(8, 0.5)));
     }

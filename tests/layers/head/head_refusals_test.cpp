@@ -89,7 +89,7 @@ TEST_CASE("sharded head: options and steps that do not go together are refused")
   Options smooth = five;
   smooth.loss.smoothing = 0.1;
   Options early = smooth;
-  early.plan = layers::Plan::one_pass;
+  early.passes = layers::Passes::one;
   CHECK_THROWS_WITH(make(early), Contains("plan one_pass with label smoothing"));
   for (auto const storage : {layers::Storage::bf16, layers::Storage::bf16_moments}) {
     Options narrow = five;

@@ -21,7 +21,7 @@ struct HeadCase {
 
 inline std::ostream& operator<<(std::ostream& out, HeadCase const& c) {
   return out << c.name << ", " << c.options.classes << " classes, bias " << c.options.bias
-             << ", logits " << int(c.options.logits) << ", plan " << int(c.options.plan)
+             << ", logits " << int(c.options.logits) << ", plan " << int(c.options.passes)
              << ", chunk " << c.options.chunk;
 }
 
@@ -35,7 +35,7 @@ inline HeadCase softmax_case(int64_t classes, bool bias, layers::Logits logits, 
                .bias = bias,
                .chunk = chunk,
                .logits = logits,
-               .deviation = 0.5};
+               .init_std = 0.5};
   c.weight.momentum = 0.9;
   c.weight.decay = 0.01;
   c.weight.nesterov = true;
@@ -54,7 +54,7 @@ inline DenseHead dense_start(core::Device& device, core::Dtype dtype, HeadCase c
                   bias ? values(bias) : Numbers{}, c.options.loss);
   for (int64_t label = 0; c.class_weights && label < c.options.classes; ++label)
     dense.class_weights.push_back(class_weight(label));
-  dense.dense_rows = c.options.undrawn == layers::UndrawnRows::dense;
+  dense.dense_rows = c.options.unsampled == layers::UnsampledRows::dense;
   return dense;
 }
 

@@ -5,7 +5,7 @@ using core::Dtype;
 using core::Tensor;
 using layers::HeadLoss;
 using layers::Logits;
-using layers::Plan;
+using layers::Passes;
 using tests::device;
 using tests::HeadCase;
 using tests::world;
@@ -15,10 +15,10 @@ namespace {
 /// Losses that differ in what they remember.
 std::vector<HeadCase> all_losses() {
   std::vector<HeadCase> all;
-  for (auto const plan : {Plan::two_pass, Plan::one_pass})
+  for (auto const passes : {Passes::two, Passes::one})
     for (auto const logits : {Logits::store, Logits::recompute}) {
       auto like = tests::softmax_case(7, true, logits, 3);
-      like.options.plan = plan;
+      like.options.passes = passes;
       all.push_back(like);
       all.push_back(tests::with_loss(like, "ArcFace", HeadLoss::arcface(8, 0.5)));
       all.push_back(tests::with_loss(like, "AdaFace", HeadLoss::adaface(8, 0.4, 0.3)));

@@ -101,17 +101,18 @@ void check_slopes(tests::HeadCase const& c) {
 
 TEST_CASE("sharded head: gradients are the slopes of every loss") {
   for (auto const logits : {Logits::store, Logits::recompute})
-    for (auto const plan : {layers::Plan::two_pass, layers::Plan::one_pass}) {
+    for (auto const plan : {layers::Passes::two, layers::Passes::one}) {
       auto like = tests::softmax_case(7, true, logits, 3, 4);
       like.options.moments = layers::Moments::none;
-      like.options.plan = plan;
-      like.options.deviation = 1;
+      like.options.passes = plan;
+      like.options.init_std = 1;
       auto all = tests::losses(like);
       all.push_back(like);
       for (auto& c : all) {
         auto& loss = c.options.loss;
-        if (loss.slope != core::math::Slope::exact) continue;  // which has another on purpose
-        if (plan == layers::Plan::one_pass && loss.smoothing > 0) continue;
+        if (loss.gradient != core::math::MarginGradient::exact)
+          continue;  // which has another on purpose
+        if (plan == layers::Passes::one && loss.smoothing > 0) continue;
         loss.share = 1e-300;  // memories stay
         check_slopes(c);
       }

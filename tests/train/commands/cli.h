@@ -33,7 +33,7 @@ inline Ran on_two_ranks(std::string const& arguments) {
 /// An experiment of three short steps.
 inline std::string const tiny =
     "run: {steps: 3, log_every: 1}\n"
-    "data: {batch: 4, classes: 10, samples: 8, height: 8, width: 8, channels: 1}\n"
+    "data: {global_batch_size: 4, classes: 10, samples: 8, height: 8, width: 8, channels: 1}\n"
     "model: {trunk: conv, width: 2, stride: 4}\n";
 
 }  // namespace tests

@@ -67,7 +67,7 @@ TEST_CASE("a head is exported by shards, and grows", "[cli]") {
             .entry("fc.weight.00001")
             .shape == core::Shape{4, 8});
   auto const grown =
-      on_two_ranks("train " + file + " data.classes=13 head.grow=true init.from=" + index +
+      on_two_ranks("train " + file + " data.classes=13 init.grow_classes=true init.from=" + index +
                    " run.out=" + folder.file("grown"));
   CHECK(grown.code == 0);
   CHECK(grown.says("the classifier of 10 classes; 3 are new"));
@@ -117,7 +117,7 @@ TEST_CASE("a checkpoint's answers are written", "[cli]") {
 
 std::string const small_head =
     "bench head --classes 11 --features 3 --batch 5 --steps 2 --device cpu --threads 1 "
-    "optimizer.rate=1";
+    "optimizer.lr=1";
 
 TEST_CASE("the steps of a head are written for others, the same from any ranks", "[cli]") {
   tests::TemporaryFolder folder;

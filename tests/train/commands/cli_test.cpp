@@ -17,7 +17,7 @@ using tests::tiny;
 
 std::string const broken =
     "run: {epochs: many}\n"
-    "data: {batch: 4, classes: 10, samples: 100}\n"
+    "data: {global_batch_size: 4, classes: 10, samples: 100}\n"
     "optimiser: {rate: 1}\n";
 
 TEST_CASE("help and version", "[cli]") {
@@ -66,7 +66,7 @@ TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
   auto const large =
       colonnade("plan " + file + " --memory 50MB --classes 1000000 --flops 1T --bandwidth 1GB");
   CHECK(large.code == 71);
-  for (auto const* text : {"does NOT fit into 50.0 MB", "head.state=bf16", "--ranks 2"})
+  for (auto const* text : {"does NOT fit into 50.0 MB", "head.storage=bf16", "--ranks 2"})
     CHECK(large.says(text));
   auto const both = on_two_ranks("plan " + file + " --flops 1T --bandwidth 1GB");
   CHECK(both.code == 0);
@@ -105,7 +105,7 @@ TEST_CASE("all mistakes of a configuration are told, one a line", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("broken.yaml");
   tests::write_file(file, broken);
-  auto const ran = colonnade("train " + file + " seed=x data.kind=arrays");
+  auto const ran = colonnade("train " + file + " seed=x data.kind=safetensors");
   CHECK(ran.code == 2);
   CHECK(ran.out == "colonnade: error: 4 mistakes\n" + file +
                        ":1:15: run.epochs: expected a whole number, found 'many'\n" + file +
@@ -151,9 +151,10 @@ TEST_CASE("every experiment of configs/ trains a step", "[cli]") {
                   folder.file("words") + "]'"
             : "";
     auto const size = name.find("resnet") == std::string::npos ? "" : " data.classes=1000";
-    auto const ran = colonnade(
-        "train " + entry.path().string() + " run.epochs=0 run.steps=1" +
-        " schedule.warmup_steps=0 data.batch=4 run.out=" + folder.file(name) + held_out + size);
+    auto const ran =
+        colonnade("train " + entry.path().string() + " run.epochs=0 run.steps=1" +
+                  " schedule.warmup_steps=0 data.global_batch_size=4 run.out=" + folder.file(name) +
+                  held_out + size);
     CHECK(ran.code == 0);
     CHECK(ran.says("step 1/1"));
   }
@@ -205,7 +206,8 @@ TEST_CASE("a profile tells of phases, and on several ranks of what moves", "[cli
 TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("arrays.yaml");
-  tests::write_file(file, "run: {epochs: 1}\ndata: {kind: arrays, batch: 4, path: no-such-file}\n");
+  tests::write_file(file,
+                    "run: {epochs: 1}\ndata: {kind: safetensors, global_batch_size: 4, path: no-such-file}\n");
   auto const ran = on_two_ranks("train " + file + " run.out=" + folder.file("run"));
   CHECK(ran.code == 66);
   auto const message = ran.out.find("no-such-file");

@@ -7,7 +7,7 @@
 namespace train {
 namespace {
 
-std::string const good = "run: {epochs: 1}\ndata: {batch: 4, classes: 10, samples: 100}\n";
+std::string const good = "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
 
 /// The mistakes in a text, or "".
 std::string mistakes(std::string const& text, std::vector<std::string> const& settings = {}) {
@@ -23,10 +23,10 @@ std::string mistakes(std::string const& text, std::vector<std::string> const& se
 std::string added(std::string const& lines) { return mistakes(good + lines); }
 
 TEST_CASE("an experiment is read, and defaults stay", "[config]") {
-  auto const e = parse_experiment("f.yaml", good + "optimizer: {rate: 0.4}\nseed: 7\n");
-  CHECK(e.data.batch == 4);
+  auto const e = parse_experiment("f.yaml", good + "optimizer: {lr: 0.4}\nseed: 7\n");
+  CHECK(e.data.global_batch_size == 4);
   CHECK(e.data.classes == 10);
-  CHECK(e.optimizer.rate == 0.4);
+  CHECK(e.optimizer.lr == 0.4);
   CHECK(e.optimizer.momentum == 0.9);
   CHECK(e.seed == 7);
 }
@@ -37,12 +37,12 @@ TEST_CASE("every mistake is listed, in the order of the file", "[config]") {
       "run: {epochs: 010, log_every: 0x10}\n"
       "data:\n"
       "  kind: glyphz\n"
-      "  batch: many\n"
-      "  queue: \"4\"\n"
+      "  global_batch_size: many\n"
+      "  prefetch_batches: \"4\"\n"
       "  mean: [.nan, 1, a]\n"
       "  augment: {blr: 1, scale: 1}\n"
       "optimizer:\n"
-      "  rate: -1\n"
+      "  lr: -1\n"
       "  momentum: [1]\n"
       "  nesterov: yes\n"
       "model: 3\n";
@@ -52,13 +52,13 @@ TEST_CASE("every mistake is listed, in the order of the file", "[config]") {
         "f.yaml:2:15: run.epochs: 010 begins with 0, which some read as octal; write it without\n"
         "f.yaml:2:31: run.log_every: 0x10: write numbers in decimal\n"
         "f.yaml:4:9: data.kind: unknown value 'glyphz'; did you mean 'glyphs'?\n"
-        "f.yaml:5:10: data.batch: expected a whole number, found 'many'\n"
-        "f.yaml:6:10: data.queue: expected a whole number, found '4' in quotes\n"
+        "f.yaml:5:10: data.global_batch_size: expected a whole number, found 'many'\n"
+        "f.yaml:6:10: data.prefetch_batches: expected a whole number, found '4' in quotes\n"
         "f.yaml:7:10: data.mean[0]: expected a finite number, found '.nan'\n"
         "f.yaml:7:19: data.mean[2]: expected a finite number, found 'a'\n"
         "f.yaml:8:13: data.augment.blr: unknown key; did you mean 'blur'?\n"
         "f.yaml:8:28: data.augment.scale: must be in [0, 1), not 1\n"
-        "f.yaml:10:9: optimizer.rate: must be above 0, not -1\n"
+        "f.yaml:10:9: optimizer.lr: must be above 0, not -1\n"
         "f.yaml:11:13: optimizer.momentum: expected a number, found a list\n"
         "f.yaml:12:13: optimizer.nesterov: expected true or false, found 'yes'\n"
         "f.yaml:13:8: model: expected a mapping, found '3'\n"
@@ -123,7 +123,7 @@ TEST_CASE("whole numbers", "[config]") {
 }
 
 double rate(std::string const& written) {
-  return parse_experiment("f.yaml", good, {"optimizer.rate=" + written}).optimizer.rate;
+  return parse_experiment("f.yaml", good, {"optimizer.lr=" + written}).optimizer.lr;
 }
 
 TEST_CASE("numbers", "[config]") {
@@ -134,7 +134,7 @@ TEST_CASE("numbers", "[config]") {
   for (std::string const wrong : {".nan", ".inf", "nan", "inf", "-.inf", "1e999", "1e-999", "01.5",
                                   "0x1p3", "1,5", "'1'", "1..2", "", "{}"}) {
     INFO(wrong);
-    CHECK(mistakes(good, {"optimizer.rate=" + wrong}).starts_with("command line: optimizer.rate"));
+    CHECK(mistakes(good, {"optimizer.lr=" + wrong}).starts_with("command line: optimizer.lr"));
   }
 }
 

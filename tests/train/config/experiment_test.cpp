@@ -10,7 +10,7 @@
 namespace train {
 namespace {
 
-std::string const good = "run: {epochs: 1}\ndata: {batch: 4, classes: 10, samples: 100}\n";
+std::string const good = "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
 
 Experiment parse(std::vector<std::string> const& settings, std::string const& text = good) {
   return parse_experiment("a/fig.yaml", text, settings);
@@ -26,12 +26,12 @@ std::string mistakes(std::vector<std::string> const& settings, std::string const
 }
 
 TEST_CASE("settings win over the file", "[experiment]") {
-  auto const text = good + "optimizer: {rate: 0.1, momentum: 0.5}\ndata2: 0\n";
+  auto const text = good + "optimizer: {lr: 0.1, momentum: 0.5}\ndata2: 0\n";
   CHECK(mistakes({}, text).ends_with("data2: unknown key; did you mean 'data'?"));
-  auto const e = parse({"optimizer.rate=0.4", "model.width=8", "run.out=runs/b",
-                        "init.from=", "optimizer.rate=0.5", "data.mean=[0.5, 0.25, 1]"},
-                       good + "optimizer: {rate: 0.1, momentum: 0.5}\n");
-  CHECK(e.optimizer.rate == 0.5);
+  auto const e = parse({"optimizer.lr=0.4", "model.width=8", "run.out=runs/b",
+                        "init.from=", "optimizer.lr=0.5", "data.mean=[0.5, 0.25, 1]"},
+                       good + "optimizer: {lr: 0.1, momentum: 0.5}\n");
+  CHECK(e.optimizer.lr == 0.5);
   CHECK(e.optimizer.momentum == 0.5);
   CHECK(e.model.width == 8);
   CHECK(e.run.out == "runs/b");
@@ -40,10 +40,10 @@ TEST_CASE("settings win over the file", "[experiment]") {
 }
 
 TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
-  auto const e = parse({"data.augment.shift=0.25"},
-                       "run: {steps: 3}\ndata: {augment: none, batch: 1,"
+  auto const e = parse({"data.augment.translate=0.25"},
+                       "run: {steps: 3}\ndata: {augment: none, global_batch_size: 1,"
                        " classes: 2, samples: 2}");
-  CHECK(e.data.augment.shift == 0.25);
+  CHECK(e.data.augment.translate == 0.25);
   CHECK(parse({"data.augment=none"}, good + "seed: 2").data.augment == AugmentConfig{});
   CHECK(mistakes({"seed.x=1"}) == "command line: seed: expected a whole number, found a mapping");
   CHECK(mistakes({"head.chunk=["}).starts_with("command line: head.chunk: "));
@@ -53,7 +53,7 @@ TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
 
 TEST_CASE("an experiment written reads back equal", "[experiment]") {
   auto const e =
-      parse({"seed=18446744073709551615", "run.out='a \"b\" \\c'", "optimizer.rate=1e-5",
+      parse({"seed=18446744073709551615", "run.out='a \"b\" \\c'", "optimizer.lr=1e-5",
              "schedule.milestones=[10, 20]", "data.mean=[0.1, 0.2, 0.3]", "data.kind=glyphs",
              "data.glyphs.last=U+2A6D6", "data.mean=0.30000000000000004",
              "data.glyphs.train=[{path: a.ttc, index: 2, name: A é}, {path: b.ttf}]",
@@ -75,14 +75,14 @@ TEST_CASE("every name of an enum stands for its value", "[experiment]") {
   CHECK(parse({"model.trunk=conv"}).model.trunk == Trunk::conv);
   CHECK(parse({"model.trunk=small"}).model.trunk == Trunk::small);
   CHECK(parse({"head.kind=row_parallel"}).head.kind == HeadKind::row_parallel);
-  CHECK(parse({"head.logits=store"}).head.logits == Logits::store);
-  CHECK(parse({"head.logits=recompute"}).head.logits == Logits::recompute);
+  CHECK(parse({"head.logits=store"}).head.logits == layers::Logits::store);
+  CHECK(parse({"head.logits=recompute"}).head.logits == layers::Logits::recompute);
   CHECK(parse({"schedule.kind=cosine"}).schedule.kind == Schedule::cosine);
   CHECK(parse({"schedule.kind=step", "schedule.milestones=3"}).schedule.kind == Schedule::step);
   CHECK(parse({"schedule.kind=linear"}).schedule.kind == Schedule::linear);
   CHECK(parse({"schedule.kind=polynomial"}).schedule.kind == Schedule::polynomial);
   CHECK(parse({"data.kind=idx"}).data.kind == DataKind::idx);
-  CHECK(parse({"data.kind=arrays", "data.path=f"}).data.kind == DataKind::arrays);
+  CHECK(parse({"data.kind=safetensors", "data.path=f"}).data.kind == DataKind::safetensors);
   CHECK(parse({"data.kind=words", "data.words.lists=[a]", "data.words.train=[{path: a}]"})
             .data.kind == DataKind::words);
 }
@@ -107,55 +107,76 @@ TEST_CASE("values out of range are refused", "[experiment]") {
                                   "run.steps=-1",
                                   "run.log_every=0",
                                   "run.eval_every_epochs=-1",
-                                  "run.threads=-1",
-                                  "data.batch=0",
-                                  "data.threads=0",
-                                  "data.queue=0",
-                                  "data.augment.shift=0.6",
+                                  "run.threads=0",
+                                  "data.global_batch_size=0",
+                                  "data.workers=0",
+                                  "data.prefetch_batches=0",
+                                  "data.augment.translate=0.6",
                                   "data.augment.rotation=181",
                                   "data.augment.scale=1",
                                   "data.augment.shear=1.1",
-                                  "data.augment.blur=-1",
-                                  "data.augment.noise=1.1",
+                                  "data.augment.blur_sigma=-1",
+                                  "data.augment.noise_std=1.1",
                                   "data.augment.contrast=1",
-                                  "data.deviation=0",
-                                  "data.classes=-1",
+                                  "data.std=0",
+                                  "data.classes=0",
                                   "data.samples=-1",
                                   "data.height=0",
                                   "data.width=0",
                                   "data.channels=0",
-                                  "data.glyphs.classes=-1",
+                                  "data.glyphs.classes=0",
                                   "data.glyphs.min_fonts=0",
                                   "data.glyphs.size=7",
-                                  "data.words.classes=-1",
+                                  "data.words.classes=0",
                                   "data.words.height=7",
                                   "data.words.width=7",
-                                  "data.words.eval_samples=-1",
-                                  "model.features=-1",
+                                  "data.words.eval_samples=0",
+                                  "model.features=0",
                                   "model.dropout=1",
                                   "model.width=0",
                                   "model.depth=0",
                                   "model.kernel=0",
                                   "model.stride=0",
                                   "schedule.warmup_steps=-1",
-                                  "schedule.final_rate=1.1",
+                                  "schedule.final_lr=-1",
                                   "schedule.power=0",
                                   "schedule.milestones=[0]",
-                                  "schedule.factor=0",
-                                  "checkpoint.every=-1",
-                                  "checkpoint.keep=0"}) {
+                                  "schedule.gamma=0",
+                                  "checkpoint.every_steps=-1",
+                                  "checkpoint.keep_last=0"}) {
     refused(wrong);
   }
 }
 
 TEST_CASE("values of heads and optimizers out of range are refused", "[experiment]") {
   for (std::string const wrong :
-       {"head.chunk=-1", "optimizer.rate=0", "optimizer.momentum=1", "optimizer.decay=-1",
-        "optimizer.second=1", "optimizer.epsilon=0", "optimizer.eta=0", "optimizer.clip=-1",
-        "optimizer.accumulate=0", "head.scale=0", "head.label_smoothing=1", "head.sampling.rate=0",
-        "head.filter=2", "head.m1=0.5", "head.shards=-1"}) {
+       {"head.chunk=0", "optimizer.lr=0", "optimizer.momentum=1", "optimizer.weight_decay=-1",
+        "optimizer.betas=[0.9, 1]", "optimizer.eps=0", "optimizer.trust_coefficient=0",
+        "optimizer.max_grad_norm=0", "optimizer.accumulation_steps=0", "head.scale=0",
+        "head.label_smoothing=1", "head.sampling.rate=0", "head.interclass_filter=2", "head.m1=0.5",
+        "head.shards=0", "head.margin=-1"}) {
     refused(wrong);
   }
+}
+
+TEST_CASE("experiment: 0 is a number; auto, all and none are words", "[experiment]") {
+  CHECK(parse({"head.kind=arcface", "head.margin=0"}).head.margin == 0.0);
+  CHECK(!parse({"head.kind=arcface", "head.margin=auto"}).head.margin);
+  CHECK(parse({"head.chunk=7"}).head.chunk == 7);
+  CHECK(!parse({"head.chunk=auto"}, to_yaml(parse({"head.chunk=7"}))).head.chunk);
+  CHECK(!parse({"optimizer.max_grad_norm=none"}).optimizer.max_grad_norm);
+  CHECK(mistakes({"head.chunk=0"}) ==
+        "command line: head.chunk: must be at least 1 or auto, not 0");
+  CHECK(mistakes({"head.margin=none"}).starts_with("command line: head.margin: expected a number"));
+}
+
+TEST_CASE("experiment: betas are two numbers", "[experiment]") {
+  CHECK(mistakes({"optimizer.kind=adam", "optimizer.betas=0.9"}) ==
+        "command line: optimizer.betas: expected a list of 2 numbers, found '0.9'");
+  CHECK(mistakes({"optimizer.kind=adam", "optimizer.betas=[0.9, 0.99, 1]"})
+            .starts_with("command line: optimizer.betas: expected a list of 2 numbers"));
+  CHECK(mistakes({"optimizer.kind=adam", "optimizer.betas=[0.9, 1]"}) ==
+        "command line: optimizer.betas[1]: must be in [0, 1), not 1");
 }
 
 /// Settings, and the one mistake that follows.
@@ -181,9 +202,9 @@ TEST_CASE("optimizers refuse what they do not read", "[experiment]") {
            {{"optimizer.kind=adamw", "optimizer.nesterov=true", "optimizer.momentum=0"},
             "optimizer.nesterov: adamw does not have it"},
            {{"optimizer.second=0.99"}, "optimizer.second: sgd does not have it"},
-           {{"optimizer.kind=lars", "optimizer.epsilon=1"}, "optimizer.epsilon: lars does not"},
-           {{"optimizer.kind=adamw", "optimizer.eta=1"},
-            "optimizer.eta: adamw does not have it"}}) {
+           {{"optimizer.kind=lars", "optimizer.eps=1"}, "optimizer.eps: lars does not"},
+           {{"optimizer.kind=adamw", "optimizer.trust_coefficient=1"},
+            "optimizer.trust_coefficient: adamw does not have it"}}) {
     one_mistake(settings, mistake);
   }
 }
@@ -195,25 +216,27 @@ TEST_CASE("heads refuse what they do not read, and what has no meaning", "[exper
            {{"head.kind=row_parallel", "head.sampling.rate=0.5"}, "head.sampling: row_parallel"},
            {{"head.kind=row_parallel", "optimizer.kind=adam"},
             "optimizer.kind: row_parallel takes"},
-           {{"head.kind=row_parallel", "optimizer.accumulate=2"}, "optimizer.accumulate: row_par"},
+           {{"head.kind=row_parallel", "optimizer.accumulation_steps=2"},
+            "optimizer.accumulation_steps: row_par"},
            {{"head.scale=8"}, "head.scale: softmax does not have it; leave the key out"},
            {{"head.kind=arcface", "head.bias=true"}, "head.bias: arcface does not have it"},
            {{"head.kind=arcface", "head.m2=0.5"}, "head.m2: arcface does not have it"},
            {{"head.kind=normface", "head.margin=0.5"}, "head.margin: normface does not have it"},
-           {{"head.kind=cosface", "head.h=1"}, "head.h: cosface does not have it"},
-           {{"head.kind=curricularface", "head.filter=0.5"},
-            "head.filter: curricularface does not"},
+           {{"head.kind=cosface", "head.adaface_h=1"}, "head.adaface_h: cosface does not have it"},
+           {{"head.kind=curricularface", "head.interclass_filter=0.5"},
+            "head.interclass_filter: curricularface does not"},
            {{"head.kind=curricularface", "head.label_smoothing=0.1"},
             "head.label_smoothing: curricularface bends"},
-           {{"head.kind=arcface", "head.label_smoothing=0.1", "head.filter=0.5"},
-            "head.label_smoothing: needs the logits of all classes, and head.filter"},
+           {{"head.kind=arcface", "head.label_smoothing=0.1", "head.interclass_filter=0.5"},
+            "head.label_smoothing: needs the logits of all classes, and head.interclass_filter"},
            {{"head.label_smoothing=0.1", "head.sampling.rate=0.5"},
             "head.label_smoothing: needs the logits of all classes, and head.sampling"},
-           {{"head.label_smoothing=0.1", "head.plan=one_pass"},
-            "head.label_smoothing: its gradient"},
-           {{"head.sampling.rows=dense"}, "head.sampling.rows: says what becomes"},
+           {{"head.label_smoothing=0.1", "head.passes=one"}, "head.label_smoothing: its gradient"},
+           {{"head.sampling.unsampled_rows=dense"},
+            "head.sampling.unsampled_rows: says what becomes"},
            {{"head.sampling.log_q=true"}, "head.sampling.log_q: corrects"},
-           {{"head.sampling.rate=0.5", "optimizer.accumulate=2"}, "head.sampling.rate: parts of a"},
+           {{"head.sampling.rate=0.5", "optimizer.accumulation_steps=2"},
+            "head.sampling.rate: parts of a"},
            {{"head.sampling.rate=0.5", "head.shards=1"}, "head.sampling.rate: replicas see"}}) {
     one_mistake(settings, mistake);
   }
@@ -225,7 +248,7 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
            {{"run.epochs=0"}, "run.epochs: set run.epochs or run.steps; nothing says when"},
            {{"data.classes=0"}, "data.classes: missing: random images need a number of classes"},
            {{"data.samples=0"}, "data.samples: missing: random images need a number of samples"},
-           {{"data.kind=arrays"}, "data.path: missing: the safetensors file"},
+           {{"data.kind=safetensors"}, "data.path: missing: the safetensors file"},
            {{glyphs}, "data.glyphs.train: missing: the fonts to train on"},
            {{glyphs, fonts, "data.glyphs.min_fonts=3"},
             "data.glyphs.min_fonts: is 3, but there are 2 training fonts"},
@@ -245,7 +268,7 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
            {{"data.words.train=[{path: a}]", "data.words.test=[{path: a}]"},
             "data.words.test[0]: this font is trained on"},
            {{"data.mean=[1, 2]"}, "data.mean: has 2 numbers, but the images have 3 channels"},
-           {{"data.deviation=[1, 2]"}, "data.deviation: has 2 numbers"},
+           {{"data.std=[1, 2]"}, "data.std: has 2 numbers"},
            {{"data.kind=idx", "data.mean=[1, 2, 3]"},
             "data.mean: has 3 numbers, but the images have 1 c"},
            {{"data.mean=[]"}, "data.mean: needs a number"},
@@ -267,22 +290,25 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
   }
 }
 
-TEST_CASE("head.grow needs the classes of a file", "[experiment]") {
-  CHECK(parse({"head.grow=true", "init.from=a"}).head.grow);
-  CHECK_THAT(mistakes({"head.grow=true"}), Catch::Contains("head.grow: needs init.from"));
-  CHECK_THAT(mistakes({"head.grow=true", "init.from=a", "init.head=skip"}),
-             Catch::Contains("head.grow: adds to the classes of the file, which init.head: skip"));
+TEST_CASE("init.grow_classes needs the classes of a file", "[experiment]") {
+  CHECK(parse({"init.grow_classes=true", "init.from=a"}).init.grow_classes);
+  CHECK_THAT(mistakes({"init.grow_classes=true"}),
+             Catch::Contains("init.grow_classes: needs init.from"));
+  CHECK_THAT(
+      mistakes({"init.grow_classes=true", "init.from=a", "init.head=skip"}),
+      Catch::Contains("init.grow_classes: adds to the classes of the file, which init.head: skip"));
 }
 
 TEST_CASE("every optimizer reads its own keys", "[experiment]") {
-  auto const adam = parse({"optimizer.kind=adamw", "optimizer.momentum=0", "optimizer.second=0.95",
-                           "optimizer.epsilon=1e-6"});
+  auto const adam = parse({"optimizer.kind=adamw", "optimizer.betas=[0.8, 0.95]",
+                           "optimizer.eps=1e-6"});
   CHECK(adam.optimizer.kind == OptimizerKind::adamw);
-  CHECK(adam.optimizer.second == 0.95);
-  CHECK(adam.optimizer.epsilon == 1e-6);
-  auto const lars = parse({"optimizer.kind=lars", "optimizer.eta=0.02", "optimizer.nesterov=true"});
+  CHECK(adam.optimizer.betas == std::array{0.8, 0.95});
+  CHECK(adam.optimizer.eps == 1e-6);
+  auto const lars =
+      parse({"optimizer.kind=lars", "optimizer.trust_coefficient=0.02", "optimizer.nesterov=true"});
   CHECK(lars.optimizer.kind == OptimizerKind::lars);
-  CHECK(lars.optimizer.eta == 0.02);
+  CHECK(lars.optimizer.trust_coefficient == 0.02);
   CHECK(parse({"optimizer.kind=adam"}).optimizer.kind == OptimizerKind::adam);
 }
 
@@ -290,7 +316,7 @@ TEST_CASE("what is missing is placed at the section around it", "[experiment]") 
   CHECK(mistakes({}, "seed: 1\ndata:\n  kind: synthetic\n") ==
         "4 mistakes\n"
         "a/fig.yaml:1:1: run.epochs: set run.epochs or run.steps; nothing says when the run ends\n"
-        "a/fig.yaml:2:1: data.batch: missing: the samples of a step\n"
+        "a/fig.yaml:2:1: data.global_batch_size: missing: the samples of a step\n"
         "a/fig.yaml:2:1: data.classes: missing: random images need a number of classes\n"
         "a/fig.yaml:2:1: data.samples: missing: random images need a number of samples");
 }
@@ -320,17 +346,17 @@ device: auto            # auto | cpu | cuda
 precision: auto         # auto | f32 | bf16
 seed: 1
 run: {out: runs/glyphs, epochs: 10, steps: 0, log_every: 20, eval_every_epochs: 1}
-data: {kind: glyphs, batch: 256}          # batch is global
+data: {kind: glyphs, global_batch_size: 256}          # batch is global
 model: {trunk: resnet18, features: 128, batch_norm: local}   # local | sync
 head: {kind: softmax, chunk: auto, logits: auto}
-optimizer: {kind: sgd, rate: 0.1, momentum: 0.9, decay: 5.0e-4}
+optimizer: {kind: sgd, lr: 0.1, momentum: 0.9, weight_decay: 5.0e-4}
 schedule: {kind: cosine, warmup_steps: 100}
-checkpoint: {every: 0, keep: 3}
+checkpoint: {every_steps: 0, keep_last: 3}
 init: {from: ""}        # a safetensors file with PyTorch's names and layouts
 )";
   auto const e = parse({"data.glyphs.train=[{path: a}, {path: b}]"}, text);
   CHECK(e.run.epochs == 10);
-  CHECK(e.optimizer.decay == 5e-4);
+  CHECK(e.optimizer.weight_decay == 5e-4);
   CHECK(e.schedule.kind == Schedule::cosine);
 }
 

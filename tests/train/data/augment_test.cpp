@@ -25,14 +25,14 @@ size_t at(ImageShape const& s, int64_t y, int64_t x, int64_t c) {
 core::RandomKey key(uint64_t item) { return {1, core::Purpose::augmentation, item}; }
 
 AugmentConfig everything() {
-  return {.shift = 0.1,
+  return {.translate = 0.1,
           .rotation = 10,
           .scale = 0.1,
           .shear = 0.1,
-          .blur = 1,
-          .noise = 0.05,
+          .blur_sigma = 1,
+          .noise_std = 0.05,
           .contrast = 0.2,
-          .mirror = true};
+          .horizontal_flip = true};
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ TEST_CASE("augment: a quarter turn of a square is exact") {
 }
 
 TEST_CASE("augment: mirrors half of the images exactly and leaves the others") {
-  Augmenter augment({.mirror = true}, odd);
+  Augmenter augment({.horizontal_flip = true}, odd);
   std::vector<float> const before = image(odd);
   std::vector<float> mirrored = before;
   for (int64_t y = 0; y < 5; ++y)
@@ -100,7 +100,7 @@ TEST_CASE("augment: mirrors half of the images exactly and leaves the others") {
 
 TEST_CASE("augment: shifts reach as far as asked, each way, and no further") {
   ImageShape const shape{40, 40, 1};
-  Augmenter augment({.shift = 0.25}, shape);
+  Augmenter augment({.translate = 0.25}, shape);
   double least_x = 0, most_x = 0, least_y = 0, most_y = 0;
   for (uint64_t i = 0; i < 300; ++i) {
     std::vector<float> pixels(1600);
@@ -183,7 +183,7 @@ TEST_CASE("augment: a blurred dot is the product of two Gaussians, a flat pictur
 
 TEST_CASE("augment: noise has the deviation drawn, no mean, and stays in [0, 1]") {
   ImageShape const shape{31, 33, 1};
-  Augmenter augment({.noise = 0.1}, shape);
+  Augmenter augment({.noise_std = 0.1}, shape);
   double sum = 0, squares = 0;
   int64_t const images = 400;
   for (uint64_t i = 0; i < images; ++i) {
@@ -232,8 +232,8 @@ TEST_CASE("augment: amounts out of range are refused") {
   auto const refused = [](AugmentConfig const& config) {
     CHECK_THROWS_AS(Augmenter(config, odd), train::ConfigError);
   };
-  refused({.shift = -0.1});
+  refused({.translate = -0.1});
   refused({.scale = 1});
-  refused({.noise = std::nan("")});
+  refused({.noise_std = std::nan("")});
   refused({.contrast = -1e-9});
 }

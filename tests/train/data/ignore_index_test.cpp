@@ -29,8 +29,8 @@ void write_images(std::string const& path, std::vector<int64_t> const& labels) {
 struct Run {
   Run(std::string const& file, int64_t batch, Settings settings) {
     for (auto const& setting :
-         {std::string("data.kind=arrays"), "data.path=" + file, std::string("data.classes=37"),
-          std::string("data.shuffle=false"), "data.batch=" + std::to_string(batch),
+         {std::string("data.kind=safetensors"), "data.path=" + file, std::string("data.classes=37"),
+          std::string("data.shuffle=false"), "data.global_batch_size=" + std::to_string(batch),
           std::string("model.trunk=conv"), std::string("model.features=auto")})
       settings.push_back(setting);
     tests::SmallTraining training(tests::small_experiment(settings), tests::device());
@@ -43,10 +43,10 @@ struct Run {
 }  // namespace
 
 TEST_CASE("ignore_index: images that do not count leave training as if they were not there") {
-  auto const head = GENERATE(Settings{}, Settings{"head.kind=arcface", "head.bias=false"},
-                             Settings{"head.kind=row_parallel", "head.chunk=auto"},
-                             Settings{"head.sampling.rate=0.3", "head.bias=false"},
-                             Settings{"head.plan=one_pass"});
+  auto const head =
+      GENERATE(Settings{}, Settings{"head.kind=arcface", "head.bias=false"},
+               Settings{"head.kind=row_parallel", "head.chunk=auto"},
+               Settings{"head.sampling.rate=0.3", "head.bias=false"}, Settings{"head.passes=one"});
   tests::TemporaryFolder const folder;
   write_images(folder.file("counted"), {4, 0, 36, 4, 9, 2});
   write_images(folder.file("more"), {4, 0, 36, 4, 9, 2, -100, -100, -100});

@@ -36,17 +36,17 @@ class Numbered : public train::Dataset {
 
 DataConfig config(int64_t batch, int threads = 1) {
   DataConfig config;
-  config.batch = batch;
-  config.threads = threads;
-  config.queue = 2;
+  config.global_batch_size = batch;
+  config.workers = threads;
+  config.prefetch_batches = 2;
   return config;
 }
 
 DataConfig changing(int64_t batch, int threads) {
   DataConfig change = config(batch, threads);
-  change.augment = {.shift = 0.2, .rotation = 20, .noise = 0.1, .contrast = 0.1, .mirror = true};
+  change.augment = {.translate = 0.2, .rotation = 20, .noise_std = 0.1, .contrast = 0.1, .horizontal_flip = true};
   change.mean = {0.25, 0.5};
-  change.deviation = {2.0, 0.5};
+  change.std = {2.0, 0.5};
   return change;
 }
 
@@ -149,7 +149,7 @@ TEST_CASE("loader: without shuffling the order is the set's") {
 
 TEST_CASE("loader: each epoch changes a sample anew") {
   DataConfig noisy = config(1);
-  noisy.augment.noise = 0.5;
+  noisy.augment.noise_std = 0.5;
   std::vector<Global> const epochs = gather(1, noisy, 1, 3);
   CHECK(epochs[0].images != epochs[1].images);
   CHECK(epochs[1].images != epochs[2].images);
@@ -158,7 +158,7 @@ TEST_CASE("loader: each epoch changes a sample anew") {
 TEST_CASE("loader: pixels are normalised by channel") {
   DataConfig normal = config(2);
   normal.mean = {0.5, 0.25};
-  normal.deviation = {0.5, 2.0};
+  normal.std = {0.5, 2.0};
   std::vector<Global> const batch = gather(2, normal, 1, 1, Pass::evaluation);
   for (size_t i = 0; i < 18; i += 2) {
     CHECK(batch[0].images[18 + i] == (0.01f - 0.5f) / 0.5f);
@@ -169,7 +169,7 @@ TEST_CASE("loader: pixels are normalised by channel") {
 TEST_CASE("loader: evaluation is one epoch in order, unchanged; ranks may get nothing") {
   train::Split const split{"test", std::make_shared<Numbered>(5)};
   DataConfig all = changing(4, 2);
-  all.mean = {0}, all.deviation = {1};
+  all.mean = {0}, all.std = {1};
   for (int rank = 0; rank < 3; ++rank) {
     Loader loader(host(), split, all, 7, Pass::evaluation, rank, 3);
     CHECK(loader.batches_per_epoch() == 2);

@@ -63,9 +63,9 @@ TEST_CASE("synthetic: the seed decides, an odd number of pixels is filled to the
 }
 
 TEST_CASE("synthetic: nothing to draw from is refused") {
-  for (auto field : {&train::DataConfig::classes, &train::DataConfig::samples}) {
-    train::DataConfig wrong = config();
-    wrong.*field = 0;
-    CHECK_THROWS_AS(train::open_task(wrong, 1), train::ConfigError);
-  }
+  train::DataConfig no_classes = config(), no_samples = config();
+  no_classes.classes.reset();
+  no_samples.samples = 0;
+  CHECK_THROWS_AS(train::open_task(no_classes, 1), train::ConfigError);
+  CHECK_THROWS_AS(train::open_task(no_samples, 1), train::ConfigError);
 }

@@ -19,7 +19,7 @@ TEST_CASE("evaluation: the same at any number of ranks, each sample seen by one"
   auto const batch = GENERATE(7, 11, 23, 100);
   auto model = known_model(device(), world(), dtype);
   train::Experiment experiment;
-  experiment.data.batch = batch;
+  experiment.data.global_batch_size = batch;
   std::vector<double> mine(24, 0);
   auto const score =
       evaluate(model, known_split(24), experiment, device(), world(), [&](Prediction const& p) {
@@ -66,7 +66,7 @@ TEST_CASE("samples drawn come together from the ranks that saw them", "[ranks]")
   auto const split = known_split(24);
   auto model = known_model(device(), world());
   train::Experiment experiment;
-  experiment.data.batch = 7;
+  experiment.data.global_batch_size = 7;
   train::SampleDraw draw(split, 10, 5);
   evaluate(model, split, experiment, device(), world(), [&](Prediction const& p) { draw.see(p); });
   auto const shown = draw.gather(device(), world());

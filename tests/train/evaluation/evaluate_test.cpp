@@ -15,7 +15,7 @@ namespace {
 
 Experiment in_batches_of(int64_t rows) {
   Experiment experiment;
-  experiment.data.batch = rows;
+  experiment.data.global_batch_size = rows;
   return experiment;
 }
 
@@ -83,9 +83,9 @@ TEST_CASE("evaluation takes images as training does: normalised, not augmented")
   comm::Self self;
   auto model = known_model(device, self);
   auto experiment = in_batches_of(5);
-  experiment.data.deviation = {-1};  // turns the order of the classes round
-  experiment.data.augment.mirror = true;
-  experiment.data.augment.noise = 100;
+  experiment.data.std = {-1};  // turns the order of the classes round
+  experiment.data.augment.horizontal_flip = true;
+  experiment.data.augment.noise_std = 100;
   evaluate(model, known_split(8), experiment, device, self, [](Prediction const& p) {
     for (int64_t place = 0; place < 5; ++place)
       CHECK(p.best[static_cast<size_t>(place)] == known_best(p.sample, 7 - place));

@@ -30,7 +30,7 @@ TEST_CASE("predictions and embeddings are written in order, from any number of r
   auto const kind = GENERATE(train::HeadKind::softmax, train::HeadKind::arcface);
   tests::SharedFolder shared;
   train::Experiment e;
-  e.data.batch = batch;
+  e.data.global_batch_size = batch;
   e.head.kind = kind;
   auto model = tests::known_model(tests::device(), tests::world(), dtype);
   auto const split = tests::known_split(samples);
@@ -67,7 +67,7 @@ TEST_CASE("predictions and embeddings are written in order, from any number of r
 TEST_CASE("predictions without embeddings leave one file", "[ranks]") {
   tests::SharedFolder shared;
   train::Experiment e;
-  e.data.batch = 5;
+  e.data.global_batch_size = 5;
   auto model = tests::known_model(tests::device(), tests::world());
   predict(model, tests::known_split(9), e, tests::device(), tests::world(),
           {.classes_to = shared.path / "classes"});

@@ -25,7 +25,7 @@ std::vector<double> losses(Experiment const& e, comm::Communicator& ranks, int s
 
 /// On a trunk without batch norm: the last of its six batches has 4 rows, one or two a rank.
 Experiment experiment(Settings settings) {
-  settings.insert(settings.end(), {"model.trunk=conv", "model.stride=4", "model.features=0"});
+  settings.insert(settings.end(), {"model.trunk=conv", "model.stride=4", "model.features=auto"});
   return tests::small_experiment(settings);
 }
 
@@ -42,13 +42,14 @@ void check_same_losses(Settings const& settings, std::string const& change) {
 }  // namespace
 
 TEST_CASE("replicas of a head train as one", "[ranks][training][mesh]") {
-  auto const head = GENERATE(
-      Settings{}, Settings{"head.plan=one_pass"},
-      Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
-      Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
-      Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},
-      Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"},
-      Settings{"optimizer.kind=lars", "optimizer.eta=0.1"}, Settings{"optimizer.clip=0.5"});
+  auto const head =
+      GENERATE(Settings{}, Settings{"head.passes=one"},
+               Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
+               Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
+               Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},
+               Settings{"optimizer.kind=adamw", "optimizer.lr=1.0e-3"},
+               Settings{"optimizer.kind=lars", "optimizer.trust_coefficient=0.1"},
+               Settings{"optimizer.max_grad_norm=0.5"});
   for (int shards = 1; shards <= tests::world().size(); ++shards)
     if (tests::world().size() % shards == 0)
       check_same_losses(head, core::join("head.shards=", shards));
@@ -56,15 +57,15 @@ TEST_CASE("replicas of a head train as one", "[ranks][training][mesh]") {
 
 TEST_CASE("ranks with fewer rows than parts train as one with the whole batch",
           "[ranks][training]") {
-  auto const head = GENERATE(Settings{}, Settings{"head.plan=one_pass"},
-                             Settings{"optimizer.clip=0.5"}, Settings{"head.shards=1"});
-  for (auto const* parts : {"optimizer.accumulate=3", "optimizer.accumulate=20"})
+  auto const head = GENERATE(Settings{}, Settings{"head.passes=one"},
+                             Settings{"optimizer.max_grad_norm=0.5"}, Settings{"head.shards=1"});
+  for (auto const* parts : {"optimizer.accumulation_steps=3", "optimizer.accumulation_steps=20"})
     check_same_losses(head, parts);
 }
 
 TEST_CASE("the gradient's norm is the same at any number of ranks", "[ranks][training]") {
   for (auto const& head :
-       {Settings{"optimizer.clip=0.1"},
-        Settings{"optimizer.clip=0.1", "head.kind=row_parallel", "head.chunk=0"}})
+       {Settings{"optimizer.max_grad_norm=0.1"},
+        Settings{"optimizer.max_grad_norm=0.1", "head.kind=row_parallel", "head.chunk=auto"}})
     check_same_losses(head, "run.steps=20");
 }

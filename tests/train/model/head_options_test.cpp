@@ -12,7 +12,7 @@ namespace {
 
 /// The small experiment on a trunk without batch norm, which takes a batch's rows one by one.
 train::Experiment plain_experiment(Settings const& settings) {
-  Settings all{"model.trunk=conv", "model.stride=4", "model.features=0"};
+  Settings all{"model.trunk=conv", "model.stride=4", "model.features=auto"};
   all.insert(all.end(), settings.begin(), settings.end());
   return tests::small_experiment(all);
 }
@@ -20,8 +20,8 @@ train::Experiment plain_experiment(Settings const& settings) {
 /// Gradient descent: the change of a step is the rate times the gradient.
 constexpr double descent_rate = 16;
 train::Experiment descent(Settings const& settings) {
-  Settings all{"optimizer.momentum=0",   "optimizer.decay=0",       "optimizer.rate=16",
-               "schedule.kind=constant", "schedule.warmup_steps=0", "optimizer.nesterov=false"};
+  Settings all{"optimizer.momentum=0",   "optimizer.weight_decay=0", "optimizer.lr=16",
+               "schedule.kind=constant", "schedule.warmup_steps=0",  "optimizer.nesterov=false"};
   all.insert(all.end(), settings.begin(), settings.end());
   return plain_experiment(all);
 }
@@ -68,7 +68,7 @@ std::vector<Settings> all_heads() {
   for (auto const* kind :
        {"normface", "cosface", "arcface", "sphereface", "combined", "adaface", "curricularface"})
     all.push_back({std::string("head.kind=") + kind, "head.bias=false", "head.scale=16"});
-  all[1].push_back("head.chunk=0");
+  all[1].push_back("head.chunk=auto");
   all[6].push_back("head.m2=0.2");
   return all;
 }
@@ -76,39 +76,41 @@ std::vector<Settings> all_heads() {
 }  // namespace
 
 TEST_CASE("a batch in parts trains as a whole one") {
-  auto const head = GENERATE(Settings{}, Settings{"head.plan=one_pass", "head.logits=recompute"},
+  auto const head = GENERATE(Settings{}, Settings{"head.passes=one", "head.logits=recompute"},
                              Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
-                             Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"},
-                             Settings{"optimizer.clip=0.5"}, Settings{"model.dropout=0"});
+                             Settings{"optimizer.kind=adamw", "optimizer.lr=1.0e-3"},
+                             Settings{"optimizer.max_grad_norm=0.5"}, Settings{"model.dropout=0"});
   INFO((head.empty() ? "as it is" : head.front()));
   auto const whole = losses(plain_experiment(head), 8);
   // 20: more parts than rows, of which the last batch has 4.
-  for (auto const* parts : {"optimizer.accumulate=3", "optimizer.accumulate=20"})
+  for (auto const* parts : {"optimizer.accumulation_steps=3", "optimizer.accumulation_steps=20"})
     check_close(losses(plain_experiment(head + Settings{parts}), 8), whole);
 }
 
-TEST_CASE("optimizer.clip bounds the norm of the whole gradient") {
-  for (auto const& head :
-       {Settings{"head.kind=softmax"}, Settings{"head.plan=one_pass"},
-        Settings{"optimizer.accumulate=3"}, Settings{"head.kind=row_parallel", "head.chunk=0"},
-        Settings{"head.sampling.rate=0.5"}}) {
+TEST_CASE("optimizer.max_grad_norm bounds the norm of the whole gradient") {
+  for (auto const& head : {Settings{"head.kind=softmax"}, Settings{"head.passes=one"},
+                           Settings{"optimizer.accumulation_steps=3"},
+                           Settings{"head.kind=row_parallel", "head.chunk=auto"},
+                           Settings{"head.sampling.rate=0.5"}}) {
     INFO(head.front());
     auto const gradient = first_gradient(head);
     double const whole = norm(gradient);
-    auto clipped = first_gradient(head + Settings{core::join("optimizer.clip=", whole / 3)});
+    auto clipped =
+        first_gradient(head + Settings{core::join("optimizer.max_grad_norm=", whole / 3)});
     CHECK(norm(clipped) == Approx(whole / 3).epsilon(1e-4));
     for (double& g : clipped) g *= 3;
     CHECK(tests::distance(clipped, gradient) < 1e-4);  // in the same direction
   }
 }
 
-TEST_CASE("an optimizer.clip that is never reached changes no bit") {
+TEST_CASE("an optimizer.max_grad_norm that is never reached changes no bit") {
   for (auto const& head :
-       {Settings{"head.kind=softmax"}, Settings{"head.plan=one_pass"},
-        Settings{"head.kind=row_parallel", "head.chunk=0"}, Settings{"head.logits=recompute"}}) {
+       {Settings{"head.kind=softmax"}, Settings{"head.passes=one"},
+        Settings{"head.kind=row_parallel", "head.chunk=auto"}, Settings{"head.logits=recompute"}}) {
     INFO(head.front());
     SmallTraining free(plain_experiment(head), tests::device());
-    SmallTraining bound(plain_experiment(head + Settings{"optimizer.clip=1.0e6"}), tests::device());
+    SmallTraining bound(plain_experiment(head + Settings{"optimizer.max_grad_norm=1.0e6"}),
+                        tests::device());
     CHECK(losses(free, 6) == losses(bound, 6));
     CHECK(free.state() == bound.state());
   }
@@ -132,8 +134,8 @@ TEST_CASE("both plans of a head train alike") {
   for (auto const& head : all_heads()) {
     if (head.front() == "head.kind=row_parallel") continue;
     INFO(head.front());
-    auto const rate = Settings{"optimizer.rate=0.01"};
-    check_close(losses(plain_experiment(head + rate + Settings{"head.plan=one_pass"}), 8),
+    auto const rate = Settings{"optimizer.lr=0.01"};
+    check_close(losses(plain_experiment(head + rate + Settings{"head.passes=one"}), 8),
                 losses(plain_experiment(head + rate), 8));
   }
 }
@@ -142,7 +144,7 @@ TEST_CASE("every kind of head learns the small task") {
   for (auto const& head : all_heads()) {
     INFO(head.front());
     auto const all =
-        losses(tests::small_experiment(head + Settings{"run.steps=30", "optimizer.rate=0.02"}), 30);
+        losses(tests::small_experiment(head + Settings{"run.steps=30", "optimizer.lr=0.02"}), 30);
     // An epoch has 6 batches.
     double const first = std::accumulate(all.begin(), all.begin() + 6, 0.0),
                  last = std::accumulate(all.end() - 6, all.end(), 0.0);
@@ -154,10 +156,11 @@ TEST_CASE("resumed is uninterrupted, bit for bit, with all that a head remembers
   auto const settings = GENERATE(
       Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
       Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},
-      Settings{"optimizer.kind=adamw", "optimizer.rate=1.0e-3"}, Settings{"head.state=bf16"},
-      Settings{"head.state=bf16_moments", "optimizer.kind=adam", "optimizer.rate=1.0e-3"},
+      Settings{"optimizer.kind=adamw", "optimizer.lr=1.0e-3"}, Settings{"head.storage=bf16"},
+      Settings{"head.storage=bf16_moments", "optimizer.kind=adam", "optimizer.lr=1.0e-3"},
       Settings{"head.sampling.rate=0.3", "head.sampling.log_q=true"},
-      Settings{"optimizer.kind=lars", "optimizer.accumulate=3", "optimizer.clip=1"});
+      Settings{"optimizer.kind=lars", "optimizer.accumulation_steps=3",
+               "optimizer.max_grad_norm=1"});
   INFO(settings.front());
   auto const e = tests::small_experiment(settings);
   tests::TemporaryFolder const folder;

@@ -26,7 +26,7 @@ inline int64_t measured_peak(train::Experiment const& e, comm::Communicator& ran
 inline train::StepPlan planned(train::Experiment const& e, int ranks) {
   core::cpu::Cpu const like(1);
   return train::plan_step(e, {.ranks = ranks,
-                              .classes = e.data.classes,
+                              .classes = *e.data.classes,
                               .image = {e.data.height, e.data.width, e.data.channels},
                               .device = {like.describe(), like.cache_bytes(), like.fast_bf16(),
                                          like.capacity() / ranks}});
@@ -34,8 +34,8 @@ inline train::StepPlan planned(train::Experiment const& e, int ranks) {
 
 /// A head of tens of MB over small images.
 inline train::Experiment large_head(std::vector<std::string> settings) {
-  settings.insert(settings.begin(), {"data.classes=20011", "data.batch=52", "data.samples=156",
-                                     "model.features=128", "head.chunk=0"});
+  settings.insert(settings.begin(), {"data.classes=20011", "data.global_batch_size=52",
+                                     "data.samples=156", "model.features=128", "head.chunk=auto"});
   return small_experiment(settings);
 }
 
@@ -44,15 +44,15 @@ inline std::vector<std::vector<std::string>> plan_settings() {
   return {{},
           {"head.logits=store"},
           {"head.logits=recompute", "optimizer.momentum=0"},
-          {"head.plan=one_pass", "head.logits=recompute"},
-          {"head.plan=one_pass", "head.logits=store", "head.chunk=3000"},
-          {"head.kind=arcface", "head.bias=false", "optimizer.clip=1"},
-          {"head.kind=curricularface", "head.bias=false", "head.state=bf16"},
-          {"head.state=bf16_moments", "optimizer.kind=adamw"},
-          {"optimizer.accumulate=2", "optimizer.kind=lars"},
+          {"head.passes=one", "head.logits=recompute"},
+          {"head.passes=one", "head.logits=store", "head.chunk=3000"},
+          {"head.kind=arcface", "head.bias=false", "optimizer.max_grad_norm=1"},
+          {"head.kind=curricularface", "head.bias=false", "head.storage=bf16"},
+          {"head.storage=bf16_moments", "optimizer.kind=adamw"},
+          {"optimizer.accumulation_steps=2", "optimizer.kind=lars"},
           {"head.chunk=9000", "head.logits=store"},
           {"model.width=32", "data.height=32", "data.width=32", "data.classes=300"},
-          {"head.kind=row_parallel", "head.chunk=0", "model.batch_norm=sync"}};
+          {"head.kind=row_parallel", "head.chunk=auto", "model.batch_norm=sync"}};
 }
 
 }  // namespace tests

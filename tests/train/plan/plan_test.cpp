@@ -8,7 +8,7 @@ namespace {
 
 train::PlanSizes sizes_of(Experiment const& e, int ranks = 1) {
   return {.ranks = ranks,
-          .classes = e.data.classes,
+          .classes = *e.data.classes,
           .image = {e.data.height, e.data.width, e.data.channels},
           .device = {"a device", int64_t{4} << 20, false}};
 }
@@ -47,7 +47,8 @@ TEST_CASE("a plan's memory is what real steps take", "[plan]") {
 TEST_CASE("a plan's memory with drawn classes is about what real steps take", "[plan]") {
   for (auto const* rows : {"lazy", "dense"}) {
     INFO(rows);
-    compare(tests::large_head({"head.sampling.rate=0.3", std::string("head.sampling.rows=") + rows,
+    compare(tests::large_head({"head.sampling.rate=0.3",
+                               std::string("head.sampling.unsampled_rows=") + rows,
                                "head.logits=store"}));
   }
 }
@@ -55,7 +56,7 @@ TEST_CASE("a plan's memory with drawn classes is about what real steps take", "[
 TEST_CASE("a plan in bf16", "[plan]") {
   core::cpu::Cpu cpu(1);
   if (!tests::can_multiply(cpu, core::Dtype::bf16)) return;
-  compare(tests::large_head({"precision=bf16", "head.state=bf16", "head.logits=store"}));
+  compare(tests::large_head({"precision=bf16", "head.storage=bf16", "head.logits=store"}));
 }
 
 TEST_CASE("the parts of a plan", "[plan]") {
@@ -111,7 +112,7 @@ TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
   CHECK(train::plan_step(e, sizes).peak > memory);
   CHECK(train::most_classes(e, sizes, 1000) == 0);
 
-  sizes.classes = e.data.classes;
+  sizes.classes = *e.data.classes;
   auto const peak = train::plan_step(e, sizes).peak;
   auto const all = train::remedies(e, sizes, peak);
   std::vector<std::string> changes;
@@ -120,7 +121,7 @@ TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
     changes.push_back(remedy.change);
   }
   CHECK(std::ranges::is_sorted(all, {}, &train::Remedy::peak));
-  for (auto const* change : {"head.state=bf16", "optimizer.momentum=0", "--ranks 2"})
+  for (auto const* change : {"head.storage=bf16", "optimizer.momentum=0", "--ranks 2"})
     CHECK(std::ranges::count(changes, change) == 1);
 }
 

@@ -23,7 +23,7 @@ void load(SmallTraining& training, std::filesystem::path const& folder, int64_t 
 }  // namespace
 
 TEST_CASE("the device trains as the CPU does", "[devices]") {
-  auto const e = tests::small_experiment({"optimizer.rate=1.0e-3"});
+  auto const e = tests::small_experiment({"optimizer.lr=1.0e-3"});
   SmallTraining here(e, tests::host()), there(e, tests::device());
   for (int step = 0; step < 12; ++step) {
     INFO("step " << step);
@@ -36,7 +36,7 @@ TEST_CASE("the device trains as the CPU does", "[devices]") {
 
 TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding", "[devices]") {
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
-  auto const settings = {"optimizer.rate=1.0e-3"};
+  auto const settings = {"optimizer.lr=1.0e-3"};
   SmallTraining here(tests::small_experiment({settings.begin(), settings.end()}), tests::host());
   auto e = here.e;
   e.precision = train::Precision::bf16;

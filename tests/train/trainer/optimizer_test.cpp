@@ -40,7 +40,7 @@ struct Network {
 Experiment config_of(OptimizerKind kind) {
   Experiment experiment;
   experiment.optimizer.kind = kind;
-  experiment.optimizer.decay = 0.1;
+  experiment.optimizer.weight_decay = 0.1;
   return experiment;
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("optimizer: SGD decays weights alone, unless asked") {
   holds(network.norm.value, {2.05});
   holds(network.statistics.value, {7});
   CHECK(!network.weight.grad);
-  experiment.optimizer.decay_norms = true;
+  experiment.optimizer.decay_norm_and_bias = true;
   network = stepped(experiment);
   holds(network.bias.value, {1 - 0.1 * (0.5 + 0.1)});
   holds(network.norm.value, {2 - 0.1 * (-0.5 + 0.2)});
@@ -96,7 +96,7 @@ TEST_CASE("optimizer: the first steps of Adam and AdamW are the rate, in the slo
 
 TEST_CASE("optimizer: LARS takes a weight as one row, and leaves biases and norms to SGD") {
   Experiment experiment = config_of(OptimizerKind::lars);
-  experiment.optimizer.eta = 0.3;
+  experiment.optimizer.trust_coefficient = 0.3;
   Network const network = stepped(experiment);
   double const trust = 0.3 * 5 / (1 + 0.1 * 5);  // |w| = 5, |g| = 1
   holds(network.weight.value, {3 - 0.1 * trust * 0.9, -4 - 0.1 * trust * 0.4});
@@ -109,7 +109,7 @@ TEST_CASE("optimizer: a factor reaches every parameter") {
   Device& device = tests::device();
   for (auto const kind : {OptimizerKind::sgd, OptimizerKind::lars}) {
     Experiment experiment = config_of(kind);
-    experiment.optimizer.eta = 1;
+    experiment.optimizer.trust_coefficient = 1;
     Network const skipped = stepped(experiment, scalar(device, 0));
     CHECK(tests::values(skipped.weight.value) == std::vector<double>{3, -4});
     CHECK(tests::values(skipped.norm.value) == std::vector<double>{2});
@@ -117,7 +117,7 @@ TEST_CASE("optimizer: a factor reaches every parameter") {
   }
   // LARS's trust sees the gradient that is used: 1 5 / (0.5 + 0.1 5) of (0.3 + 0.3, 0.4 - 0.4)
   Experiment experiment = config_of(OptimizerKind::lars);
-  experiment.optimizer.eta = 1;
+  experiment.optimizer.trust_coefficient = 1;
   holds(stepped(experiment, scalar(device, 0.5)).weight.value, {3 - 0.1 * 5 * 0.6, -4});
 }
 

@@ -24,7 +24,7 @@ TEST_CASE("the warm-up is linear and reaches the peak at its last step", "[sched
 }
 
 TEST_CASE("a cosine", "[schedule]") {
-  ScheduleConfig const schedule{.kind = Schedule::cosine, .final_rate = 0.1, .milestones = {}};
+  ScheduleConfig const schedule{.kind = Schedule::cosine, .final_lr = 0.2, .milestones = {}};
   CHECK(rate_at(schedule, 2, 0, 6) == close(2));
   CHECK(rate_at(schedule, 2, 2, 6) == close(2 * (0.1 + 0.9 * 0.75)));
   CHECK(rate_at(schedule, 2, 3, 6) == close(2 * 0.55));
@@ -34,7 +34,7 @@ TEST_CASE("a cosine", "[schedule]") {
 
 TEST_CASE("a line", "[schedule]") {
   ScheduleConfig const schedule{
-      .kind = Schedule::linear, .warmup_steps = 2, .final_rate = 0.5, .milestones = {}};
+      .kind = Schedule::linear, .warmup_steps = 2, .final_lr = 0.5, .milestones = {}};
   CHECK(rate_at(schedule, 1, 2, 10) == close(1));
   CHECK(rate_at(schedule, 1, 4, 10) == close(0.875));
   CHECK(rate_at(schedule, 1, 10, 10) == close(0.5));
@@ -48,7 +48,7 @@ TEST_CASE("a polynomial", "[schedule]") {
 }
 
 TEST_CASE("steps at milestones", "[schedule]") {
-  ScheduleConfig const schedule{.kind = Schedule::step, .milestones = {3, 6}, .factor = 0.5};
+  ScheduleConfig const schedule{.kind = Schedule::step, .milestones = {3, 6}, .gamma = 0.5};
   CHECK(rate_at(schedule, 8, 2, 10) == close(8));
   CHECK(rate_at(schedule, 8, 3, 10) == close(4));
   CHECK(rate_at(schedule, 8, 5, 10) == close(4));

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t batch = 13, samples = 64, steps = 6, rows_of_steps = 13 * 4 + 12 + 13;
 
 Experiment experiment(std::vector<std::string> settings) {
-  settings.push_back("data.batch=" + std::to_string(batch));
+  settings.push_back("data.global_batch_size=" + std::to_string(batch));
   return tests::small_experiment(settings);
 }
 
@@ -48,11 +48,11 @@ StepTraffic::Row row_of(std::vector<StepTraffic::Row> const& rows, std::string c
 }  // namespace
 
 TEST_CASE("what a step moves is what the formula says", "[ranks][traffic]") {
-  auto const settings =
-      GENERATE(std::vector<std::string>{}, std::vector<std::string>{"model.batch_norm=sync"},
-               std::vector<std::string>{"head.logits=recompute", "head.chunk=5"},
-               std::vector<std::string>{"head.kind=row_parallel", "head.chunk=0"},
-               std::vector<std::string>{"model.trunk=conv", "model.features=0", "model.stride=4"});
+  auto const settings = GENERATE(
+      std::vector<std::string>{}, std::vector<std::string>{"model.batch_norm=sync"},
+      std::vector<std::string>{"head.logits=recompute", "head.chunk=5"},
+      std::vector<std::string>{"head.kind=row_parallel", "head.chunk=auto"},
+      std::vector<std::string>{"model.trunk=conv", "model.features=auto", "model.stride=4"});
   INFO((settings.empty() ? "as it is" : settings.front()));
   auto const rows = counted_steps(experiment(settings));
   CHECK(rows.size() >= 4);
@@ -71,8 +71,8 @@ TEST_CASE("what a step on a mesh moves is what the formula says", "[ranks][traff
       GENERATE(std::vector<std::string>{"head.kind=softmax"},
                std::vector<std::string>{"head.kind=adaface", "head.bias=false"},
                std::vector<std::string>{"head.kind=curricularface", "head.bias=false"},
-               std::vector<std::string>{"optimizer.clip=1"},
-               std::vector<std::string>{"optimizer.accumulate=3"});
+               std::vector<std::string>{"optimizer.max_grad_norm=1"},
+               std::vector<std::string>{"optimizer.accumulation_steps=3"});
   INFO(settings.front());
   auto e = experiment(settings);
   e.head.shards = 2;

@@ -16,9 +16,9 @@ Experiment experiment() {
   return parse_experiment("test", R"(
 precision: f32
 run: {steps: 15}
-data: {kind: synthetic, classes: 37, samples: 64, batch: 12, height: 16, width: 16, channels: 1}
+data: {kind: synthetic, classes: 37, samples: 64, global_batch_size: 12, height: 16, width: 16, channels: 1}
 model: {trunk: small, width: 8, features: 24, batch_norm: sync, dropout: 0.1}
-optimizer: {rate: 0.05, momentum: 0.9, decay: 1.0e-3}
+optimizer: {lr: 0.05, momentum: 0.9, weight_decay: 1.0e-3}
 schedule: {kind: cosine, warmup_steps: 3}
 )");
 }

@@ -17,7 +17,7 @@ Experiment experiment(std::string const& out, std::vector<std::string> settings 
   return parse_experiment("test", R"(
 precision: f32
 run: {steps: 2}
-data: {kind: synthetic, classes: 11, samples: 12, batch: 6, height: 18, width: 20, channels: 3}
+data: {kind: synthetic, classes: 11, samples: 12, global_batch_size: 6, height: 18, width: 20, channels: 3}
 model: {trunk: small, width: 2, features: 9, batch_norm: sync}
 head: {bias: true}
 checkpoint: {initial: true}
@@ -43,8 +43,8 @@ TEST_CASE("export: the file does not depend on the number of ranks, and is read 
   auto const settings = GENERATE(
       std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
       std::vector<std::string>{"model.trunk=conv", "model.width=2", "model.stride=9",
-                               "model.features=0"},
-      std::vector<std::string>{"head.state=bf16"}, std::vector<std::string>{"head.shards=1"});
+                               "model.features=auto"},
+      std::vector<std::string>{"head.storage=bf16"}, std::vector<std::string>{"head.shards=1"});
   tests::SharedFolder shared;
   comm::Self self;
   auto const alone = experiment(shared.path / core::join("alone", tests::world().rank()), settings);
@@ -82,20 +82,20 @@ TEST_CASE("init.from: what does not fit is refused on every rank", "[ranks]") {
   CHECK_THAT(classes, Catch::Contains("'weight' is f32 (11, 9), expected f32 (13, 9)"));
   CHECK_THAT(classes, Catch::Contains("'bias' is f32 (11), expected f32 (13)"));
   CHECK_THAT(classes, Catch::Contains("init.head: skip"));
-  CHECK_THAT(classes, Catch::Contains("head.grow: true"));
-  auto const fewer = refused({"data.classes=10", "head.grow=true"});
+  CHECK_THAT(classes, Catch::Contains("init.grow_classes: true"));
+  auto const fewer = refused({"data.classes=10", "init.grow_classes=true"});
   CHECK_THAT(fewer, Catch::Contains("'weight' is f32 (11, 9), expected f32 (10, 9)"));
   CHECK_THAT(fewer, Catch::Contains("takes none away"));
-  CHECK_THAT(refused({"data.classes=10"}), !Catch::Contains("head.grow"));
+  CHECK_THAT(refused({"data.classes=10"}), !Catch::Contains("init.grow_classes"));
   CHECK_THAT(refused({"head.bias=false"}), Catch::Contains("'bias' is unknown"));
   CHECK_THAT(refused({"model.depth=2"}), Catch::Contains("'layer1.1.conv1.weight' is missing"));
-  CHECK_THAT(refused({"model.trunk=conv", "model.features=0"}), Catch::Contains("more"));
+  CHECK_THAT(refused({"model.trunk=conv", "model.features=auto"}), Catch::Contains("more"));
 }
 
 TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
   auto const settings =
       GENERATE(std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
-               std::vector<std::string>{"head.state=bf16", "head.shards=1"});
+               std::vector<std::string>{"head.storage=bf16", "head.shards=1"});
   auto const shards = GENERATE(4, 11);
   tests::SharedFolder shared;
   auto const e = experiment(shared.path / "run", settings);
@@ -151,10 +151,11 @@ std::vector<float> classes_of(std::string const& folder, std::string const& name
 
 }  // namespace
 
-TEST_CASE("head.grow: classes are added to a file's, the same at any number of ranks", "[ranks]") {
+TEST_CASE("init.grow_classes: classes are added to a file's, the same at any number of ranks",
+          "[ranks]") {
   auto const settings = GENERATE(
       std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
-      std::vector<std::string>{"head.state=bf16"}, std::vector<std::string>{"head.shards=1"});
+      std::vector<std::string>{"head.storage=bf16"}, std::vector<std::string>{"head.shards=1"});
   auto const classes = GENERATE(12, 43);  // of 43, some ranks hold new ones alone
   tests::SharedFolder shared;
   comm::Self self;
@@ -168,7 +169,8 @@ TEST_CASE("head.grow: classes are added to a file's, the same at any number of r
              fresh = with(mine("fresh"), {core::join("data.classes=", classes)});
   exported(known, tests::world(), 2);
   exported(fresh, self, 0);
-  std::vector<std::string> const grow{core::join("data.classes=", classes), "head.grow=true",
+  std::vector<std::string> const grow{core::join("data.classes=", classes),
+                                      "init.grow_classes=true",
                                       "init.from=" + known.run.out + "/weights.safetensors"};
   auto const grown = with("grown", grow);
   auto const bytes = exported(grown, tests::world(), 0);

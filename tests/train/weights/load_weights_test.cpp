@@ -13,7 +13,7 @@ using core::Dtype;
 
 std::string const text =
     "run: {epochs: 1}\n"
-    "data: {batch: 4, classes: 5, samples: 8, height: 6, width: 4, channels: 2}\n"
+    "data: {global_batch_size: 4, classes: 5, samples: 8, height: 6, width: 4, channels: 2}\n"
     "model: {trunk: conv, width: 3, stride: 2}\n"
     "head: {bias: true}\n";
 
@@ -29,7 +29,7 @@ struct Setting {
     return parse_experiment("test", text, settings);
   }
   Model model(Experiment const& e) {
-    return make_model(e, device, self, {6, 4, 2}, e.data.classes);
+    return make_model(e, device, self, {6, 4, 2}, *e.data.classes);
   }
 
   /// Tensors whose numbers count up from 0, each on its own, as T.
@@ -138,7 +138,7 @@ TEST_CASE("files that do not fit are refused by tensor", "[load_weights]") {
 TEST_CASE("a head grows", "[load_weights]") {
   Setting s;
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {3}}}));
-  auto const e = s.experiment({"head.grow=true"});
+  auto const e = s.experiment({"init.grow_classes=true"});
   auto model = s.model(e), untouched = s.model(e);
   CHECK(load_weights(e, model).ends_with("the classifier of 3 classes; 2 are new"));
   auto const weight = numbers(model.head->state()[0].tensor);
@@ -150,16 +150,16 @@ TEST_CASE("a head grows", "[load_weights]") {
   s.write<float>(whole);
   CHECK(load_weights(e, model).ends_with("the trunk and the classifier"));
   s.write<float>(trunk);
-  CHECK_THAT(s.refusal({"head.grow=true"}), Catch::Contains("'fc.weight' is missing"));
+  CHECK_THAT(s.refusal({"init.grow_classes=true"}), Catch::Contains("'fc.weight' is missing"));
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {5}}}));
-  CHECK_THAT(s.refusal({"head.grow=true"}),
+  CHECK_THAT(s.refusal({"init.grow_classes=true"}),
              Catch::Contains("'fc.bias' is f32 (5), expected f32 (3)"));
 }
 
 TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
-  auto const e = s.experiment({"head.state=bf16"});
+  auto const e = s.experiment({"head.storage=bf16"});
   auto model = s.model(e);
   load_weights(e, model);
   auto const weight = model.head->state()[0].tensor;

@@ -89,7 +89,7 @@ Task open_glyphs(GlyphsConfig const& config) {
   check_lineages("data.glyphs", train, test);
   std::vector<Sheet> const sheets = open_sheets(train, config);
   std::vector<uint32_t> classes = choose_classes(by_code_point(sheets), config.min_fonts);
-  auto const asked = static_cast<size_t>(config.classes);
+  auto const asked = static_cast<size_t>(config.classes.value_or(0));
   if (classes.empty() || classes.size() < asked)
     throw ConfigError(core::join("data.glyphs: ", classes.size(), " code points are in ",
                                  config.min_fonts, " training fonts, ", asked, " classes asked"));

@@ -108,13 +108,12 @@ Task open_words(WordsConfig const& config) {
   std::vector<Face> all = train;
   all.insert(all.end(), test.begin(), test.end());
   auto const words = std::make_shared<Vocabulary>(read_words(config.lists, std::move(all)));
-  if (words->size() == 0 || words->size() < config.classes)
+  if (words->size() == 0 || words->size() < config.classes.value_or(0))
     throw ConfigError(core::join("data.words: the lists have ", words->size(),
-                                 " words whose letters are in every font, ", config.classes,
-                                 " classes asked"));
-  int64_t const classes = config.classes > 0 ? config.classes : words->size();
-  int64_t const samples =
-      config.eval_samples > 0 ? std::min(config.eval_samples, classes) : classes;
+                                 " words whose letters are in every font, ",
+                                 config.classes.value_or(1), " classes asked"));
+  int64_t const classes = config.classes.value_or(words->size());
+  int64_t const samples = std::min(config.eval_samples.value_or(classes), classes);
 
   Task task;
   task.classes = classes;

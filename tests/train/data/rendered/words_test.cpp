@@ -28,7 +28,7 @@ struct Fixture {
   train::DataConfig config;
   Fixture() {
     config.kind = train::DataKind::words;
-    config.batch = 7;
+    config.global_batch_size = 7;
     config.words = {
         .lists = {list("words", "fox\nlazy\nbrown\ndog\nover\njumps\nquick\nthe\nżółw\n")},
         .train = {dejavu, liberation},
@@ -173,9 +173,9 @@ TEST_CASE_METHOD(Fixture, "words: threads draw the same at once", "[words]") {
 
 TEST_CASE_METHOD(Fixture, "words: batches do not depend on ranks and threads", "[words]") {
   train::Task const task = open();
-  config.augment = {.shift = 0.05, .rotation = 5, .noise = 0.1};
+  config.augment = {.translate = 0.05, .rotation = 5, .noise_std = 0.1};
   auto const gather = [&](int ranks, int threads) {
-    config.threads = threads;
+    config.workers = threads;
     std::vector<Pixels> batches(4);
     for (int rank = 0; rank < ranks; ++rank) {
       train::Loader loader(tests::host(), task.train, config, 3, train::Pass::training, rank,

@@ -6,9 +6,9 @@ namespace {
 
 /// `images` (N, H, W, Ch) u8 or f32 and `labels` (N) i64 of a safetensors file. Images are read
 /// when asked for, so the file may be larger than memory; all ranks share the system's page cache.
-class Arrays final : public Dataset {
+class SafetensorsSet final : public Dataset {
  public:
-  explicit Arrays(std::string const& path) : file_(path) {
+  explicit SafetensorsSet(std::string const& path) : file_(path) {
     TensorEntry const& images = file_.entry("images");
     if (images.shape.size() != 4) refuse("images: expected the shape (N, H, W, Ch), got ", images);
     if (images.dtype != core::Dtype::u8 && images.dtype != core::Dtype::f32)
@@ -52,13 +52,13 @@ class Arrays final : public Dataset {
 
 }  // namespace
 
-Task open_arrays(DataConfig const& config) {
-  auto const train = std::make_shared<Arrays>(config.path);
+Task open_safetensors(DataConfig const& config) {
+  auto const train = std::make_shared<SafetensorsSet>(config.path);
   int64_t const classes =
       adopt_labels(train->labels(), config.classes, config.ignore_index, config.path);
   Task task{classes, {"train", train}, {}, {}};
   if (!config.eval_path.empty()) {
-    auto const test = std::make_shared<Arrays>(config.eval_path);
+    auto const test = std::make_shared<SafetensorsSet>(config.eval_path);
     adopt_labels(test->labels(), classes, config.ignore_index, config.eval_path);
     if (!(test->shape() == train->shape()))
       throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",

@@ -14,7 +14,7 @@ struct Entry {
   std::string bytes;
 };
 
-void write_arrays(std::string const& path, std::vector<Entry> const& entries) {
+void write_images(std::string const& path, std::vector<Entry> const& entries) {
   std::vector<train::TensorDeclaration> tensors;
   for (Entry const& entry : entries) tensors.push_back(entry.tensor);
   train::SafetensorsWriter file(path, tensors);
@@ -36,18 +36,19 @@ struct Fixture {
   TemporaryFolder folder;
   train::DataConfig config;
   Fixture() {
-    config.kind = train::DataKind::arrays;
+    config.kind = train::DataKind::safetensors;
     config.path = folder.file("train");
   }
   train::Task open(std::vector<Entry> const& entries) {
-    write_arrays(config.path, entries);
+    write_images(config.path, entries);
     return train::open_task(config, 1);
   }
 };
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "arrays: bytes become shares of 255, classes the largest label + 1") {
+TEST_CASE_METHOD(Fixture,
+                 "safetensors: bytes become shares of 255, classes the largest label + 1") {
   train::Task const task = open({images(), labels({4, 0})});
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 5);
@@ -63,7 +64,7 @@ TEST_CASE_METHOD(Fixture, "arrays: bytes become shares of 255, classes the large
   CHECK(pixels[5] == 0.4f);
 }
 
-TEST_CASE_METHOD(Fixture, "arrays: floats are passed as they are, classes may be given") {
+TEST_CASE_METHOD(Fixture, "safetensors: floats are passed as they are, classes may be given") {
   config.classes = 7;
   std::vector const values{-1.5f, 0.25f, 3.0f, 1e-30f};
   train::Task const task =
@@ -74,23 +75,23 @@ TEST_CASE_METHOD(Fixture, "arrays: floats are passed as they are, classes may be
   CHECK(pixels == std::vector{3.0f, 1e-30f});
 }
 
-TEST_CASE_METHOD(Fixture, "arrays: an evaluation file is a split of its own") {
+TEST_CASE_METHOD(Fixture, "safetensors: an evaluation file is a split of its own") {
   config.eval_path = folder.file("test");
-  write_arrays(config.eval_path, {{{"images", Dtype::u8, {1, 1, 2, 3}}, "abcdef"}, labels({1})});
+  write_images(config.eval_path, {{{"images", Dtype::u8, {1, 1, 2, 3}}, "abcdef"}, labels({1})});
   train::Task const task = open({images(), labels({4, 0})});
   CHECK(task.classes == 5);
   REQUIRE(task.evaluation.size() == 1);
   CHECK(task.evaluation[0].name == "test");
   CHECK(task.evaluation[0].data->size() == 1);
 
-  write_arrays(config.eval_path, {{{"images", Dtype::u8, {1, 1, 2, 3}}, "abcdef"}, labels({5})});
+  write_images(config.eval_path, {{{"images", Dtype::u8, {1, 1, 2, 3}}, "abcdef"}, labels({5})});
   CHECK_THROWS_WITH(open({images(), labels({4, 0})}),
                     Contains("test: label 5 of image 0 is outside [0, 5)"));
-  write_arrays(config.eval_path, {{{"images", Dtype::u8, {1, 2, 1, 3}}, "abcdef"}, labels({1})});
+  write_images(config.eval_path, {{{"images", Dtype::u8, {1, 2, 1, 3}}, "abcdef"}, labels({1})});
   CHECK_THROWS_WITH(open({images(), labels({4, 0})}), Contains("another shape"));
 }
 
-TEST_CASE_METHOD(Fixture, "arrays: a label out of range is refused with its place") {
+TEST_CASE_METHOD(Fixture, "safetensors: a label out of range is refused with its place") {
   CHECK_THROWS_WITH(open({images(), labels({0, -1})}), Contains("label -1 of image 1"));
   CHECK_THROWS_AS(open({images(), labels({0, INT64_MAX})}), train::BadData);
   config.classes = 4;
@@ -99,7 +100,8 @@ TEST_CASE_METHOD(Fixture, "arrays: a label out of range is refused with its plac
   CHECK_THROWS_AS(open({images(), labels({3, 4})}), train::BadData);
 }
 
-TEST_CASE_METHOD(Fixture, "arrays: images of ignore_index do not count, nor does their label") {
+TEST_CASE_METHOD(Fixture,
+                 "safetensors: images of ignore_index do not count, nor does their label") {
   CHECK(config.ignore_index == -100);  // PyTorch's
   auto const ignored = train::Dataset::ignored;
   train::Task const task = open({images(), labels({-100, 3})});
@@ -110,7 +112,7 @@ TEST_CASE_METHOD(Fixture, "arrays: images of ignore_index do not count, nor does
 
   config.ignore_index = 255;  // above the others: no class of its own
   config.eval_path = folder.file("test");
-  write_arrays(config.eval_path, {images(), labels({1, 255})});
+  write_images(config.eval_path, {images(), labels({1, 255})});
   train::Task const high = open({images(), labels({255, 1})});
   CHECK(high.classes == 2);
   CHECK(high.train.data->label(0) == ignored);
@@ -124,7 +126,7 @@ TEST_CASE_METHOD(Fixture, "arrays: images of ignore_index do not count, nor does
                     Contains("train: every label is data.ignore_index, 0"));
 }
 
-TEST_CASE_METHOD(Fixture, "arrays: tensors of another form are refused by name") {
+TEST_CASE_METHOD(Fixture, "safetensors: tensors of another form are refused by name") {
   CHECK_THROWS_WITH(open({images()}), Contains("no tensor 'labels'"));
   CHECK_THROWS_WITH(open({labels({0})}), Contains("no tensor 'images'"));
   CHECK_THROWS_WITH(open({images(), labels({0})}), Contains("labels: expected an i64"));
