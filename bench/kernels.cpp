@@ -81,23 +81,23 @@ void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
   Tensor dx = empty_like(x), dresidual = empty_like(x), none;
   int64_t const channels = shape.back();
   Tensor gain = bench.normal({channels}, Dtype::f32), bias = bench.normal({channels}, Dtype::f32);
-  Tensor moments(bench.device(), {3, channels}, Dtype::f32),
+  Tensor batch_statistics(bench.device(), {3, channels}, Dtype::f32),
       sums(bench.device(), {2, channels}, Dtype::f32);
   Tensor merged = empty_like(moments), mean = empty_like(gain), variance = empty_like(gain);
   Kernels& k = bench.kernels();
-  bench.run("moments", dtype, {x}, [&] { k.moments(x, moments); });
+  bench.run("moments", dtype, {x}, [&] { k.batch_statistics(x, moments); });
   k.fill(0, mean), k.fill(1, variance);
-  k.merge_moments(moments.reshape({1, 3, channels}), 0.1, merged, mean, variance);
+  k.merge_statistics(moments.reshape({1, 3, channels}), 0.1, merged, mean, variance);
   bench.run("normalise, relu", dtype, {x, y},
-            [&] { k.normalise(x, mean, variance, 1e-5, gain, bias, none, true, y); });
+            [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, none, true, y); });
   bench.run("normalise, residual, relu", dtype, {x, dy, y},
-            [&] { k.normalise(x, mean, variance, 1e-5, gain, bias, dy, true, y); });
+            [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, dy, true, y); });
   bench.run("normalise backward sums", dtype, {x, y, dy},
-            [&] { k.normalise_backward_sums(x, y, dy, mean, variance, 1e-5, sums); });
+            [&] { k.batch_norm_backward_sums(x, y, dy, mean, variance, 1e-5, sums); });
   bench.run("normalise backward", dtype, {x, y, dy, dx},
-            [&] { k.normalise_backward(x, y, dy, merged, 1e-5, gain, sums, dx, none); });
+            [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, none); });
   bench.run("  with residual", dtype, {x, y, dy, dx, dresidual},
-            [&] { k.normalise_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
+            [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
 }
 
 /// The passes over a chunk, of one rule.

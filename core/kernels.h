@@ -123,29 +123,29 @@ class Kernels {
   // Batch normalisation of x (..., Ch), in parts, so that statistics can be shared between ranks.
   /// moments (3, Ch), Wide: the number of elements of a channel, their mean, and their sum of
   /// squared differences from it. All zero for an empty x.
-  virtual void moments(Tensor const& x, Tensor& moments) = 0;
+  virtual void batch_statistics(Tensor const& x, Tensor& moments) = 0;
   /// The moments of the union of `parts` (P, 3, Ch), merged in order (Chan, Golub, LeVeque 1983);
   /// merged (3, Ch): count, mean, biased variance. Then the running statistics (Ch) move:
   /// running := (1 - momentum) running + momentum batch, with the unbiased variance
   /// (divisor max(count - 1, 1)), unless the count is 0 or a channel's moments are not finite: one
   /// bad batch would stay in them for ever. All Wide.
-  virtual void merge_moments(Tensor const& parts, double momentum, Tensor& merged,
-                             Tensor& running_mean, Tensor& running_variance) = 0;
+  virtual void merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
+                                Tensor& running_mean, Tensor& running_variance) = 0;
   /// y := (x - mean) / sqrt(variance + epsilon) * gain + bias [+ residual] [then ReLU].
   /// mean, variance, gain, bias: (Ch), Wide. `residual`: x's shape, or empty.
-  virtual void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance,
-                         double epsilon, Tensor const& gain, Tensor const& bias,
-                         Tensor const& residual, bool relu, Tensor& y) = 0;
+  virtual void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
+                          double epsilon, Tensor const& gain, Tensor const& bias,
+                          Tensor const& residual, bool relu, Tensor& y) = 0;
   /// sums (2, Ch), Wide: the sums of g and of g * xhat, that is dbias and dgain; g is dy, masked by
   /// y > 0 unless `y` is empty (no ReLU).
-  virtual void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                       Tensor const& mean, Tensor const& variance, double epsilon,
-                                       Tensor& sums) = 0;
+  virtual void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                        Tensor const& mean, Tensor const& variance, double epsilon,
+                                        Tensor& sums) = 0;
   /// dx := gain / sqrt(variance + epsilon) (g - sums[0] / count - xhat sums[1] / count), with
   /// moments (count, mean, variance) and sums of the whole group. `dresidual` := g unless empty.
-  virtual void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                  Tensor const& moments, double epsilon, Tensor const& gain,
-                                  Tensor const& sums, Tensor& dx, Tensor& dresidual) = 0;
+  virtual void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                   Tensor const& moments, double epsilon, Tensor const& gain,
+                                   Tensor const& sums, Tensor& dx, Tensor& dresidual) = 0;
 
   // Matrices.
   /// c := alpha op(a) op(b) + beta c. a, b: Float; c: Float or Wide. a: (m, k) or, transposed,
@@ -226,8 +226,9 @@ class Kernels {
   /// thresholds (B) := math::hard_threshold of the targets' products (B), Wide. hardness (1) moves
   /// by `share` to the mean product of the rows whose label is not negative; where there are none
   /// it stays.
-  virtual void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
-                          Tensor& hardness, Tensor& thresholds) = 0;
+  virtual void curricularface_update(double m, double share, Tensor const& labels,
+                                     Tensor const& products, Tensor& hardness,
+                                     Tensor& thresholds) = 0;
   /// Keeps the best k: merges a chunk's z into scores (B, k), Wide and descending, and classes (B,
   /// k), i64. Equal scores: the lower class first. Start with -inf and -1.
   virtual void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) = 0;
@@ -242,10 +243,10 @@ class Kernels {
   /// trust (rows), Wide: eta |w| / (|factor g| + decay |w|) of each row of g, Wide, and w, Float; 1
   /// where either norm is 0. factor: UpdateRule's. LARS (You, Gitman, Ginsburg 2017), which goes
   /// on with SGD.
-  virtual void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g,
-                          Tensor const& w, Tensor& trust) = 0;
+  virtual void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+                                Tensor const& w, Tensor& trust) = 0;
   /// sum += the sum of x[i]^2; x Float, sum (1) f64. In an order that depends on the shape alone.
-  virtual void add_squares(Tensor const& x, Tensor& sum) = 0;
+  virtual void add_squared_norm(Tensor const& x, Tensor& sum) = 0;
   /// factor *= min(1, most / (norm + 1e-6)), PyTorch's clip_grad_norm_, for gradients that have yet
   /// to be multiplied by factor: norm = factor sqrt(squares). 0 where squares is not finite. Both
   /// (1), f64.

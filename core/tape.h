@@ -42,7 +42,7 @@ struct Var {
 enum class Mode { training, inference };
 
 /// Which samples of which step a forward pass works on: what random ops key their numbers by.
-struct Moment {
+struct RandomPosition {
   uint64_t seed = 0;
   int64_t step = 0;
   int64_t first_sample = 0;  ///< place of this rank's first row in the global batch
@@ -54,10 +54,11 @@ class Tape {
  public:
   using Backward = std::function<void(Tensor const& grad)>;
 
-  explicit Tape(Mode mode = Mode::training, Moment moment = {}) : mode_(mode), moment_(moment) {}
+  explicit Tape(Mode mode = Mode::training, RandomPosition position = {})
+      : mode_(mode), position_(position) {}
 
   bool training() const { return mode_ == Mode::training; }
-  Moment const& moment() const { return moment_; }
+  RandomPosition const& position() const { return position_; }
 
   /// A value whose gradient can be read after backward.
   Var input(Tensor value) { return {std::move(value), add_slot()}; }
@@ -91,7 +92,7 @@ class Tape {
   int add_slot();
 
   Mode mode_;
-  Moment moment_;
+  RandomPosition position_;
   std::vector<Step> steps_;
   std::vector<Tensor> grads_;
 };

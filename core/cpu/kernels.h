@@ -40,18 +40,18 @@ class CpuKernels final : public Kernels {
                          Tensor& dx) override;
   void average_pool(Tensor const& x, Window const& window, Tensor& y) override;
   void average_pool_backward(Tensor const& dy, Window const& window, Tensor& dx) override;
-  void moments(Tensor const& x, Tensor& moments) override;
-  void merge_moments(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
-                     Tensor& running_variance) override;
-  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
-                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
-                 Tensor& y) override;
-  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                               Tensor const& mean, Tensor const& variance, double epsilon,
-                               Tensor& sums) override;
-  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
-                          double epsilon, Tensor const& gain, Tensor const& sums, Tensor& dx,
-                          Tensor& dresidual) override;
+  void batch_statistics(Tensor const& x, Tensor& moments) override;
+  void merge_statistics(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
+                        Tensor& running_variance) override;
+  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
+                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
+                  Tensor& y) override;
+  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                Tensor const& mean, Tensor const& variance, double epsilon,
+                                Tensor& sums) override;
+  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                           Tensor const& moments, double epsilon, Tensor const& gain,
+                           Tensor const& sums, Tensor& dx, Tensor& dresidual) override;
   void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;
@@ -80,14 +80,14 @@ class CpuKernels final : public Kernels {
                                Tensor const& reference, Tensor const& rows, Tensor& e) override;
   void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,
                         Tensor& margins) override;
-  void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
-                  Tensor& hardness, Tensor& thresholds) override;
+  void curricularface_update(double m, double share, Tensor const& labels, Tensor const& products,
+                             Tensor& hardness, Tensor& thresholds) override;
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override;
   void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
               UpdateState& state) override;
-  void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g, Tensor const& w,
-                  Tensor& trust) override;
-  void add_squares(Tensor const& x, Tensor& sum) override;
+  void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+                        Tensor const& w, Tensor& trust) override;
+  void add_squared_norm(Tensor const& x, Tensor& sum) override;
   void clip_factor(double most, Tensor const& squares, Tensor& factor) override;
 
  private:

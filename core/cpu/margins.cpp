@@ -41,8 +41,9 @@ void CpuKernels::adaptive_margins(double m, double h, double share, Tensor const
   });
 }
 
-void CpuKernels::curriculum(double m, double share, Tensor const& labels, Tensor const& products,
-                            Tensor& hardness, Tensor& thresholds) {
+void CpuKernels::curricularface_update(double m, double share, Tensor const& labels,
+                                       Tensor const& products, Tensor& hardness,
+                                       Tensor& thresholds) {
   visit_wide(products.dtype(), [&]<class W>() {
     double sum = 0, rows = 0;
     for (int64_t r = 0; r < labels.count(); ++r) {

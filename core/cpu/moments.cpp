@@ -92,12 +92,12 @@ void moments_of(Tensor const& x, Tensor& moments) {
 
 }  // namespace
 
-void CpuKernels::moments(Tensor const& x, Tensor& moments) {
+void CpuKernels::batch_statistics(Tensor const& x, Tensor& moments) {
   visit_floating(x.dtype(), [&]<class T>() { moments_of<T>(x, moments); });
 }
 
-void CpuKernels::merge_moments(Tensor const& parts, double momentum, Tensor& merged,
-                               Tensor& running_mean, Tensor& running_variance) {
+void CpuKernels::merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
+                                  Tensor& running_mean, Tensor& running_variance) {
   visit_wide(parts.dtype(), [&]<class W>() {
     math::MergeChannel<W> const merge{parts.data<W>(),           parts.size(0),
                                       channels(parts),           static_cast<W>(momentum),

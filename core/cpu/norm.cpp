@@ -41,9 +41,9 @@ void add_backward_sums(T const* x, T const* y, T const* dy, int64_t begin, int64
 
 }  // namespace
 
-void CpuKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& variance,
-                           double epsilon, Tensor const& gain, Tensor const& bias,
-                           Tensor const& residual, bool relu, Tensor& y) {
+void CpuKernels::batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
+                            double epsilon, Tensor const& gain, Tensor const& bias,
+                            Tensor const& residual, bool relu, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     int64_t const width = channels(x);
@@ -51,7 +51,7 @@ void CpuKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& va
     for (int64_t c = 0; c < width; ++c) factors[static_cast<size_t>(c)] *= gain.data<W>()[c];
     auto const value = [in = x.data<T>(), m = mean.data<W>(), f = factors.data(),
                         b = bias.data<W>()](int64_t i, int64_t c) {
-      return math::normalised<W>(in[i], m[c], f[c], b[c]);
+      return math::batch_norm<W>(in[i], m[c], f[c], b[c]);
     };
     auto const run = [&, out = y.data<T>()](auto sum) {
       with(relu, [&](auto rectified) {
@@ -68,9 +68,9 @@ void CpuKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& va
   });
 }
 
-void CpuKernels::normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                         Tensor const& mean, Tensor const& variance, double epsilon,
-                                         Tensor& sums) {
+void CpuKernels::batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                          Tensor const& mean, Tensor const& variance,
+                                          double epsilon, Tensor& sums) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     int64_t const width = channels(x);
@@ -90,9 +90,9 @@ void CpuKernels::normalise_backward_sums(Tensor const& x, Tensor const& y, Tenso
   });
 }
 
-void CpuKernels::normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                    Tensor const& moments, double epsilon, Tensor const& gain,
-                                    Tensor const& sums, Tensor& dx, Tensor& dresidual) {
+void CpuKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                     Tensor const& moments, double epsilon, Tensor const& gain,
+                                     Tensor const& sums, Tensor& dx, Tensor& dresidual) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     int64_t const width = channels(x);
@@ -111,7 +111,7 @@ void CpuKernels::normalise_backward(Tensor const& x, Tensor const& y, Tensor con
                       f = factor.data(), k = mean_g.data(), s = slope.data(), to = dx.data<T>(),
                       shortcut = data_or_null<T>(dresidual)](int64_t i, int64_t c) {
                        W const g = passed<relu>(out, grad, i);
-                       to[i] = T(math::normalised_backward<W>(g, in[i], mean[c], f[c], k[c], s[c]));
+                       to[i] = T(math::batch_norm_backward<W>(g, in[i], mean[c], f[c], k[c], s[c]));
                        if constexpr (has_residual) shortcut[i] = T(g);
                      });
       });

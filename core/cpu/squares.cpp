@@ -31,7 +31,7 @@ std::vector<double> squares_of_rows(Tensor const& x, int64_t rows) {
 
 }  // namespace
 
-void CpuKernels::add_squares(Tensor const& x, Tensor& sum) {
+void CpuKernels::add_squared_norm(Tensor const& x, Tensor& sum) {
   *sum.data<double>() += squares_of_rows(x, 1)[0];
 }
 
@@ -39,14 +39,14 @@ void CpuKernels::clip_factor(double most, Tensor const& squares, Tensor& factor)
   *factor.data<double>() = math::clip_factor(most, *squares.data<double>(), *factor.data<double>());
 }
 
-void CpuKernels::lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g,
-                            Tensor const& w, Tensor& trust) {
+void CpuKernels::lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+                                  Tensor const& w, Tensor& trust) {
   auto const of_w = squares_of_rows(w, trust.count()), of_g = squares_of_rows(g, trust.count());
   double const scale = factor ? *factor.data<double>() : 1;
   visit_wide(trust.dtype(), [&]<class W>() {
     W* const out = trust.data<W>();
     for (size_t row = 0; row < of_w.size(); ++row)
-      out[row] = static_cast<W>(math::lars_trust(eta, decay, scale, of_w[row], of_g[row]));
+      out[row] = static_cast<W>(math::lars_trust_ratio(eta, decay, scale, of_w[row], of_g[row]));
   });
 }
 

@@ -71,8 +71,9 @@ void CudaKernels::adaptive_margins(double m, double h, double share, Tensor cons
   });
 }
 
-void CudaKernels::curriculum(double m, double share, Tensor const& labels, Tensor const& products,
-                             Tensor& hardness, Tensor& thresholds) {
+void CudaKernels::curricularface_update(double m, double share, Tensor const& labels,
+                                        Tensor const& products, Tensor& hardness,
+                                        Tensor& thresholds) {
   visit_wide(products.dtype(), [&]<class W>() {
     launch(curriculum_kernel<W>, one_block, stream_, static_cast<W>(m), share, labels.count(),
            labels.data<int64_t>(), products.data<W>(), hardness.data<W>(), thresholds.data<W>());

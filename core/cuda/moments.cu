@@ -48,7 +48,7 @@ __global__ void merge_channels_kernel(math::MergeChannel<W> merge, int64_t width
 
 }  // namespace
 
-void CudaKernels::moments(Tensor const& x, Tensor& moments) {
+void CudaKernels::batch_statistics(Tensor const& x, Tensor& moments) {
   visit_floating(x.dtype(), [&]<class T>() {
     T const* const in = x.data<T>();
     int64_t const width = channels(x);
@@ -57,8 +57,8 @@ void CudaKernels::moments(Tensor const& x, Tensor& moments) {
   });
 }
 
-void CudaKernels::merge_moments(Tensor const& parts, double momentum, Tensor& merged,
-                                Tensor& running_mean, Tensor& running_variance) {
+void CudaKernels::merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
+                                   Tensor& running_mean, Tensor& running_variance) {
   int64_t const width = channels(parts);
   if (width == 0) return;
   visit_wide(parts.dtype(), [&]<class W>() {

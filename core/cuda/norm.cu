@@ -25,7 +25,7 @@ struct Normalise {
   }
   __device__ std::array<T, 1> operator()(Channel const& c,
                                          std::array<T, 1 + residual> const& in) const {
-    W v = math::normalised<W>(in[0], c.mean, c.factor, c.bias);
+    W v = math::batch_norm<W>(in[0], c.mean, c.factor, c.bias);
     if constexpr (residual) v += in[1];
     return {T(relu ? math::Relu{}(v) : v)};
   }
@@ -92,7 +92,7 @@ struct NormaliseBackward {
   __device__ std::array<T, 1 + residual> operator()(Channel const& c,
                                                     std::array<T, 2 + relu> const& in) const {
     T const g = passed<relu, T>(in);
-    T const dx = T(math::normalised_backward<W>(g, in[0], c.mean, c.factor, c.mean_g, c.slope));
+    T const dx = T(math::batch_norm_backward<W>(g, in[0], c.mean, c.factor, c.mean_g, c.slope));
     if constexpr (residual)
       return {dx, g};
     else
@@ -102,9 +102,9 @@ struct NormaliseBackward {
 
 }  // namespace
 
-void CudaKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& variance,
-                            double epsilon, Tensor const& gain, Tensor const& bias,
-                            Tensor const& residual, bool relu, Tensor& y) {
+void CudaKernels::batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
+                             double epsilon, Tensor const& gain, Tensor const& bias,
+                             Tensor const& residual, bool relu, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     with(bool(residual), [&]<class Residual>(Residual) {
@@ -120,9 +120,9 @@ void CudaKernels::normalise(Tensor const& x, Tensor const& mean, Tensor const& v
   });
 }
 
-void CudaKernels::normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                          Tensor const& mean, Tensor const& variance,
-                                          double epsilon, Tensor& sums) {
+void CudaKernels::batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                           Tensor const& mean, Tensor const& variance,
+                                           double epsilon, Tensor& sums) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     with(bool(y), [&]<class Relu>(Relu) {
@@ -135,9 +135,9 @@ void CudaKernels::normalise_backward_sums(Tensor const& x, Tensor const& y, Tens
   });
 }
 
-void CudaKernels::normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                     Tensor const& moments, double epsilon, Tensor const& gain,
-                                     Tensor const& sums, Tensor& dx, Tensor& dresidual) {
+void CudaKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                      Tensor const& moments, double epsilon, Tensor const& gain,
+                                      Tensor const& sums, Tensor& dx, Tensor& dresidual) {
   visit_floating(x.dtype(), [&]<class T>() {
     using W = Wide<T>;
     with(bool(y), [&]<class Relu>(Relu) {

@@ -67,7 +67,7 @@ struct Trust {
   __device__ Total at(int64_t part) const { return {of_w[part], of_g[part]}; }
   __device__ void finish(Total const& total, int64_t row) const {
     double const scale = factor ? *factor : 1;
-    trust[row] = static_cast<W>(math::lars_trust(eta, decay, scale, total.w, total.g));
+    trust[row] = static_cast<W>(math::lars_trust_ratio(eta, decay, scale, total.w, total.g));
   }
 };
 
@@ -97,7 +97,7 @@ __global__ void clip_kernel(double most, double const* squares, double* factor) 
 
 }  // namespace
 
-void CudaKernels::add_squares(Tensor const& x, Tensor& sum) {
+void CudaKernels::add_squared_norm(Tensor const& x, Tensor& sum) {
   Squares const of_x(stream_, x, 1);
   merge_tiles(stream_, of_x.tiles, AddSquares{of_x.parts.data<double>(), sum.data<double>()});
 }
@@ -107,8 +107,8 @@ void CudaKernels::clip_factor(double most, Tensor const& squares, Tensor& factor
          factor.data<double>());
 }
 
-void CudaKernels::lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g,
-                             Tensor const& w, Tensor& trust) {
+void CudaKernels::lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+                                   Tensor const& w, Tensor& trust) {
   Squares const of_w(stream_, w, trust.count()), of_g(stream_, g, trust.count());
   visit_wide(trust.dtype(), [&]<class W>() {
     merge_tiles(stream_, of_w.tiles,

@@ -40,24 +40,24 @@ class DryKernels final : public Kernels {
   void average_pool_backward(Tensor const& dy, Window const&, Tensor& dx) override {
     moves(dy, dx);
   }
-  void moments(Tensor const& x, Tensor& moments) override { moves(x, moments); }
-  void merge_moments(Tensor const& parts, double, Tensor& merged, Tensor& running_mean,
-                     Tensor& running_variance) override {
+  void batch_statistics(Tensor const& x, Tensor& moments) override { moves(x, moments); }
+  void merge_statistics(Tensor const& parts, double, Tensor& merged, Tensor& running_mean,
+                        Tensor& running_variance) override {
     moves(parts, merged, running_mean, running_variance);
   }
-  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double,
-                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool,
-                 Tensor& y) override {
+  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double,
+                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool,
+                  Tensor& y) override {
     moves(x, mean, variance, gain, bias, residual, y);
   }
-  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                               Tensor const& mean, Tensor const& variance, double,
-                               Tensor& sums) override {
+  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                Tensor const& mean, Tensor const& variance, double,
+                                Tensor& sums) override {
     moves(x, y, dy, mean, variance, sums);
   }
-  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
-                          double, Tensor const& gain, Tensor const& sums, Tensor& dx,
-                          Tensor& dresidual) override {
+  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                           Tensor const& moments, double, Tensor const& gain, Tensor const& sums,
+                           Tensor& dx, Tensor& dresidual) override {
     moves(x, y, dy, moments, gain, sums, dx, dresidual);
   }
   void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
@@ -108,8 +108,8 @@ class DryKernels final : public Kernels {
                         Tensor& margins) override {
     moves(norms, moments, margins);
   }
-  void curriculum(double, double, Tensor const& labels, Tensor const& products, Tensor& hardness,
-                  Tensor& thresholds) override {
+  void curricularface_update(double, double, Tensor const& labels, Tensor const& products,
+                             Tensor& hardness, Tensor& thresholds) override {
     moves(labels, products, hardness, thresholds);
   }
   void top_k(Tensor const& z, int64_t, Tensor& scores, Tensor& classes) override {
@@ -117,11 +117,11 @@ class DryKernels final : public Kernels {
   }
   void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
               UpdateState& state) override;
-  void lars_trust(double, double, Tensor const& factor, Tensor const& g, Tensor const& w,
-                  Tensor& trust) override {
+  void lars_trust_ratio(double, double, Tensor const& factor, Tensor const& g, Tensor const& w,
+                        Tensor& trust) override {
     moves(factor, g, w, trust);
   }
-  void add_squares(Tensor const& x, Tensor& sum) override { moves(x, sum); }
+  void add_squared_norm(Tensor const& x, Tensor& sum) override { moves(x, sum); }
   void clip_factor(double, Tensor const& squares, Tensor& factor) override {
     moves(squares, factor);
   }

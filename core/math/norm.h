@@ -42,7 +42,7 @@ COLONNADE_HD Moments<double> moments_of(ShiftedSums<W> const& sums, int64_t coun
   return {n, sums.shift + gap, squares < 0 ? 0 : squares};
 }
 
-/// Kernels::merge_moments, of channel c.
+/// Kernels::merge_statistics, of channel c.
 template <class W>
 struct MergeChannel {
   W const* parts;  ///< (count, 3, width)
@@ -75,14 +75,14 @@ COLONNADE_HD W inverse_deviation(W variance, W epsilon) {
 /// `factor` is gain / deviation. The mean is taken off first: folding it into the bias would cost
 /// the digits that mean and x share.
 template <class W>
-COLONNADE_HD W normalised(W x, W mean, W factor, W bias) {
+COLONNADE_HD W batch_norm(W x, W mean, W factor, W bias) {
   return (x - mean) * factor + bias;
 }
 
 /// The gradient in x from g, that in the result: `mean_g` and `slope` are the means over the batch
 /// of g, and of g xhat divided by the deviation.
 template <class W>
-COLONNADE_HD W normalised_backward(W g, W x, W mean, W factor, W mean_g, W slope) {
+COLONNADE_HD W batch_norm_backward(W g, W x, W mean, W factor, W mean_g, W slope) {
   return factor * (g - mean_g - (x - mean) * slope);
 }
 

@@ -26,7 +26,8 @@ struct RuleConstants {
         nesterov(rule.nesterov) {}
 };
 
-/// SGD without momentum. `moments`: arrays that a rule keeps beside w. g has the decay in it.
+/// SGD without momentum. `batch_statistics`: arrays that a rule keeps beside w. g has the decay in
+/// it.
 template <class W>
 struct Descent {
   static constexpr int moments = 0;
@@ -86,8 +87,8 @@ void visit_rule(UpdateRule const& rule, F const& f) {
 
 /// What LARS multiplies a row's gradient with, from the squared norms of its weights and gradient;
 /// `factor` multiplies the gradient beforehand.
-COLONNADE_HD inline double lars_trust(double eta, double decay, double factor, double w_squares,
-                                      double g_squares) {
+COLONNADE_HD inline double lars_trust_ratio(double eta, double decay, double factor,
+                                            double w_squares, double g_squares) {
   double const w = std::sqrt(w_squares), g = factor * std::sqrt(g_squares);
   return w > 0 && g > 0 ? eta * w / (g + decay * w) : 1;
 }

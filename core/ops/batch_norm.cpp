@@ -23,9 +23,9 @@ Tensor row(Tensor const& t, int64_t r) { return t.rows(r, r + 1).reshape({t.size
 Tensor batch_moments(Tensor const& x, BatchNorm& norm) {
   Tensor mine(x.device(), {3, x.size(-1)}, accumulator(x.dtype())), merged = empty_like(mine);
   Kernels& kernels = x.device().kernels();
-  kernels.moments(x, mine);
+  kernels.batch_statistics(x, mine);
   Tensor const parts = norm.gather ? norm.gather(mine) : mine.reshape({1, 3, x.size(-1)});
-  kernels.merge_moments(parts, norm.momentum, merged, norm.running_mean, norm.running_variance);
+  kernels.merge_statistics(parts, norm.momentum, merged, norm.running_mean, norm.running_variance);
   return merged;
 }
 
@@ -50,14 +50,14 @@ void backward(Tape& tape, Saved const& saved, Var const& gain, Var const& bias, 
               Var const& residual, Tensor const& dy) {
   Kernels& kernels = dy.device().kernels();
   Tensor sums(dy.device(), {2, dy.size(-1)}, accumulator(dy.dtype()));
-  kernels.normalise_backward_sums(saved.x, saved.y, dy, row(saved.moments, 1),
-                                  row(saved.moments, 2), saved.epsilon, sums);
+  kernels.batch_norm_backward_sums(saved.x, saved.y, dy, row(saved.moments, 1),
+                                   row(saved.moments, 2), saved.epsilon, sums);
   Tensor dx = empty_like(dy);
   // Without ReLU the residual's gradient is dy itself.
   bool const masked = residual.wants_grad() && saved.y;
   Tensor dresidual = masked ? empty_like(dy) : Tensor{};
-  kernels.normalise_backward(saved.x, saved.y, dy, saved.moments, saved.epsilon, gain.value,
-                             sum_over_ranks(sums, saved.gather), dx, dresidual);
+  kernels.batch_norm_backward(saved.x, saved.y, dy, saved.moments, saved.epsilon, gain.value,
+                              sum_over_ranks(sums, saved.gather), dx, dresidual);
   tape.give(residual, masked ? dresidual : dy);
   tape.give(gain, row(sums, 1));
   tape.give(bias, row(sums, 0));
@@ -72,9 +72,9 @@ Var batch_norm(Tape& tape, Var const& x, Var const& gain, Var const& bias, Batch
   bool const relu = activation == Activation::relu;
   Tensor const moments = tape.training() ? batch_moments(x.value, norm) : Tensor{};
   Tensor y = empty_like(x.value);
-  y.device().kernels().normalise(x.value, moments ? row(moments, 1) : norm.running_mean,
-                                 moments ? row(moments, 2) : norm.running_variance, norm.epsilon,
-                                 gain.value, bias.value, residual.value, relu, y);
+  y.device().kernels().batch_norm(x.value, moments ? row(moments, 1) : norm.running_mean,
+                                  moments ? row(moments, 2) : norm.running_variance, norm.epsilon,
+                                  gain.value, bias.value, residual.value, relu, y);
   Saved const saved{x.value, relu ? y : Tensor{}, moments, norm.epsilon, norm.gather};
   return tape.record(
       y, [&tape, saved, gain, bias, in = Var{{}, x.slot}, shortcut = Var{{}, residual.slot}](

@@ -6,11 +6,11 @@ namespace core {
 namespace {
 
 /// The stream of one layer in one step; no two (step, layer) share one.
-RandomKey stream(Moment const& moment, uint64_t layer) {
+RandomKey stream(RandomPosition const& position, uint64_t layer) {
   constexpr int layer_bits = 16;
   check(layer < (1u << layer_bits), "dropout: layer ", layer, " of at most 65536");
-  return {moment.seed, Purpose::dropout,
-          (static_cast<uint64_t>(moment.step) << layer_bits) | layer};
+  return {position.seed, Purpose::dropout,
+          (static_cast<uint64_t>(position.step) << layer_bits) | layer};
 }
 
 }  // namespace
@@ -19,9 +19,9 @@ Var dropout(Tape& tape, Var const& x, double probability, uint64_t layer) {
   check(0 <= probability && probability < 1, "dropout: probability ", probability);
   if (!tape.training() || probability == 0) return x;
   check(!x.value.shape().empty(), "dropout: x is a scalar");
-  RandomKey const key = stream(tape.moment(), layer);
+  RandomKey const key = stream(tape.position(), layer);
   int64_t const sample = count(Shape(x.value.shape().begin() + 1, x.value.shape().end()));
-  int64_t const first = tape.moment().first_sample * sample;
+  int64_t const first = tape.position().first_sample * sample;
   Tensor y = empty_like(x.value);
   y.device().kernels().dropout(x.value, key, first, probability, y);
   if (!x.wants_grad()) return Tape::constant(y);

@@ -126,7 +126,7 @@ void ClassRows::update_rows(HeadStep const& step, Tensor const& factor, int64_t 
   Tensor trust;
   if (step.eta > 0) {
     trust = Tensor(device_, {weight.w.size(0)}, gradient.w.dtype());
-    kernels.lars_trust(step.eta, rule.decay, factor, gradient.w, weight.w, trust);
+    kernels.lars_trust_ratio(step.eta, rule.decay, factor, gradient.w, weight.w, trust);
   }
   kernels.update(rule, first_row, trust, gradient.w, weight);
   if (bias.w) kernels.update(bias_rule, first_row, {}, gradient.bias, bias);

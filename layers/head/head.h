@@ -76,7 +76,7 @@ class Head {
   virtual core::Tensor factor() = 0;
   /// sum (1), f64 += the squared norm of the head's gradient, of all ranks. For deferred steps,
   /// after backward and before `finish`.
-  virtual void add_gradient_squares(core::Tensor& sum) = 0;
+  virtual void add_gradient_squared_norm(core::Tensor& sum) = 0;
   /// Does what is left of the step after backward.
   virtual void finish() = 0;
 

@@ -66,7 +66,7 @@ core::LogitRule Margins::of(Tensor const& norms, Tensor const& labels, Tensor co
   if (loss_.filters()) rule.thresholds = filled(device, norms.shape(), norms.dtype(), loss_.filter);
   if (needs_targets()) {
     rule.thresholds = core::empty_like(norms);
-    kernels.curriculum(loss_.m2, share, labels, products, memory_, rule.thresholds);
+    kernels.curricularface_update(loss_.m2, share, labels, products, memory_, rule.thresholds);
     rule.hardness = clone(memory_);  // as it is now: later batches of the step move it
   }
   return rule;

@@ -70,14 +70,14 @@ void RowParallelHead::set_step(HeadStep const& step) {
   step_ = step;
 }
 
-void RowParallelHead::add_gradient_squares(Tensor& sum) {
+void RowParallelHead::add_gradient_squared_norm(Tensor& sum) {
   auto& kernels = sum.device().kernels();
   Tensor mine(sum.device(), {1}, Dtype::f64);
   kernels.fill(0, mine);
-  kernels.add_squares(linear_.weight().grad, mine);
+  kernels.add_squared_norm(linear_.weight().grad, mine);
   ranks_.named("gradient norm").all_reduce(mine, comm::Reduce::sum)->wait();
   // Every rank has the whole bias.
-  if (linear_.bias().value) kernels.add_squares(linear_.bias().grad, mine);
+  if (linear_.bias().value) kernels.add_squared_norm(linear_.bias().grad, mine);
   kernels.accumulate(1, mine, sum);
 }
 

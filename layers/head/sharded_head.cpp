@@ -307,11 +307,11 @@ void ShardedHead::each_waiting_gradient(F const& f) {
   }
 }
 
-void ShardedHead::add_gradient_squares(Tensor& sum) {
+void ShardedHead::add_gradient_squared_norm(Tensor& sum) {
   Tensor mine = filled(device_, {1}, Dtype::f64, 0);
   each_waiting_gradient([&](ClassSet const&, ClassGradient const& gradient) {
-    device_.kernels().add_squares(gradient.w, mine);
-    if (gradient.bias) device_.kernels().add_squares(gradient.bias, mine);
+    device_.kernels().add_squared_norm(gradient.w, mine);
+    if (gradient.bias) device_.kernels().add_squared_norm(gradient.bias, mine);
   });
   ranks_.named("gradient norm").all_reduce(mine, comm::Reduce::sum)->wait();
   device_.kernels().accumulate(1, mine, sum);

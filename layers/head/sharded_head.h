@@ -51,7 +51,7 @@ class ShardedHead final : public Head {
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
   core::Tensor factor() override { return factor_; }
-  void add_gradient_squares(core::Tensor& sum) override;
+  void add_gradient_squared_norm(core::Tensor& sum) override;
   void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;

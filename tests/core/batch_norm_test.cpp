@@ -163,14 +163,15 @@ TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
   Kernels& kernels = device.kernels();
   Dtype const wide = accumulator(dtype);
   Tensor const x = whole.x.rows(13, 20), dy = whole.dy.rows(13, 20);
-  Tensor moments(device, {3, 7}, wide), sums(device, {2, 7}, wide), merged = empty_like(moments);
+  Tensor batch_statistics(device, {3, 7}, wide), sums(device, {2, 7}, wide),
+      merged = empty_like(moments);
   BatchNorm scratch = fresh(device, 7, wide);
   Tensor all(device, {1, 3, 7}, wide);
-  kernels.moments(whole.x, all);
-  kernels.merge_moments(all, 0.1, merged, scratch.running_mean, scratch.running_variance);
-  kernels.moments(x, moments);
-  kernels.normalise_backward_sums(x, {}, dy, merged.rows(1, 2).reshape({7}),
-                                  merged.rows(2, 3).reshape({7}), 1e-5, sums);
+  kernels.batch_statistics(whole.x, all);
+  kernels.merge_statistics(all, 0.1, merged, scratch.running_mean, scratch.running_variance);
+  kernels.batch_statistics(x, moments);
+  kernels.batch_norm_backward_sums(x, {}, dy, merged.rows(1, 2).reshape({7}),
+                                   merged.rows(2, 3).reshape({7}), 1e-5, sums);
   auto const gather = [&](Tensor const& mine) {
     Tensor both(device, {2, mine.size(0), 7}, wide);
     Tensor first = both.rows(0, 1), second = both.rows(1, 2);

@@ -186,8 +186,8 @@ TEST_CASE("curriculum: by hand", "[margin]") {
   auto const run = [&](std::vector<int64_t> const& numbers, std::vector<double> const& products) {
     device.upload(numbers.data(), labels);
     Tensor hardness = tensor(device, {1}, dtype, {0.25}), thresholds(device, {3}, dtype);
-    device.kernels().curriculum(0.5, 0.01, labels, tensor(device, {3}, dtype, products), hardness,
-                                thresholds);
+    device.kernels().curricularface_update(0.5, 0.01, labels, tensor(device, {3}, dtype, products),
+                                           hardness, thresholds);
     return std::pair{tests::value(hardness), values(thresholds)};
   };
   auto const [hardness, thresholds] = run({7, -1, 3}, {0.5, 0.9, -0.1});

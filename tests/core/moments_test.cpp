@@ -8,8 +8,8 @@ using tests::values;
 namespace {
 
 Tensor moments_of(Tensor const& x) {
-  Tensor moments(x.device(), {3, x.size(-1)}, accumulator(x.dtype()));
-  x.device().kernels().moments(x, moments);
+  Tensor batch_statistics(x.device(), {3, x.size(-1)}, accumulator(x.dtype()));
+  x.device().kernels().batch_statistics(x, moments);
   return moments;
 }
 
@@ -26,7 +26,7 @@ Tensor merged(std::vector<Tensor> const& parts) {
   Tensor result(device, {3, width}, wide), mean(device, {width}, wide), variance = empty_like(mean);
   device.kernels().fill(0, mean);
   device.kernels().fill(1, variance);
-  device.kernels().merge_moments(all, 0.1, result, mean, variance);
+  device.kernels().merge_statistics(all, 0.1, result, mean, variance);
   return result;
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("moments: running statistics stay where a channel's are not finite", "
       tests::tensor(device, {1, 3, 4}, dtype, {3, 3, 3, 3, 2, NAN, inf, 2, 4, NAN, NAN, inf});
   Tensor merged(device, {3, 4}, dtype);
   Tensor mean = tests::tensor(device, {4}, dtype, {7, 7, 7, 7}), variance = clone(mean);
-  device.kernels().merge_moments(part, 0.5, merged, mean, variance);
+  device.kernels().merge_statistics(part, 0.5, merged, mean, variance);
   CHECK(values(mean) == std::vector<double>{4.5, 7, 7, 7});
   CHECK(values(variance) == std::vector<double>{4.5, 7, 7, 7});
 }

@@ -85,7 +85,7 @@ TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same m
 TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[ops]") {
   Device& device = tests::device();
   Tensor const x = tests::random(device, {8, 31}, Dtype::f32, 1);
-  auto const run = [&](Moment const& moment, uint64_t layer, Tensor const& rows) {
+  auto const run = [&](RandomPosition const& position, uint64_t layer, Tensor const& rows) {
     Tape tape(Mode::training, moment);
     return values(dropout(tape, tape.input(rows), 0.5, layer).value);
   };

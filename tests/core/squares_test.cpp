@@ -9,7 +9,7 @@ namespace {
 
 double squares_of(Tensor const& x, double before = 0) {
   Tensor sum = scalar(x.device(), before);
-  x.device().kernels().add_squares(x, sum);
+  x.device().kernels().add_squared_norm(x, sum);
   return tests::value(sum);
 }
 
@@ -22,13 +22,13 @@ double clipped(Device& device, double most, double squares, double before = 1) {
 std::vector<double> trust_of(Tensor const& g, Tensor const& w, double decay,
                              Tensor const& factor = {}) {
   Tensor trust(g.device(), {g.size(0)}, g.dtype());
-  g.device().kernels().lars_trust(0.01, decay, factor, g, w, trust);
+  g.device().kernels().lars_trust_ratio(0.01, decay, factor, g, w, trust);
   return tests::values(trust);
 }
 
 }  // namespace
 
-TEST_CASE("add_squares: adds the sum of squares", "[squares]") {
+TEST_CASE("add_squared_norm: adds the sum of squares", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CHECK(squares_of(tests::tensor(device, {2, 2}, dtype, {1, -2, 3, 0.5}), 100) == 114.25);
@@ -40,7 +40,7 @@ TEST_CASE("add_squares: adds the sum of squares", "[squares]") {
   }
 }
 
-TEST_CASE("add_squares: beyond what f32 holds, and not finite", "[squares]") {
+TEST_CASE("add_squared_norm: beyond what f32 holds, and not finite", "[squares]") {
   Device& device = tests::device();
   CHECK(squares_of(tests::tensor<float>(device, {2}, {1e30, 1e30})) == Approx(2e60));
   CHECK(std::isinf(squares_of(tests::tensor<float>(device, {2}, {1, INFINITY}))));
@@ -62,7 +62,7 @@ TEST_CASE("clip_factor: by hand", "[squares]") {
   CHECK(clipped(device, 5, 100, 0) == 0);
 }
 
-TEST_CASE("lars_trust: by hand", "[squares]") {
+TEST_CASE("lars_trust_ratio: by hand", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor const w = tests::tensor(device, {4, 2}, dtype, {3, 4, 0, 0, 3, 4, 6, 8});
@@ -79,7 +79,7 @@ TEST_CASE("lars_trust: by hand", "[squares]") {
   close(trust_of(g, w, 0.1, scalar(device, 0)), {1, 1, 1, 1});
 }
 
-TEST_CASE("lars_trust: rows of any width against plain loops", "[squares]") {
+TEST_CASE("lars_trust_ratio: rows of any width against plain loops", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const weights = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);

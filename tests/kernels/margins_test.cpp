@@ -36,7 +36,7 @@ bool curriculum_agrees(Gpu& gpu, int64_t rows, Dtype dtype, unsigned seed) {
     Tensor hardness = tests::tensor(gpu.device, {1}, in, {0.25}),
            thresholds(gpu.device, {rows}, in);
     Tensor const rounded = tests::as(tests::tensor(gpu.device, {rows}, dtype, cosines), in);
-    k.curriculum(0.5, 0.3, labels, rounded, hardness, thresholds);
+    k.curricularface_update(0.5, 0.3, labels, rounded, hardness, thresholds);
     return std::pair{hardness, thresholds};
   };
   auto const fast = run(gpu.kernels, dtype), exact = run(gpu.cpu, Dtype::f64);
@@ -63,7 +63,8 @@ TEST_CASE("CUDA adaptive_margins and curriculum: NaN does not stay", "[kernels][
          hardness = tests::tensor(gpu.device, {1}, Dtype::f32, {0.25}),
          margins(gpu.device, {2, 3}, Dtype::f32), thresholds(gpu.device, {2}, Dtype::f32);
   gpu.kernels.adaptive_margins(0.4, 0.333, 0.3, bad, moments, margins);
-  gpu.kernels.curriculum(0.5, 0.3, integers(gpu.device, {1, 2}), bad, hardness, thresholds);
+  gpu.kernels.curricularface_update(0.5, 0.3, integers(gpu.device, {1, 2}), bad, hardness,
+                                    thresholds);
   CHECK(tests::values(moments) == std::vector<double>{20, 100});
   CHECK(tests::value(hardness) == 0.25);
 }

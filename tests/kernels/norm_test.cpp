@@ -16,7 +16,7 @@ constexpr double epsilon = 1e-5;
 
 Twins moments_of(Pair& pair, Twins const& x) {
   Twins moments = pair.results({3, x.gpu.size(-1)}, core::accumulator(x.gpu.dtype()));
-  pair.run([&](Kernels& kernels, auto side) { kernels.moments(x.*side, moments.*side); });
+  pair.run([&](Kernels& kernels, auto side) { kernels.batch_statistics(x.*side, moments.*side); });
   return moments;
 }
 
@@ -29,8 +29,8 @@ void normalise_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu)
   Twins const residual = with_residual ? pair.random(shape, dtype, 6) : Twins{};
   Twins y = pair.results(shape, dtype);
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.normalise(x.*side, mean.*side, variance.*side, epsilon, gain.*side, bias.*side,
-                      residual.*side, relu, y.*side);
+    kernels.batch_norm(x.*side, mean.*side, variance.*side, epsilon, gain.*side, bias.*side,
+                       residual.*side, relu, y.*side);
   });
   agree(y);
 }
@@ -54,8 +54,8 @@ void sums_agree(Pair& pair, Twins const& x, bool relu) {
   pair.run([&](Kernels& kernels, auto side) {
     Tensor const mean = (in.moments.*side).rows(1, 2).reshape({width}),
                  variance = (in.moments.*side).rows(2, 3).reshape({width});
-    kernels.normalise_backward_sums(x.*side, in.y.*side, in.dy.*side, mean, variance, epsilon,
-                                    sums.*side);
+    kernels.batch_norm_backward_sums(x.*side, in.y.*side, in.dy.*side, mean, variance, epsilon,
+                                     sums.*side);
   });
   agree(sums);
 }
@@ -67,8 +67,8 @@ void backward_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu) 
   Twins dx = pair.results(shape, x.gpu.dtype()),
         dresidual = with_residual ? pair.results(shape, x.gpu.dtype()) : Twins{};
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.normalise_backward(x.*side, in.y.*side, in.dy.*side, in.moments.*side, epsilon,
-                               in.gain.*side, sums.*side, dx.*side, dresidual.*side);
+    kernels.batch_norm_backward(x.*side, in.y.*side, in.dy.*side, in.moments.*side, epsilon,
+                                in.gain.*side, sums.*side, dx.*side, dresidual.*side);
   });
   agree(dx);
   if (with_residual) agree(dresidual);
@@ -163,7 +163,7 @@ TEST_CASE("merge_moments on CUDA agrees with the CPU in f64") {
     Twins merged = pair.results({3, width}, dtype), mean = pair.random({width}, dtype, 2),
           variance = pair.random({width}, dtype, 3, 2, 0.1);
     pair.run([&](Kernels& kernels, auto side) {
-      kernels.merge_moments(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
+      kernels.merge_statistics(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
     });
     for (Twins const& result : {merged, mean, variance}) agree(result);
   }
@@ -175,7 +175,7 @@ TEST_CASE("running statistics stay where nothing was counted") {
   Twins merged = pair.results({3, 1}, Dtype::f32), mean = pair.twins({1}, Dtype::f32, {5}),
         variance = pair.twins({1}, Dtype::f32, {7});
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.merge_moments(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
+    kernels.merge_statistics(in.*side, 0.1, merged.*side, mean.*side, variance.*side);
   });
   CHECK(tests::values(merged.gpu) == std::vector<double>{0, 0, 0});
   CHECK(tests::values(mean.gpu)[0] == 5);

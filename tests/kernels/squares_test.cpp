@@ -14,7 +14,7 @@ Twins one(Pair& pair, double value) { return pair.twins({1}, Dtype::f64, {value}
 void squares_agree(Pair& pair, Shape const& shape, Dtype dtype) {
   Twins const x = pair.random(shape, dtype, 1);
   Twins sum = one(pair, 2.5);
-  pair.run([&](Kernels& kernels, auto side) { kernels.add_squares(x.*side, sum.*side); });
+  pair.run([&](Kernels& kernels, auto side) { kernels.add_squared_norm(x.*side, sum.*side); });
   CHECK(gap(sum) < 1e-12);
 }
 
@@ -24,14 +24,15 @@ void trust_agrees(Pair& pair, Shape const& shape, Dtype weights, bool has_factor
               factor = has_factor ? one(pair, 0.25) : Twins{};
   Twins trust = pair.results({shape[0]}, wide);
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.lars_trust(0.5, 0.1, factor.*side, g.*side, w.*side, trust.*side);
+    kernels.lars_trust_ratio(0.5, 0.1, factor.*side, g.*side, w.*side, trust.*side);
   });
   agree(trust);
 }
 
 }  // namespace
 
-TEST_CASE("CUDA add_squares and lars_trust: agree with the CPU in f64", "[kernels][squares]") {
+TEST_CASE("CUDA add_squared_norm and lars_trust_ratio: agree with the CPU in f64",
+          "[kernels][squares]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CAPTURE(dtype);
   for_shapes([&](Shape const& shape) {
@@ -43,20 +44,21 @@ TEST_CASE("CUDA add_squares and lars_trust: agree with the CPU in f64", "[kernel
   });
 }
 
-TEST_CASE("CUDA add_squares and lars_trust: rows of several tiles", "[kernels][squares]") {
+TEST_CASE("CUDA add_squared_norm and lars_trust_ratio: rows of several tiles",
+          "[kernels][squares]") {
   Pair pair;
   auto const shape = GENERATE(Shape{1, 4096 * 40 + 3}, Shape{3, 8192});
   squares_agree(pair, shape, Dtype::f32);
   trust_agrees(pair, shape, Dtype::bf16, true);
 }
 
-TEST_CASE("CUDA lars_trust: norms of 0", "[kernels][squares]") {
+TEST_CASE("CUDA lars_trust_ratio: norms of 0", "[kernels][squares]") {
   Pair pair;
   Twins const w = pair.twins({3, 2}, Dtype::f32, {3, 4, 0, 0, 3, 4}),
               g = pair.twins({3, 2}, Dtype::f32, {6, 8, 1, 1, 0, 0});
   Twins trust = pair.results({3}, Dtype::f32);
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.lars_trust(0.5, 0, {}, g.*side, w.*side, trust.*side);
+    kernels.lars_trust_ratio(0.5, 0, {}, g.*side, w.*side, trust.*side);
   });
   CHECK(tests::values(trust.gpu) == std::vector<double>{0.25, 1, 1});
 }
@@ -73,24 +75,25 @@ TEST_CASE("CUDA clip_factor: the CPU's", "[kernels][squares]") {
     }
 }
 
-TEST_CASE("CUDA add_squares: the order of the sum does not depend on addresses",
+TEST_CASE("CUDA add_squared_norm: the order of the sum does not depend on addresses",
           "[kernels][squares]") {
   auto const squares = [](Placed placed) {
     Pair pair(placed);
     Twins const x = pair.random({4096 * 3}, Dtype::f32, 1);
     Twins sum = one(pair, 0);
-    x.gpu.device().kernels().add_squares(x.gpu, sum.gpu);
+    x.gpu.device().kernels().add_squared_norm(x.gpu, sum.gpu);
     return tests::values(sum.gpu);
   };
   CHECK(squares(Placed::aligned) == squares(Placed::unaligned));
 }
 
-TEST_CASE("CUDA add_squares: every barrier counts", "[kernels][squares]") {
+TEST_CASE("CUDA add_squared_norm: every barrier counts", "[kernels][squares]") {
   CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
           Pair pair;
           Twins const x = pair.random({4096}, Dtype::f32, run);
           Twins sum = one(pair, 0);
-          pair.run([&](Kernels& kernels, auto side) { kernels.add_squares(x.*side, sum.*side); });
+          pair.run(
+              [&](Kernels& kernels, auto side) { kernels.add_squared_norm(x.*side, sum.*side); });
           return gap(sum) < 1e-12;
         }).empty());
 }

@@ -71,25 +71,27 @@ class RecordingDevice::RecordingKernels final : public Kernels {
   void average_pool_backward(Tensor const& dy, Window const& window, Tensor& dx) override {
     queue(&Kernels::average_pool_backward, dy, window, dx);
   }
-  void moments(Tensor const& x, Tensor& moments) override { queue(&Kernels::moments, x, moments); }
-  void merge_moments(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
-                     Tensor& running_variance) override {
-    queue(&Kernels::merge_moments, parts, momentum, merged, running_mean, running_variance);
+  void batch_statistics(Tensor const& x, Tensor& moments) override {
+    queue(&Kernels::batch_statistics, x, moments);
   }
-  void normalise(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
-                 Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
-                 Tensor& y) override {
-    queue(&Kernels::normalise, x, mean, variance, epsilon, gain, bias, residual, relu, y);
+  void merge_statistics(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
+                        Tensor& running_variance) override {
+    queue(&Kernels::merge_statistics, parts, momentum, merged, running_mean, running_variance);
   }
-  void normalise_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                               Tensor const& mean, Tensor const& variance, double epsilon,
-                               Tensor& sums) override {
-    queue(&Kernels::normalise_backward_sums, x, y, dy, mean, variance, epsilon, sums);
+  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
+                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
+                  Tensor& y) override {
+    queue(&Kernels::batch_norm, x, mean, variance, epsilon, gain, bias, residual, relu, y);
   }
-  void normalise_backward(Tensor const& x, Tensor const& y, Tensor const& dy, Tensor const& moments,
-                          double epsilon, Tensor const& gain, Tensor const& sums, Tensor& dx,
-                          Tensor& dresidual) override {
-    queue(&Kernels::normalise_backward, x, y, dy, moments, epsilon, gain, sums, dx, dresidual);
+  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
+                                Tensor const& mean, Tensor const& variance, double epsilon,
+                                Tensor& sums) override {
+    queue(&Kernels::batch_norm_backward_sums, x, y, dy, mean, variance, epsilon, sums);
+  }
+  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
+                           Tensor const& moments, double epsilon, Tensor const& gain,
+                           Tensor const& sums, Tensor& dx, Tensor& dresidual) override {
+    queue(&Kernels::batch_norm_backward, x, y, dy, moments, epsilon, gain, sums, dx, dresidual);
   }
   void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override {
@@ -152,9 +154,9 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                         Tensor& margins) override {
     queue(&Kernels::adaptive_margins, m, h, share, norms, moments, margins);
   }
-  void curriculum(double m, double share, Tensor const& labels, Tensor const& products,
-                  Tensor& hardness, Tensor& thresholds) override {
-    queue(&Kernels::curriculum, m, share, labels, products, hardness, thresholds);
+  void curricularface_update(double m, double share, Tensor const& labels, Tensor const& products,
+                             Tensor& hardness, Tensor& thresholds) override {
+    queue(&Kernels::curricularface_update, m, share, labels, products, hardness, thresholds);
   }
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override {
     queue(&Kernels::top_k, z, first, scores, classes);
@@ -163,11 +165,13 @@ class RecordingDevice::RecordingKernels final : public Kernels {
               UpdateState& state) override {
     queue(&Kernels::update, rule, first_row, trust, g, state);
   }
-  void lars_trust(double eta, double decay, Tensor const& factor, Tensor const& g, Tensor const& w,
-                  Tensor& trust) override {
-    queue(&Kernels::lars_trust, eta, decay, factor, g, w, trust);
+  void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+                        Tensor const& w, Tensor& trust) override {
+    queue(&Kernels::lars_trust_ratio, eta, decay, factor, g, w, trust);
   }
-  void add_squares(Tensor const& x, Tensor& sum) override { queue(&Kernels::add_squares, x, sum); }
+  void add_squared_norm(Tensor const& x, Tensor& sum) override {
+    queue(&Kernels::add_squared_norm, x, sum);
+  }
   void clip_factor(double most, Tensor const& squares, Tensor& factor) override {
     queue(&Kernels::clip_factor, most, squares, factor);
   }

@@ -49,9 +49,9 @@ class BookedHead final : public layers::Head {
     return head_->loss(tape, x, labels, counts);
   }
   core::Tensor factor() override { return head_->factor(); }
-  void add_gradient_squares(core::Tensor& sum) override {
+  void add_gradient_squared_norm(core::Tensor& sum) override {
     enter();
-    head_->add_gradient_squares(sum);
+    head_->add_gradient_squared_norm(sum);
   }
   void finish() override {
     enter();

@@ -85,8 +85,8 @@ void Optimizer::update(Item const& item, core::UpdateRule const& rule) {
     for (core::Tensor* t : {&g, &state.w, &state.first, &state.copy})
       if (*t) *t = t->reshape({1, t->count()});
     trust = core::Tensor(g.device(), {1}, g.dtype());
-    kernels.lars_trust(experiment_.optimizer.trust_coefficient, rule.decay, rule.factor, g, state.w,
-                       trust);
+    kernels.lars_trust_ratio(experiment_.optimizer.trust_coefficient, rule.decay, rule.factor, g,
+                             state.w, trust);
   }
   kernels.update(rule, 0, trust, g, state);
 }

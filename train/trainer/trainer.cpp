@@ -128,8 +128,8 @@ void Trainer::clip_gradients() {
   core::Tensor squares(device_, {1}, core::Dtype::f64), factor = model_.head->factor();
   kernels.fill(0, squares);
   for (auto const* p : parameters_)
-    if (p->trainable()) kernels.add_squares(p->grad, squares);
-  model_.head->add_gradient_squares(squares);
+    if (p->trainable()) kernels.add_squared_norm(p->grad, squares);
+  model_.head->add_gradient_squared_norm(squares);
   kernels.clip_factor(*experiment_.optimizer.max_grad_norm, squares, factor);
 }
 

@@ -134,7 +134,7 @@ TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[
     tests::forward_backward(head, batch);
     CHECK(tests::values(tests::state_of(head, "head.weight")) == before);  // it waits
     Tensor squares = core::scalar(device(), 0), factor = head.factor();
-    head.add_gradient_squares(squares);
+    head.add_gradient_squared_norm(squares);
     device().kernels().clip_factor(limit, squares, factor);
     head.finish();
     return tests::value(squares);

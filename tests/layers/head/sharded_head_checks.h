@@ -201,7 +201,7 @@ inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dt
     double clip = 1;
     if (c.deferred) {
       auto squares = core::scalar(device, 0), limit = head.factor();
-      head.add_gradient_squares(squares);
+      head.add_gradient_squared_norm(squares);
       double const norm = std::sqrt(dense.squares());
       CHECK(value(squares) * factor * factor ==
             Approx(norm * norm).epsilon(4 * bound).margin(1e-3 * bound));

@@ -61,7 +61,7 @@ std::pair<std::vector<tests::HeadResult>, double> take_step(
   Tensor factor = head.factor();
   if (c.deferred) {
     Tensor squares = core::scalar(device(), 0);
-    head.add_gradient_squares(squares);
+    head.add_gradient_squared_norm(squares);
     device().kernels().clip_factor(0.1, squares, factor);
   }
   double const used = tests::value(factor);

@@ -206,8 +206,9 @@ TEST_CASE("a profile tells of phases, and on several ranks of what moves", "[cli
 TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("arrays.yaml");
-  tests::write_file(file,
-                    "run: {epochs: 1}\ndata: {kind: safetensors, global_batch_size: 4, path: no-such-file}\n");
+  tests::write_file(
+      file,
+      "run: {epochs: 1}\ndata: {kind: safetensors, global_batch_size: 4, path: no-such-file}\n");
   auto const ran = on_two_ranks("train " + file + " run.out=" + folder.file("run"));
   CHECK(ran.code == 66);
   auto const message = ran.out.find("no-such-file");

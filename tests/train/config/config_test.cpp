@@ -7,7 +7,8 @@
 namespace train {
 namespace {
 
-std::string const good = "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
+std::string const good =
+    "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
 
 /// The mistakes in a text, or "".
 std::string mistakes(std::string const& text, std::vector<std::string> const& settings = {}) {

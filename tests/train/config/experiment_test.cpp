@@ -10,7 +10,8 @@
 namespace train {
 namespace {
 
-std::string const good = "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
+std::string const good =
+    "run: {epochs: 1}\ndata: {global_batch_size: 4, classes: 10, samples: 100}\n";
 
 Experiment parse(std::vector<std::string> const& settings, std::string const& text = good) {
   return parse_experiment("a/fig.yaml", text, settings);
@@ -300,8 +301,8 @@ TEST_CASE("init.grow_classes needs the classes of a file", "[experiment]") {
 }
 
 TEST_CASE("every optimizer reads its own keys", "[experiment]") {
-  auto const adam = parse({"optimizer.kind=adamw", "optimizer.betas=[0.8, 0.95]",
-                           "optimizer.eps=1e-6"});
+  auto const adam =
+      parse({"optimizer.kind=adamw", "optimizer.betas=[0.8, 0.95]", "optimizer.eps=1e-6"});
   CHECK(adam.optimizer.kind == OptimizerKind::adamw);
   CHECK(adam.optimizer.betas == std::array{0.8, 0.95});
   CHECK(adam.optimizer.eps == 1e-6);

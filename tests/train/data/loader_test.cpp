@@ -44,7 +44,8 @@ DataConfig config(int64_t batch, int threads = 1) {
 
 DataConfig changing(int64_t batch, int threads) {
   DataConfig change = config(batch, threads);
-  change.augment = {.translate = 0.2, .rotation = 20, .noise_std = 0.1, .contrast = 0.1, .horizontal_flip = true};
+  change.augment = {
+      .translate = 0.2, .rotation = 20, .noise_std = 0.1, .contrast = 0.1, .horizontal_flip = true};
   change.mean = {0.25, 0.5};
   change.std = {2.0, 0.5};
   return change;
