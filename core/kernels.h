@@ -158,12 +158,12 @@ class Kernels {
   /// dtype; other columns of y stay.
   virtual void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y,
                             int64_t to) = 0;
-  /// y[r] := x[places[r] - first], zeros where there is no such row. x and y (., ...), of any one
-  /// dtype; places (rows of y), i64.
-  virtual void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) = 0;
-  /// y[places[r]] := x[r], left out where y has no such row; other rows of y stay. places (rows of
-  /// x), i64, those within y distinct.
-  virtual void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) = 0;
+  /// y[r] := x[indices[r] - first], zeros where there is no such row. x and y (., ...), of any one
+  /// dtype; indices (rows of y), i64.
+  virtual void gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) = 0;
+  /// y[indices[r]] := x[r], left out where y has no such row; other rows of y stay. indices (rows
+  /// of x), i64, those within y distinct.
+  virtual void scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) = 0;
   /// x[r, .] *= alpha factors[r]. x (rows, ...) Float, factors (rows) Wide.
   virtual void scale_rows(double alpha, Tensor const& factors, Tensor& x) = 0;
   /// y[r, .] += factors[r] x[r, .]. x (rows, ...) Float, y like x and factors (rows) Wide.

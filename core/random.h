@@ -4,7 +4,7 @@
 #include <cstdint>
 #include "core/math/host_device.h"
 #include "core/math/log.h"
-#include "core/math/turns.h"
+#include "core/math/sincospi.h"
 
 namespace core {
 
@@ -81,7 +81,7 @@ struct NormalPair {
 COLONNADE_HD inline NormalPair normal_pair(uint32_t a, uint32_t b) {
   // 1 - u is in (0, 1]
   float const radius = std::sqrt(-2.0f * math::log_normal(1.0f - uniform(a)));
-  auto const [cos, sin] = math::cos_sin_turns(uniform(b));
+  auto const [cos, sin] = math::sincospi(uniform(b));
   return {radius * cos, radius * sin};
 }
 

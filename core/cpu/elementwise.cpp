@@ -1,7 +1,7 @@
 #include "core/math/elementwise.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
 
 namespace core::cpu {
 

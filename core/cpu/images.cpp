@@ -5,8 +5,8 @@
 #include "core/cpu/onednn.h"
 #include "core/cpu/parallel.h"
 #include "core/cpu/reference.h"
+#include "core/math/accumulator.h"
 #include "core/math/pool.h"
-#include "core/math/wide.h"
 
 namespace core::cpu {
 
@@ -142,10 +142,10 @@ void CpuKernels::max_pool(Tensor const& x, Window const& window, Tensor& y, Tens
   visit_floating(x.dtype(), [&]<class T>() {
     T const* const in = x.data<T>();
     T* const out = y.data<T>();
-    auto* const places = where.data<int32_t>();
+    auto* const indices = where.data<int32_t>();
     for_blocks(pool.images, 1, [&](int64_t n, int64_t) {
       int64_t const at = n * pool.small();
-      max_pool_image(pool, in + n * pool.large(), out + at, places + at);
+      max_pool_image(pool, in + n * pool.large(), out + at, indices + at);
     });
   });
 }
@@ -155,10 +155,10 @@ void CpuKernels::max_pool_backward(Tensor const& dy, Tensor const& where, Window
   Pooling const pool(dx, window, dy);
   visit_floating(dy.dtype(), [&]<class T>() {
     T const* const out = dy.data<T>();
-    auto const* const places = where.data<int32_t>();
+    auto const* const indices = where.data<int32_t>();
     sum_images<T>(pool.images, pool.large(), 1, dx.data<T>(), [&](int64_t n, Wide<T>* sums) {
       int64_t const at = n * pool.small();
-      max_pool_image_backward(pool, out + at, places + at, sums);
+      max_pool_image_backward(pool, out + at, indices + at, sums);
     });
   });
 }

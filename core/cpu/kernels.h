@@ -56,8 +56,8 @@ class CpuKernels final : public Kernels {
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;
   void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y, int64_t to) override;
-  void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) override;
-  void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) override;
+  void gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) override;
+  void scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) override;
   void scale_rows(double alpha, Tensor const& factors, Tensor& x) override;
   void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override;
   void sum_rows(Tensor const& x, Tensor& out) override;

@@ -1,8 +1,8 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
 #include "core/math/l2.h"
-#include "core/math/wide.h"
 
 namespace core::cpu {
 namespace {

@@ -2,7 +2,7 @@
 #include "core/cpu/onednn.h"
 #include "core/cpu/reference.h"
 #include "core/cpu/rows.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
 
 namespace core::cpu {
 

@@ -1,8 +1,8 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/random_numbers.h"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
 #include "core/math/distributions.h"
-#include "core/math/wide.h"
 
 namespace core::cpu {
 namespace {

@@ -2,7 +2,7 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
 #include "core/logit_rule.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
 
 namespace core::cpu {
 namespace {

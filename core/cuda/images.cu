@@ -2,7 +2,7 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/window.cuh"
 #include "core/dispatch.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
 
 namespace core::cuda {
 namespace {

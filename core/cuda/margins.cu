@@ -2,8 +2,8 @@
 #include "core/cuda/map.cuh"
 #include "core/cuda/reduce.cuh"
 #include "core/dispatch.h"
+#include "core/math/batch_norm.h"
 #include "core/math/margin.h"
-#include "core/math/norm.h"
 
 namespace core::cuda {
 namespace {

@@ -1,8 +1,8 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/tiles.cuh"
 #include "core/cuda/window.cuh"
+#include "core/math/accumulator.h"
 #include "core/math/pool.h"
-#include "core/math/wide.h"
 
 namespace core::cuda {
 namespace {
@@ -52,23 +52,23 @@ struct MaxPool {
 
   __device__ void operator()(int64_t image, int64_t i, int64_t j, int64_t pack) const {
     Pack<T, n> best;
-    Pack<int32_t, n> places;
+    Pack<int32_t, n> indices;
 #pragma unroll
     for (int k = 0; k < n; ++k) {
       best.at[k] = static_cast<T>(-std::numeric_limits<float>::infinity());
-      places.at[k] = -1;
+      indices.at[k] = -1;
     }
     each_pixel(pool.axes, i, j, [&](int64_t row, int64_t column, int64_t a, int64_t b) {
       auto const values = load<n>(x, pool.large.at(image, row, column, pack));
 #pragma unroll
       for (int k = 0; k < n; ++k) {
-        if (!math::pool_wins<Wide<T>>(values.at[k], best.at[k], places.at[k])) continue;
+        if (!math::pool_wins<Wide<T>>(values.at[k], best.at[k], indices.at[k])) continue;
         best.at[k] = values.at[k];
-        places.at[k] = static_cast<int32_t>(a * pool.axes.w.size + b);
+        indices.at[k] = static_cast<int32_t>(a * pool.axes.w.size + b);
       }
     });
     store<n>(best, y, pool.small.at(image, i, j, pack));
-    store<n>(places, where, pool.small.at(image, i, j, pack));
+    store<n>(indices, where, pool.small.at(image, i, j, pack));
   }
 };
 
@@ -101,10 +101,10 @@ struct MaxPoolBackward {
     each_window(pool.axes, row, column, [&](int64_t i, int64_t j, int64_t a, int64_t b) {
       int64_t const at = pool.small.at(image, i, j, pack);
       auto slopes = load<n>(dy, at);
-      auto const places = load<n>(where, at);
+      auto const indices = load<n>(where, at);
 #pragma unroll
       for (int k = 0; k < n; ++k)
-        if (places.at[k] != a * pool.axes.w.size + b) slopes.at[k] = T(0);
+        if (indices.at[k] != a * pool.axes.w.size + b) slopes.at[k] = T(0);
       sum.add(slopes);
     });
     sum.store_to(dx, pool.large.at(image, row, column, pack), 1);

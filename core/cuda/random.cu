@@ -1,8 +1,8 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/map.cuh"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
 #include "core/math/distributions.h"
-#include "core/math/wide.h"
 #include "core/random.h"
 
 namespace core::cuda {

@@ -1,7 +1,7 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/rows.cuh"
+#include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
-#include "core/math/wide.h"
 
 namespace core::cuda {
 namespace {

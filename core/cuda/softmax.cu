@@ -1,8 +1,8 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/tiles.cuh"
 #include "core/logit_rule.h"
+#include "core/math/accumulator.h"
 #include "core/math/softmax.h"
-#include "core/math/wide.h"
 
 namespace core::cuda {
 namespace {

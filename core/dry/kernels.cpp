@@ -6,8 +6,8 @@ namespace {
 /// Two operations for each weight at each place of the image (N, H', W', Out) that a convolution
 /// leaves. w (Out, h, w, Ch / groups).
 double convolution(Tensor const& w, Tensor const& y) {
-  auto const places = static_cast<double>(y.count()) / static_cast<double>(channels(y));
-  return 2 * places * static_cast<double>(w.count());
+  auto const indices = static_cast<double>(y.count()) / static_cast<double>(channels(y));
+  return 2 * indices * static_cast<double>(w.count());
 }
 
 }  // namespace

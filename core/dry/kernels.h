@@ -64,12 +64,12 @@ class DryKernels final : public Kernels {
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override { moves(bias, y, y); }
   void copy_columns(Tensor const& x, int64_t, int64_t, Tensor& y, int64_t) override { moves(x, y); }
-  void gather_rows(Tensor const&, Tensor const& places, int64_t, Tensor& y) override {
-    moves(places, y, y);
+  void gather_rows(Tensor const&, Tensor const& indices, int64_t, Tensor& y) override {
+    moves(indices, y, y);
   }
   void row_products(Tensor const& x, Tensor const& y, Tensor& out) override { moves(x, y, out); }
-  void scatter_rows(Tensor const& x, Tensor const& places, Tensor&) override {
-    moves(x, places, x);
+  void scatter_rows(Tensor const& x, Tensor const& indices, Tensor&) override {
+    moves(x, indices, x);
   }
   void scale_rows(double, Tensor const& factors, Tensor& x) override { moves(factors, x, x); }
   void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) override {

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 #include <limits>
 #include "core/math/log.h"
-#include "core/math/turns.h"
+#include "core/math/sincospi.h"
 
 using namespace core;
 
@@ -55,12 +55,12 @@ TEST_CASE("log: within two units of the last place on (0, 1]", "[math]") {
 TEST_CASE("turns: cosine and sine of every part of the circle", "[math]") {
   double worst = 0;
   for (float t = 0; t < 1; t += 0.000113f) {
-    auto const [cos, sin] = math::cos_sin_turns(t);
+    auto const [cos, sin] = math::sincospi(t);
     double const angle = 2 * M_PI * double{t};
     worst = std::max({worst, std::abs(cos - std::cos(angle)), std::abs(sin - std::sin(angle))});
   }
   CHECK(worst < 1.5e-7);
-  CHECK(math::cos_sin_turns(0.25f).sin == 1);
-  CHECK(math::cos_sin_turns(0.5f).cos == -1);
-  CHECK(math::cos_sin_turns(0.75f).sin == -1);
+  CHECK(math::sincospi(0.25f).sin == 1);
+  CHECK(math::sincospi(0.5f).cos == -1);
+  CHECK(math::sincospi(0.75f).sin == -1);
 }

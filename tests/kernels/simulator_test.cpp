@@ -95,7 +95,7 @@ std::vector<int> turns(Settings const& settings) {
 
 /// Where a thread and its block lie in a grid of several dimensions.
 template <class = void>
-__global__ void places(unsigned* out) {
+__global__ void indices(unsigned* out) {
   unsigned const block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   out[block * blockDim.x + threadIdx.x] = 100 * blockIdx.z + 10 * blockIdx.y + blockIdx.x;
 }
@@ -221,7 +221,7 @@ TEST_CASE("blocks, and threads after each barrier, have their turn in the order 
 
 TEST_CASE("grids of three dimensions") {
   auto const out = result<unsigned>(48, [](unsigned* to) {
-    launch(places<>, {dim3(2, 3, 4), 2}, nullptr, to);
+    launch(indices<>, {dim3(2, 3, 4), 2}, nullptr, to);
   });
   CHECK(out[0] == 0);
   CHECK(out[2 * 1 + 1] == 1);

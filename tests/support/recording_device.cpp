@@ -102,14 +102,14 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                     int64_t to) override {
     queue(&Kernels::copy_columns, x, from, columns, y, to);
   }
-  void gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) override {
-    queue(&Kernels::gather_rows, x, places, first, y);
+  void gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) override {
+    queue(&Kernels::gather_rows, x, indices, first, y);
   }
   void row_products(Tensor const& x, Tensor const& y, Tensor& out) override {
     queue(&Kernels::row_products, x, y, out);
   }
-  void scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) override {
-    queue(&Kernels::scatter_rows, x, places, y);
+  void scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) override {
+    queue(&Kernels::scatter_rows, x, indices, y);
   }
   void scale_rows(double alpha, Tensor const& factors, Tensor& x) override {
     queue(&Kernels::scale_rows, alpha, factors, x);

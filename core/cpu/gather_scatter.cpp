@@ -1,8 +1,8 @@
 #include <cstring>
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
+#include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
-#include "core/math/wide.h"
 
 /// Rows that are moved by lists of places, and rows that are scaled.
 namespace core::cpu {
@@ -24,8 +24,8 @@ void for_each_row(Tensor const& t, F const& f) {
 
 }  // namespace
 
-void CpuKernels::gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) {
-  int64_t const* const from = places.data<int64_t>();
+void CpuKernels::gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) {
+  int64_t const* const from = indices.data<int64_t>();
   size_t const bytes = row_bytes(y);
   if (bytes == 0) return;
   for_each_row(y, [=, rows = x.size(0), source = x.raw(), target = y.raw()](int64_t r) {
@@ -38,8 +38,8 @@ void CpuKernels::gather_rows(Tensor const& x, Tensor const& places, int64_t firs
   });
 }
 
-void CpuKernels::scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) {
-  int64_t const* const to = places.data<int64_t>();
+void CpuKernels::scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) {
+  int64_t const* const to = indices.data<int64_t>();
   size_t const bytes = row_bytes(x);
   if (bytes == 0) return;
   for_each_row(x, [=, rows = y.size(0), source = x.raw(), target = y.raw()](int64_t r) {

@@ -1,10 +1,10 @@
-#include "core/math/norm.h"
+#include "core/math/batch_norm.h"
 #include <vector>
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
-#include "core/math/wide.h"
 
 namespace core::cpu {
 namespace {

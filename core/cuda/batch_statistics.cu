@@ -1,8 +1,8 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/rows.cuh"
 #include "core/dispatch.h"
-#include "core/math/norm.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
+#include "core/math/batch_norm.h"
 
 namespace core::cuda {
 namespace {

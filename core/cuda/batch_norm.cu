@@ -1,9 +1,9 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/rows.cuh"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
+#include "core/math/batch_norm.h"
 #include "core/math/elementwise.h"
-#include "core/math/norm.h"
-#include "core/math/wide.h"
 
 namespace core::cuda {
 namespace {

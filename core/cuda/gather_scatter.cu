@@ -2,8 +2,8 @@
 #include "core/cuda/tiles.cuh"
 #include "core/cuda/units.cuh"
 #include "core/dispatch.h"
+#include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
-#include "core/math/wide.h"
 
 /// Rows that are moved by lists of places, and rows that are scaled.
 namespace core::cuda {
@@ -14,13 +14,13 @@ using math::Wide;
 /// Rows of `width` units, and which row of the other array each belongs to.
 struct Places {
   int64_t count, width;  ///< units in all, units of a row
-  int64_t const* places;
+  int64_t const* indices;
   int64_t first;  ///< the place of the other array's row 0
   int64_t rows;   ///< of the other array
 
   /// The unit of the other array that belongs to unit i; -1 where there is no such row.
   __device__ int64_t operator()(int64_t i) const {
-    int64_t const row = i / width, place = places[row] - first;
+    int64_t const row = i / width, place = indices[row] - first;
     return place < 0 || place >= rows ? -1 : place * width + (i - row * width);
   }
 };
@@ -43,8 +43,8 @@ __global__ void scatter_kernel(Places at, Unit const* x, Unit* y) {
 
 /// Calls f(places, x, y) with both arrays in units; `listed`: the one whose rows have places.
 template <class F>
-void in_units(Tensor const& listed, Tensor const& places, int64_t first, Tensor const& x, Tensor& y,
-              F const& f) {
+void in_units(Tensor const& listed, Tensor const& indices, int64_t first, Tensor const& x,
+              Tensor& y, F const& f) {
   if (listed.count() == 0) return;
   auto const bytes = static_cast<int64_t>(listed.bytes()) / listed.size(0);
   auto const* const source = x.raw();
@@ -54,7 +54,7 @@ void in_units(Tensor const& listed, Tensor const& places, int64_t first, Tensor 
              [&]<class Unit>() {
                int64_t const width = bytes / static_cast<int64_t>(sizeof(Unit));
                int64_t const others = &listed == &x ? y.size(0) : x.size(0);
-               f(Places{listed.size(0) * width, width, places.data<int64_t>(), first, others},
+               f(Places{listed.size(0) * width, width, indices.data<int64_t>(), first, others},
                  reinterpret_cast<Unit const*>(source), reinterpret_cast<Unit*>(target));
              });
 }
@@ -98,14 +98,14 @@ void map_each_row(StreamHandle stream, F const& f, Tensor const& like, Out* out,
 
 }  // namespace
 
-void CudaKernels::gather_rows(Tensor const& x, Tensor const& places, int64_t first, Tensor& y) {
-  in_units(y, places, first, x, y, [&]<class Unit>(Places const& at, Unit const* from, Unit* to) {
+void CudaKernels::gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) {
+  in_units(y, indices, first, x, y, [&]<class Unit>(Places const& at, Unit const* from, Unit* to) {
     launch(gather_kernel<Unit>, grid_of(at.count), stream_, at, from, to);
   });
 }
 
-void CudaKernels::scatter_rows(Tensor const& x, Tensor const& places, Tensor& y) {
-  in_units(x, places, 0, x, y, [&]<class Unit>(Places const& at, Unit const* from, Unit* to) {
+void CudaKernels::scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) {
+  in_units(x, indices, 0, x, y, [&]<class Unit>(Places const& at, Unit const* from, Unit* to) {
     launch(scatter_kernel<Unit>, grid_of(at.count), stream_, at, from, to);
   });
 }

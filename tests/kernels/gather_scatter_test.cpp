@@ -10,10 +10,10 @@ namespace {
 
 /// Distinct places of `count` rows among `rows`, and some that are outside.
 Tensor places_of(Device& device, int64_t count, int64_t rows) {
-  std::vector<int64_t> places;
-  for (int64_t i = 0; i < count; ++i) places.push_back((i * 7 + 3) % rows);
-  if (count > 3) places[1] = -1, places[2] = rows;
-  return integers(device, places);
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) indices.push_back((i * 7 + 3) % rows);
+  if (count > 3) indices[1] = -1, indices[2] = rows;
+  return integers(device, indices);
 }
 
 Tensor placed(Tensor const& t, bool aligned) { return aligned ? clone(t) : unaligned(t); }
@@ -30,14 +30,14 @@ TEST_CASE("CUDA gather_rows and scatter_rows: the CPU's", "[kernels][places]") {
       for (bool const aligned : {true, false}) {
         Tensor const x = placed(tests::random(gpu.device, {rows, width}, dtype, 1), aligned);
         Tensor const few = placed(tests::random(gpu.device, {count, width}, dtype, 2), aligned);
-        Tensor const places = places_of(gpu.device, count, rows);
+        Tensor const indices = places_of(gpu.device, count, rows);
         Tensor got = placed(few, aligned), want = clone(few);
-        gpu.kernels.gather_rows(x, places, 3, got);
-        gpu.cpu.gather_rows(x, places, 3, want);
+        gpu.kernels.gather_rows(x, indices, 3, got);
+        gpu.cpu.gather_rows(x, indices, 3, want);
         CHECK(equal(got, want));
         Tensor target = placed(x, aligned), expected = clone(x);
-        gpu.kernels.scatter_rows(few, places, target);
-        gpu.cpu.scatter_rows(few, places, expected);
+        gpu.kernels.scatter_rows(few, indices, target);
+        gpu.cpu.scatter_rows(few, indices, expected);
         CHECK(equal(target, expected));
         gpu.device.check_guards();
       }
@@ -46,10 +46,10 @@ TEST_CASE("CUDA gather_rows and scatter_rows: the CPU's", "[kernels][places]") {
 TEST_CASE("CUDA gather_rows and scatter_rows: as many rows as places", "[kernels][places]") {
   Gpu gpu;
   Tensor const x = tests::random(gpu.device, {3, 4}, Dtype::f32, 1);
-  Tensor const places = integers(gpu.device, {2, 0, 1});
+  Tensor const indices = integers(gpu.device, {2, 0, 1});
   Tensor there(gpu.device, {3, 4}, Dtype::f32), back = empty_like(there);
-  gpu.kernels.gather_rows(x, places, 0, there);
-  gpu.kernels.scatter_rows(there, places, back);
+  gpu.kernels.gather_rows(x, indices, 0, there);
+  gpu.kernels.scatter_rows(there, indices, back);
   CHECK(equal(back, x));
   CHECK(!equal(there, x));
 }

@@ -1,8 +1,8 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/rows.h"
 #include "core/dispatch.h"
-#include "core/math/norm.h"
-#include "core/math/wide.h"
+#include "core/math/accumulator.h"
+#include "core/math/batch_norm.h"
 
 namespace core::cpu {
 namespace {

@@ -6,18 +6,18 @@ using namespace core;
 
 namespace {
 
-Tensor places_of(Device& device, std::vector<int64_t> const& places) {
-  Tensor t(device, {int64_t(places.size())}, Dtype::i64);
-  device.upload(places.data(), t);
+Tensor places_of(Device& device, std::vector<int64_t> const& indices) {
+  Tensor t(device, {int64_t(indices.size())}, Dtype::i64);
+  device.upload(indices.data(), t);
   return t;
 }
 
 /// A list of `count` distinct places in [0, rows), with some that are outside.
 std::vector<int64_t> some_places(int64_t count, int64_t rows) {
-  std::vector<int64_t> places;
-  for (int64_t i = 0; i < count; ++i) places.push_back((i * 7 + 3) % rows);
-  if (count > 4) places[1] = -1, places[2] = rows, places[3] = int64_t{1} << 40;
-  return places;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) indices.push_back((i * 7 + 3) % rows);
+  if (count > 4) indices[1] = -1, indices[2] = rows, indices[3] = int64_t{1} << 40;
+  return indices;
 }
 
 /// Row r of a row-major matrix.
@@ -64,14 +64,14 @@ TEST_CASE("gather_rows and scatter_rows: every size", "[places]") {
   int64_t const rows = 257;
   Tensor const x = tests::random(device, {rows, width}, dtype, 1);
   Tensor const few = tests::random(device, {count, width}, dtype, 2);
-  auto const places = some_places(count, rows);
+  auto const indices = some_places(count, rows);
   Tensor gathered = empty_like(few), target = clone(x);
-  device.kernels().gather_rows(x, places_of(device, places), 0, gathered);
-  device.kernels().scatter_rows(few, places_of(device, places), target);
+  device.kernels().gather_rows(x, places_of(device, indices), 0, gathered);
+  device.kernels().scatter_rows(few, places_of(device, indices), target);
   auto const all = tests::values(x), mine = tests::values(few);
   std::vector<double> want, scattered = all;
   for (int64_t r = 0; r < count; ++r) {
-    int64_t const place = places[size_t(r)];
+    int64_t const place = indices[size_t(r)];
     bool const inside = place >= 0 && place < rows;
     auto const row = inside ? row_of(all, place, width) : std::vector<double>(size_t(width), 0);
     want.insert(want.end(), row.begin(), row.end());
