@@ -6,30 +6,31 @@
 namespace core {
 
 /// Of a row's target.
-template <class W>
+template <class Acc>
 struct TargetRule {
-  W scale;
-  W const* margins;  ///< (B, 3), or null
+  Acc scale;
+  Acc const* margins;  ///< (B, 3), or null
   math::Beyond beyond;
   math::MarginGradient gradient;
   bool sum_logits;
-  W const *bias, *weights;  ///< (n), of the chunk, or null
+  Acc const *bias, *weights;  ///< (n), of the chunk, or null
 
   TargetRule(LogitRule const& rule, ClassChunk const& chunk)
-      : scale(static_cast<W>(rule.scale)),
-        margins(data_or_null<W>(rule.margins)),
+      : scale(static_cast<Acc>(rule.scale)),
+        margins(data_or_null<Acc>(rule.margins)),
         beyond(rule.beyond),
         gradient(rule.gradient),
         sum_logits(rule.sum_logits),
-        bias(data_or_null<W>(chunk.bias)),
-        weights(data_or_null<W>(chunk.weights)) {}
+        bias(data_or_null<Acc>(chunk.bias)),
+        weights(data_or_null<Acc>(chunk.weights)) {}
 
   /// Writes what row r's statistics have of its target, class c of the chunk, and adds its logit to
   /// their sum of logits. Gives the logit as a sum of one.
-  COLONNADE_HD math::SoftmaxSum<W> operator()(int64_t r, int64_t c, W product, W* stats) const {
+  COLONNADE_HD math::SoftmaxSum<Acc> operator()(int64_t r, int64_t c, Acc product,
+                                                Acc* stats) const {
     auto const point = margin(r)(product);
-    W const logit = scale * point.value + (bias ? bias[c] : W(0));
-    W const weight = weights ? weights[c] : W(1);
+    Acc const logit = scale * point.value + (bias ? bias[c] : Acc(0));
+    Acc const weight = weights ? weights[c] : Acc(1);
     stats[math::Stats::target] = logit;
     stats[math::Stats::slope] = scale * point.slope;
     stats[math::Stats::weight] = weight;
@@ -38,41 +39,41 @@ struct TargetRule {
   }
 
  private:
-  COLONNADE_HD math::Margin<W> margin(int64_t r) const {
+  COLONNADE_HD math::Margin<Acc> margin(int64_t r) const {
     if (margins == nullptr) return {};
     return {margins[3 * r], margins[3 * r + 1], margins[3 * r + 2], beyond, gradient};
   }
 };
 
 /// Of a row's other classes: at(r) is that of row r.
-template <class W>
+template <class Acc>
 struct ScaledRows {
-  W scale;
-  COLONNADE_HD math::Scaled<W> at(int64_t) const { return {scale}; }
+  Acc scale;
+  COLONNADE_HD math::Scaled<Acc> at(int64_t) const { return {scale}; }
 };
-template <class W>
+template <class Acc>
 struct LeavingRows {
-  W scale;
-  W const* thresholds;  ///< (B)
-  COLONNADE_HD math::LeaveAbove<W> at(int64_t r) const { return {scale, thresholds[r]}; }
+  Acc scale;
+  Acc const* thresholds;  ///< (B)
+  COLONNADE_HD math::LeaveAbove<Acc> at(int64_t r) const { return {scale, thresholds[r]}; }
 };
-template <class W>
+template <class Acc>
 struct HarderRows {
-  W scale;
-  W const *thresholds, *hardness;  ///< (B), (1)
-  COLONNADE_HD math::HarderAbove<W> at(int64_t r) const {
+  Acc scale;
+  Acc const *thresholds, *hardness;  ///< (B), (1)
+  COLONNADE_HD math::HarderAbove<Acc> at(int64_t r) const {
     return {scale, thresholds[r], *hardness};
   }
 };
 
 /// Calls run with the one of these that the rule asks for.
-template <class W, class F>
+template <class Acc, class F>
 void with_others(LogitRule const& rule, F const& run) {
-  auto const scale = static_cast<W>(rule.scale);
-  if (!rule.thresholds) return run(ScaledRows<W>{scale});
-  auto const* const thresholds = rule.thresholds.data<W>();
-  if (!rule.hardness) return run(LeavingRows<W>{scale, thresholds});
-  run(HarderRows<W>{scale, thresholds, rule.hardness.data<W>()});
+  auto const scale = static_cast<Acc>(rule.scale);
+  if (!rule.thresholds) return run(ScaledRows<Acc>{scale});
+  auto const* const thresholds = rule.thresholds.data<Acc>();
+  if (!rule.hardness) return run(LeavingRows<Acc>{scale, thresholds});
+  run(HarderRows<Acc>{scale, thresholds, rule.hardness.data<Acc>()});
 }
 
 }  // namespace core

@@ -109,8 +109,8 @@ class Random {
   uint64_t below(uint64_t bound) {
     uint64_t const high = bits();
     uint64_t const wide = (high << 32) | bits();
-    __extension__ using Wide = unsigned __int128;
-    return static_cast<uint64_t>((static_cast<Wide>(wide) * bound) >> 64);
+    __extension__ using UInt128 = unsigned __int128;
+    return static_cast<uint64_t>((static_cast<UInt128>(wide) * bound) >> 64);
   }
 
  private:

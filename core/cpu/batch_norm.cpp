@@ -9,13 +9,13 @@
 namespace core::cpu {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
-template <class W>
-std::vector<W> inverse_deviations(W const* variance, int64_t width, double epsilon) {
-  std::vector<W> inverse(static_cast<size_t>(width));
+template <class Acc>
+std::vector<Acc> inverse_deviations(Acc const* variance, int64_t width, double epsilon) {
+  std::vector<Acc> inverse(static_cast<size_t>(width));
   for (size_t c = 0; c < inverse.size(); ++c)
-    inverse[c] = math::inverse_deviation(variance[c], static_cast<W>(epsilon));
+    inverse[c] = math::inverse_deviation(variance[c], static_cast<Acc>(epsilon));
   return inverse;
 }
 
@@ -27,12 +27,12 @@ T passed(T const* y, T const* dy, int64_t i) {
 }
 
 /// Adds the sums of g and of g (x - mean) over rows [begin, end) to sums[0 .. width) and the rest.
-template <bool relu, class T, class W>
+template <bool relu, class T, class Acc>
 void add_backward_sums(T const* x, T const* y, T const* dy, int64_t begin, int64_t end,
-                       int64_t width, W const* mean, W* sums) {
+                       int64_t width, Acc const* mean, Acc* sums) {
   for (int64_t at = begin * width; at < end * width; at += width) {
     simd(0, width, [=](int64_t c) {
-      W const g = passed<relu>(y, dy, at + c);
+      Acc const g = passed<relu>(y, dy, at + c);
       sums[c] += g;
       sums[width + c] += g * (x[at + c] - mean[c]);
     });
@@ -45,18 +45,18 @@ void CpuKernels::batch_norm(Tensor const& x, Tensor const& mean, Tensor const& v
                             double epsilon, Tensor const& gain, Tensor const& bias,
                             Tensor const& residual, bool relu, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     int64_t const width = channels(x);
-    auto factors = inverse_deviations(variance.data<W>(), width, epsilon);
-    for (int64_t c = 0; c < width; ++c) factors[static_cast<size_t>(c)] *= gain.data<W>()[c];
-    auto const value = [in = x.data<T>(), m = mean.data<W>(), f = factors.data(),
-                        b = bias.data<W>()](int64_t i, int64_t c) {
-      return math::batch_norm<W>(in[i], m[c], f[c], b[c]);
+    auto factors = inverse_deviations(variance.data<Acc>(), width, epsilon);
+    for (int64_t c = 0; c < width; ++c) factors[static_cast<size_t>(c)] *= gain.data<Acc>()[c];
+    auto const value = [in = x.data<T>(), m = mean.data<Acc>(), f = factors.data(),
+                        b = bias.data<Acc>()](int64_t i, int64_t c) {
+      return math::batch_norm<Acc>(in[i], m[c], f[c], b[c]);
     };
     auto const run = [&, out = y.data<T>()](auto sum) {
       with(relu, [&](auto rectified) {
         for_elements(rows(x), width, [=](int64_t i, int64_t c) {
-          W const v = sum(i, c);
+          Acc const v = sum(i, c);
           out[i] = T(rectified ? math::Relu{}(v) : v);
         });
       });
@@ -72,21 +72,21 @@ void CpuKernels::batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tens
                                           Tensor const& mean, Tensor const& variance,
                                           double epsilon, Tensor& sums) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     int64_t const width = channels(x);
     T const *const in = x.data<T>(), *const out = data_or_null<T>(y), *const grad = dy.data<T>();
-    W const* const m = mean.data<W>();
+    Acc const* const m = mean.data<Acc>();
     with(bool(y), [&](auto relu) {
       sum_over_rows(
           x.device(), rows(x), 2 * width,
-          [=](int64_t begin, int64_t end, W* tile) {
+          [=](int64_t begin, int64_t end, Acc* tile) {
             add_backward_sums<relu>(in, out, grad, begin, end, width, m, tile);
           },
-          sums.data<W>());
+          sums.data<Acc>());
     });
-    auto const inverse = inverse_deviations(variance.data<W>(), width, epsilon);
+    auto const inverse = inverse_deviations(variance.data<Acc>(), width, epsilon);
     for (int64_t c = 0; c < width; ++c)
-      sums.data<W>()[width + c] *= inverse[static_cast<size_t>(c)];
+      sums.data<Acc>()[width + c] *= inverse[static_cast<size_t>(c)];
   });
 }
 
@@ -94,15 +94,15 @@ void CpuKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor co
                                      Tensor const& moments, double epsilon, Tensor const& gain,
                                      Tensor const& sums, Tensor& dx, Tensor& dresidual) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     int64_t const width = channels(x);
-    W const *const count = moments.data<W>(), *const mean = count + width;
+    Acc const *const count = moments.data<Acc>(), *const mean = count + width;
     auto const inverse = inverse_deviations(mean + width, width, epsilon);
-    std::vector<W> factor(inverse), mean_g(inverse), slope(inverse);
+    std::vector<Acc> factor(inverse), mean_g(inverse), slope(inverse);
     for (size_t c = 0; c < inverse.size(); ++c) {
-      factor[c] *= gain.data<W>()[c];
-      mean_g[c] = sums.data<W>()[c] / count[c];
-      slope[c] *= sums.data<W>()[inverse.size() + c] / count[c];
+      factor[c] *= gain.data<Acc>()[c];
+      mean_g[c] = sums.data<Acc>()[c] / count[c];
+      slope[c] *= sums.data<Acc>()[inverse.size() + c] / count[c];
     }
     with(bool(y), [&](auto relu) {
       with(bool(dresidual), [&](auto has_residual) {
@@ -110,8 +110,9 @@ void CpuKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor co
                      [=, in = x.data<T>(), out = data_or_null<T>(y), grad = dy.data<T>(),
                       f = factor.data(), k = mean_g.data(), s = slope.data(), to = dx.data<T>(),
                       shortcut = data_or_null<T>(dresidual)](int64_t i, int64_t c) {
-                       W const g = passed<relu>(out, grad, i);
-                       to[i] = T(math::batch_norm_backward<W>(g, in[i], mean[c], f[c], k[c], s[c]));
+                       Acc const g = passed<relu>(out, grad, i);
+                       to[i] =
+                           T(math::batch_norm_backward<Acc>(g, in[i], mean[c], f[c], k[c], s[c]));
                        if constexpr (has_residual) shortcut[i] = T(g);
                      });
       });

@@ -7,8 +7,8 @@
 namespace core::cpu {
 namespace {
 
+using math::Accumulator;
 using math::Moments;
-using math::Wide;
 
 /// Running moments of every channel, in f64: means[Ch], then squares[Ch].
 class ChannelMoments {
@@ -18,8 +18,8 @@ class ChannelMoments {
     std::fill_n(storage, 2 * width, 0);
   }
 
-  template <class W>
-  void merge(int64_t count, W const* mean, W const* squares) {
+  template <class Acc>
+  void merge(int64_t count, Acc const* mean, Acc const* squares) {
     auto const old = static_cast<double>(count_), added = static_cast<double>(count);
 #pragma omp simd
     for (int64_t c = 0; c < width_; ++c) {
@@ -38,17 +38,17 @@ class ChannelMoments {
 };
 
 /// Mean and sum of squared differences of a tile that is in cache, in two passes over it.
-template <class T, class W>
-void tile_moments(T const* x, int64_t tile, int64_t width, W* mean, W* squares) {
-  std::fill_n(mean, width, W(0));
-  std::fill_n(squares, width, W(0));
+template <class T, class Acc>
+void tile_moments(T const* x, int64_t tile, int64_t width, Acc* mean, Acc* squares) {
+  std::fill_n(mean, width, Acc(0));
+  std::fill_n(squares, width, Acc(0));
   for (int64_t r = 0; r < tile; ++r) {
     simd(0, width, [=](int64_t c) { mean[c] += x[r * width + c]; });
   }
-  for (int64_t c = 0; c < width; ++c) mean[c] /= static_cast<W>(tile);
+  for (int64_t c = 0; c < width; ++c) mean[c] /= static_cast<Acc>(tile);
   for (int64_t r = 0; r < tile; ++r) {
     simd(0, width, [=](int64_t c) {
-      W const gap = x[r * width + c] - mean[c];
+      Acc const gap = x[r * width + c] - mean[c];
       squares[c] += gap * gap;
     });
   }
@@ -57,15 +57,15 @@ void tile_moments(T const* x, int64_t tile, int64_t width, W* mean, W* squares) 
 /// The moments of each block of rows: blocks (blocks, 2, Ch), mean and sum of squares.
 template <class T>
 void block_moments(Tensor const& x, Tensor& blocks) {
-  using W = Wide<T>;
+  using Acc = Accumulator<T>;
   int64_t const width = channels(x), count = rows(x), size = block_rows(count);
-  Tensor tiles(x.device(), blocks.shape(), dtype_of<W>);
+  Tensor tiles(x.device(), blocks.shape(), dtype_of<Acc>);
   for_blocks(count, size,
-             [=, in = x.data<T>(), tile = tiles.data<W>(), block = blocks.data<double>()](
+             [=, in = x.data<T>(), tile = tiles.data<Acc>(), block = blocks.data<double>()](
                  int64_t begin, int64_t end) {
                int64_t const at = begin / size * 2 * width;
                ChannelMoments sum(block + at, width);
-               W *const mean = tile + at, *const squares = mean + width;
+               Acc *const mean = tile + at, *const squares = mean + width;
                for_tiles(begin, end, [&](int64_t first, int64_t last) {
                  tile_moments(in + first * width, last - first, width, mean, squares);
                  sum.merge(last - first, mean, squares);
@@ -75,7 +75,7 @@ void block_moments(Tensor const& x, Tensor& blocks) {
 
 template <class T>
 void moments_of(Tensor const& x, Tensor& moments) {
-  using W = Wide<T>;
+  using Acc = Accumulator<T>;
   int64_t const width = channels(x), count = rows(x), size = block_rows(count);
   Tensor blocks(x.device(), {(count + size - 1) / size, 2, width}, Dtype::f64);
   Tensor total(x.device(), {2, width}, Dtype::f64);
@@ -85,8 +85,8 @@ void moments_of(Tensor const& x, Tensor& moments) {
     double const* const block = blocks.data<double>() + begin / size * 2 * width;
     sum.merge(std::min(size, count - begin), block, block + width);
   }
-  W* const out = moments.data<W>();
-  std::fill_n(out, width, static_cast<W>(count));
+  Acc* const out = moments.data<Acc>();
+  std::fill_n(out, width, static_cast<Acc>(count));
   std::copy_n(total.data<double>(), 2 * width, out + width);
 }
 
@@ -98,11 +98,11 @@ void CpuKernels::batch_statistics(Tensor const& x, Tensor& moments) {
 
 void CpuKernels::merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
                                   Tensor& running_mean, Tensor& running_variance) {
-  visit_wide(parts.dtype(), [&]<class W>() {
-    math::MergeChannel<W> const merge{parts.data<W>(),           parts.size(0),
-                                      channels(parts),           static_cast<W>(momentum),
-                                      merged.data<W>(),          running_mean.data<W>(),
-                                      running_variance.data<W>()};
+  visit_wide(parts.dtype(), [&]<class Acc>() {
+    math::MergeChannel<Acc> const merge{
+        parts.data<Acc>(),           parts.size(0),      channels(parts),
+        static_cast<Acc>(momentum),  merged.data<Acc>(), running_mean.data<Acc>(),
+        running_variance.data<Acc>()};
     for (int64_t c = 0; c < merge.width; ++c) merge(c);
   });
 }

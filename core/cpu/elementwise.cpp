@@ -20,18 +20,18 @@ void CpuKernels::convert(Tensor const& from, Tensor& to) {
 
 void CpuKernels::scale(double factor, Tensor& t) {
   visit_floating(t.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     T* const out = t.data<T>();
-    map(math::Scale<W>{static_cast<W>(factor)}, t.count(), out, out);
+    map(math::Scale<Acc>{static_cast<Acc>(factor)}, t.count(), out, out);
   });
 }
 
 void CpuKernels::accumulate(double alpha, Tensor const& x, Tensor& y) {
   visit_floating(x.dtype(), [&]<class X>() {
     visit_floating(y.dtype(), [&]<class Y>() {
-      using W = std::common_type_t<math::Wide<X>, math::Wide<Y>>;
+      using Acc = std::common_type_t<math::Accumulator<X>, math::Accumulator<Y>>;
       Y* const out = y.data<Y>();
-      map(math::Axpy<W>{static_cast<W>(alpha)}, y.count(), out, x.data<X>(), out);
+      map(math::Axpy<Acc>{static_cast<Acc>(alpha)}, y.count(), out, x.data<X>(), out);
     });
   });
 }
@@ -55,32 +55,33 @@ void CpuKernels::relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) {
 
 void CpuKernels::prelu(Tensor const& x, Tensor const& slope, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
-    for_elements(rows(x), channels(x),
-                 [in = x.data<T>(), s = slope.data<W>(), out = y.data<T>()](int64_t i, int64_t c) {
-                   out[i] = T(math::prelu_slope<W>(in[i], s[c]) * in[i]);
-                 });
+    using Acc = math::Accumulator<T>;
+    for_elements(
+        rows(x), channels(x),
+        [in = x.data<T>(), s = slope.data<Acc>(), out = y.data<T>()](int64_t i, int64_t c) {
+          out[i] = T(math::prelu_slope<Acc>(in[i], s[c]) * in[i]);
+        });
   });
 }
 
 void CpuKernels::prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
                                 Tensor& dslope) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     int64_t const width = channels(x);
     T const *const in = x.data<T>(), *const grad = dy.data<T>();
     for_elements(rows(x), width,
-                 [=, s = slope.data<W>(), out = dx.data<T>()](int64_t i, int64_t c) {
-                   out[i] = T(math::prelu_slope<W>(in[i], s[c]) * grad[i]);
+                 [=, s = slope.data<Acc>(), out = dx.data<T>()](int64_t i, int64_t c) {
+                   out[i] = T(math::prelu_slope<Acc>(in[i], s[c]) * grad[i]);
                  });
-    auto const add_tile = [=](int64_t begin, int64_t end, W* sums) {
+    auto const add_tile = [=](int64_t begin, int64_t end, Acc* sums) {
       for (int64_t at = begin * width; at < end * width; at += width) {
         simd(0, width, [=](int64_t c) {
-          sums[c] += math::prelu_slope_gradient<W>(in[at + c], grad[at + c]);
+          sums[c] += math::prelu_slope_gradient<Acc>(in[at + c], grad[at + c]);
         });
       }
     };
-    sum_over_rows(x.device(), rows(x), width, add_tile, dslope.data<W>());
+    sum_over_rows(x.device(), rows(x), width, add_tile, dslope.data<Acc>());
   });
 }
 

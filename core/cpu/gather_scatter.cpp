@@ -51,10 +51,10 @@ void CpuKernels::scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y)
 
 void CpuKernels::scale_rows(double alpha, Tensor const& factors, Tensor& x) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     int64_t const width = row_width(x);
-    for_each_row(x, [=, factor = factors.data<W>(), data = x.data<T>()](int64_t r) {
-      math::Scale<W> const scale{static_cast<W>(alpha) * factor[r]};
+    for_each_row(x, [=, factor = factors.data<Acc>(), data = x.data<T>()](int64_t r) {
+      math::Scale<Acc> const scale{static_cast<Acc>(alpha) * factor[r]};
       simd(r * width, (r + 1) * width, [=](int64_t i) { data[i] = scale(data[i]); });
     });
   });
@@ -62,11 +62,11 @@ void CpuKernels::scale_rows(double alpha, Tensor const& factors, Tensor& x) {
 
 void CpuKernels::accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     int64_t const width = row_width(x);
     for_each_row(
-        x, [=, factor = factors.data<W>(), from = x.data<T>(), to = y.data<W>()](int64_t r) {
-          math::Axpy<W> const add{factor[r]};
+        x, [=, factor = factors.data<Acc>(), from = x.data<T>(), to = y.data<Acc>()](int64_t r) {
+          math::Axpy<Acc> const add{factor[r]};
           simd(r * width, (r + 1) * width, [=](int64_t i) { to[i] = add(from[i], to[i]); });
         });
   });

@@ -12,7 +12,7 @@ namespace core::cpu {
 
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// oneDNN has no f64, and takes no tensors without elements.
 bool use_loops(Tensor const& a, Tensor const& b, Tensor const& c) {
@@ -62,7 +62,7 @@ void max_pool_image(Pooling const& pool, T const* x, T* y, int32_t* where) {
   std::fill_n(where, pool.small(), -1);  // stays where a window has no pixels
   pool.each_pixel([&](int64_t from, int64_t to, int32_t place) {
     simd(0, pool.ch, [=](int64_t c) {
-      Wide<T> const value = x[from + c], best = y[to + c];
+      Accumulator<T> const value = x[from + c], best = y[to + c];
       bool const wins = math::pool_wins(value, best, where[to + c]);
       y[to + c] = static_cast<T>(wins ? value : best);
       where[to + c] = wins ? place : where[to + c];
@@ -72,25 +72,26 @@ void max_pool_image(Pooling const& pool, T const* x, T* y, int32_t* where) {
 
 /// dx: the image's sums, zero before.
 template <class T>
-void max_pool_image_backward(Pooling const& pool, T const* dy, int32_t const* where, Wide<T>* dx) {
+void max_pool_image_backward(Pooling const& pool, T const* dy, int32_t const* where,
+                             Accumulator<T>* dx) {
   pool.each_pixel([&](int64_t from, int64_t to, int32_t place) {
     simd(0, pool.ch, [=](int64_t c) {
-      dx[from + c] += where[to + c] == place ? static_cast<Wide<T>>(dy[to + c]) : 0;
+      dx[from + c] += where[to + c] == place ? static_cast<Accumulator<T>>(dy[to + c]) : 0;
     });
   });
 }
 
 template <class T>
-void average_pool_image(Pooling const& pool, T const* x, Wide<T>* y) {
+void average_pool_image(Pooling const& pool, T const* x, Accumulator<T>* y) {
   pool.each_pixel([&](int64_t from, int64_t to, int32_t) {
-    simd(0, pool.ch, [=](int64_t c) { y[to + c] += static_cast<Wide<T>>(x[from + c]); });
+    simd(0, pool.ch, [=](int64_t c) { y[to + c] += static_cast<Accumulator<T>>(x[from + c]); });
   });
 }
 
 template <class T>
-void average_pool_image_backward(Pooling const& pool, T const* dy, Wide<T>* dx) {
+void average_pool_image_backward(Pooling const& pool, T const* dy, Accumulator<T>* dx) {
   pool.each_pixel([&](int64_t from, int64_t to, int32_t) {
-    simd(0, pool.ch, [=](int64_t c) { dx[from + c] += static_cast<Wide<T>>(dy[to + c]); });
+    simd(0, pool.ch, [=](int64_t c) { dx[from + c] += static_cast<Accumulator<T>>(dy[to + c]); });
   });
 }
 
@@ -99,15 +100,14 @@ template <class T, class F>
 void sum_images(int64_t images, int64_t size, double factor, T* out, F const& add) {
 #pragma omp parallel
   {
-    std::vector<Wide<T>> sums(static_cast<size_t>(size));
+    std::vector<Accumulator<T>> sums(static_cast<size_t>(size));
 #pragma omp for
     for (int64_t n = 0; n < images; ++n) {
-      std::fill(sums.begin(), sums.end(), Wide<T>{0});
+      std::fill(sums.begin(), sums.end(), Accumulator<T>{0});
       add(n, sums.data());
       simd(0, size,
-           [to = out + n * size, from = sums.data(), by = static_cast<Wide<T>>(factor)](int64_t i) {
-             to[i] = static_cast<T>(by * from[i]);
-           });
+           [to = out + n * size, from = sums.data(), by = static_cast<Accumulator<T>>(factor)](
+               int64_t i) { to[i] = static_cast<T>(by * from[i]); });
     }
   }
 }
@@ -117,8 +117,9 @@ void sum_images(int64_t images, int64_t size, double factor, T* out, F const& ad
 void CpuKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
                         int64_t groups, Tensor& y) {
   if (!use_loops(x, w, y)) return onednn_->conv2d(x, w, bias, window, groups, y);
-  visit_floating(x.dtype(),
-                 [&]<class T>() { reference::conv2d<T, Wide<T>>(x, w, bias, window, groups, y); });
+  visit_floating(x.dtype(), [&]<class T>() {
+    reference::conv2d<T, Accumulator<T>>(x, w, bias, window, groups, y);
+  });
 }
 
 void CpuKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
@@ -133,7 +134,7 @@ void CpuKernels::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Wind
                                          int64_t groups, Tensor& dw) {
   if (!use_loops(x, dy, dw)) return onednn_->conv2d_backward_weights(x, dy, window, groups, dw);
   visit_floating(x.dtype(), [&]<class T>() {
-    reference::conv2d_backward_weights<T, Wide<T>>(x, dy, window, groups, dw);
+    reference::conv2d_backward_weights<T, Accumulator<T>>(x, dy, window, groups, dw);
   });
 }
 
@@ -156,7 +157,7 @@ void CpuKernels::max_pool_backward(Tensor const& dy, Tensor const& where, Window
   visit_floating(dy.dtype(), [&]<class T>() {
     T const* const out = dy.data<T>();
     auto const* const indices = where.data<int32_t>();
-    sum_images<T>(pool.images, pool.large(), 1, dx.data<T>(), [&](int64_t n, Wide<T>* sums) {
+    sum_images<T>(pool.images, pool.large(), 1, dx.data<T>(), [&](int64_t n, Accumulator<T>* sums) {
       int64_t const at = n * pool.small();
       max_pool_image_backward(pool, out + at, indices + at, sums);
     });
@@ -167,9 +168,10 @@ void CpuKernels::average_pool(Tensor const& x, Window const& window, Tensor& y) 
   Pooling const pool(x, window, y);
   visit_floating(x.dtype(), [&]<class T>() {
     T const* const in = x.data<T>();
-    sum_images<T>(
-        pool.images, pool.small(), pool.share(), y.data<T>(),
-        [&](int64_t n, Wide<T>* sums) { average_pool_image(pool, in + n * pool.large(), sums); });
+    sum_images<T>(pool.images, pool.small(), pool.share(), y.data<T>(),
+                  [&](int64_t n, Accumulator<T>* sums) {
+                    average_pool_image(pool, in + n * pool.large(), sums);
+                  });
   });
 }
 
@@ -178,7 +180,7 @@ void CpuKernels::average_pool_backward(Tensor const& dy, Window const& window, T
   visit_floating(dy.dtype(), [&]<class T>() {
     T const* const out = dy.data<T>();
     sum_images<T>(pool.images, pool.large(), pool.share(), dx.data<T>(),
-                  [&](int64_t n, Wide<T>* sums) {
+                  [&](int64_t n, Accumulator<T>* sums) {
                     average_pool_image_backward(pool, out + n * pool.small(), sums);
                   });
   });

@@ -6,7 +6,7 @@
 
 namespace core::cpu {
 
-using math::Wide;
+using math::Accumulator;
 
 CpuKernels::CpuKernels() : onednn_(std::make_unique<OneDnn>()) {}
 CpuKernels::~CpuKernels() = default;
@@ -24,8 +24,8 @@ void CpuKernels::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpos
 void CpuKernels::add_bias(Tensor const& bias, Tensor& y) {
   visit_floating(y.dtype(), [&]<class T>() {
     for_elements(y.size(0), y.size(1),
-                 [out = y.data<T>(), offset = bias.data<Wide<T>>()](int64_t i, int64_t c) {
-                   out[i] = static_cast<T>(static_cast<Wide<T>>(out[i]) + offset[c]);
+                 [out = y.data<T>(), offset = bias.data<Accumulator<T>>()](int64_t i, int64_t c) {
+                   out[i] = static_cast<T>(static_cast<Accumulator<T>>(out[i]) + offset[c]);
                  });
   });
 }
@@ -33,11 +33,11 @@ void CpuKernels::add_bias(Tensor const& bias, Tensor& y) {
 void CpuKernels::sum_rows(Tensor const& x, Tensor& out) {
   int64_t const n = out.count();
   visit_floating(x.dtype(), [&]<class T>() {
-    auto const add_tile = [in = x.data<T>(), n](int64_t begin, int64_t end, Wide<T>* sums) {
+    auto const add_tile = [in = x.data<T>(), n](int64_t begin, int64_t end, Accumulator<T>* sums) {
       for (T const* row = in + begin * n; row != in + end * n; row += n)
-        simd(0, n, [=](int64_t c) { sums[c] += static_cast<Wide<T>>(row[c]); });
+        simd(0, n, [=](int64_t c) { sums[c] += static_cast<Accumulator<T>>(row[c]); });
     };
-    sum_over_rows(x.device(), rows(x), n, add_tile, out.data<Wide<T>>());
+    sum_over_rows(x.device(), rows(x), n, add_tile, out.data<Accumulator<T>>());
   });
 }
 

@@ -11,27 +11,27 @@ namespace {
 constexpr int64_t piece = 512;
 
 /// An array of W or, beside f32, of bf16; or none.
-template <class W>
+template <class Acc>
 class Kept {
  public:
   explicit Kept(Tensor& t) {
-    if (std::is_same_v<W, float> && t && t.dtype() == Dtype::bf16)
+    if (std::is_same_v<Acc, float> && t && t.dtype() == Dtype::bf16)
       narrow_ = t.data<bf16>();
     else
-      wide_ = data_or_null<W>(t);
+      wide_ = data_or_null<Acc>(t);
   }
 
   bool rounds() const { return narrow_ != nullptr; }
 
   /// `n` elements from `begin` on, in place or in `room`.
-  W* open(int64_t begin, int64_t n, W* room) const {
+  Acc* open(int64_t begin, int64_t n, Acc* room) const {
     if (wide_) return wide_ + begin;
     if (narrow_) simd(0, n, [=, from = narrow_ + begin](int64_t i) { room[i] = from[i]; });
     return room;
   }
   /// Puts back what `open` gave; bits(i) are element i's.
   template <class Bits>
-  void close(int64_t begin, int64_t n, W const* values, Bits const& bits) const {
+  void close(int64_t begin, int64_t n, Acc const* values, Bits const& bits) const {
     if (!narrow_) return;
     simd(0, n, [=, to = narrow_ + begin](int64_t i) {
       to[i] = math::round_randomly(static_cast<float>(values[i]), bits(i));
@@ -39,25 +39,25 @@ class Kept {
   }
 
  private:
-  W* wide_ = nullptr;
+  Acc* wide_ = nullptr;
   bf16* narrow_ = nullptr;
 };
 
 /// A step on pieces of a parameter.
-template <class R, class W>
+template <class R, class Acc>
 struct Stepper {
   R rule;
   math::Rounding rounding;
-  W factor, decay;
+  Acc factor, decay;
   uint64_t first_element;  ///< number of element 0 in the whole parameter
-  W const* g;
-  Kept<W> w, first, second;
+  Acc const* g;
+  Kept<Acc> w, first, second;
   bf16* copy;
 
-  void operator()(int64_t begin, int64_t n, W trust) const {
-    W rooms[3][piece];
-    W *const weight = w.open(begin, n, rooms[0]), *const one = first.open(begin, n, rooms[1]),
-             *const two = second.open(begin, n, rooms[2]);
+  void operator()(int64_t begin, int64_t n, Acc trust) const {
+    Acc rooms[3][piece];
+    Acc *const weight = w.open(begin, n, rooms[0]), *const one = first.open(begin, n, rooms[1]),
+               *const two = second.open(begin, n, rooms[2]);
     simd(0, n, [=, rule = rule, factor = factor, decay = decay, grad = g + begin](int64_t i) {
       rule(trust * (factor * grad[i] + decay * weight[i]), weight[i], one[i], two[i]);
     });
@@ -68,7 +68,7 @@ struct Stepper {
     }
   }
 
-  void round(int64_t begin, int64_t n, W const* weight, W const* one, W const* two) const {
+  void round(int64_t begin, int64_t n, Acc const* weight, Acc const* one, Acc const* two) const {
     math::RoundingBits bits[piece];
     auto const start = first_element + static_cast<uint64_t>(begin);
     simd(0, n, [=, &bits, rounding = rounding](int64_t i) {
@@ -81,13 +81,13 @@ struct Stepper {
 };
 
 /// Calls f(begin, n, trust of their row) for pieces of rows of `width`, on all threads.
-template <class W, class F>
-void for_pieces(int64_t count, int64_t width, W const* trust, F const& f) {
+template <class Acc, class F>
+void for_pieces(int64_t count, int64_t width, Acc const* trust, F const& f) {
   for_blocks(count, 1 << 16, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin, stop; at < end; at = stop) {
       stop = std::min(end, at + piece);
       if (trust) stop = std::min(stop, (at / width + 1) * width);
-      f(at, stop - at, trust ? trust[at / width] : W(1));
+      f(at, stop - at, trust ? trust[at / width] : Acc(1));
     }
   });
 }
@@ -99,21 +99,21 @@ void CpuKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const&
   double const factor = rule.factor ? *rule.factor.data<double>() : 1;
   if (factor == 0 || g.count() == 0) return;
   int64_t const width = g.count() / g.size(0);
-  visit_wide(g.dtype(), [&]<class W>() {
-    math::RuleConstants<W> const constants(rule);
+  visit_wide(g.dtype(), [&]<class Acc>() {
+    math::RuleConstants<Acc> const constants(rule);
     double const* const now = rule.now.data<double>();
-    math::visit_rule<W>(rule, [&]<class R>() {
-      Stepper<R, W> const step{R(constants, now),
-                               math::Rounding(rule.seed, now[3]),
-                               static_cast<W>(factor),
-                               constants.decay,
-                               static_cast<uint64_t>(first_row * width),
-                               g.data<W>(),
-                               Kept<W>(state.w),
-                               Kept<W>(state.first),
-                               Kept<W>(state.second),
-                               data_or_null<bf16>(state.copy)};
-      for_pieces(g.count(), width, data_or_null<W>(trust), step);
+    math::visit_rule<Acc>(rule, [&]<class R>() {
+      Stepper<R, Acc> const step{R(constants, now),
+                                 math::Rounding(rule.seed, now[3]),
+                                 static_cast<Acc>(factor),
+                                 constants.decay,
+                                 static_cast<uint64_t>(first_row * width),
+                                 g.data<Acc>(),
+                                 Kept<Acc>(state.w),
+                                 Kept<Acc>(state.first),
+                                 Kept<Acc>(state.second),
+                                 data_or_null<bf16>(state.copy)};
+      for_pieces(g.count(), width, data_or_null<Acc>(trust), step);
     });
   });
 }

@@ -25,10 +25,10 @@ void simd(int64_t begin, int64_t end, F f) {
 
 /// f(0) + ... + f(count - 1), kept in 64 sums side by side: additions do not wait for each other,
 /// and their order does not depend on the processor. f(i) may be called twice.
-template <class W, class F>
-W simd_sum(int64_t count, F const& f) {
+template <class Acc, class F>
+Acc simd_sum(int64_t count, F const& f) {
   constexpr int64_t lanes = 64;
-  W partial[lanes] = {}, sum = 0;
+  Acc partial[lanes] = {}, sum = 0;
   int64_t const whole = count / lanes * lanes, rest = count - whole;
   for (int64_t i = 0; i < whole; i += lanes)
     simd(0, lanes, [&](int64_t lane) { partial[lane] += f(i + lane); });
@@ -36,20 +36,20 @@ W simd_sum(int64_t count, F const& f) {
     simd(0, rest, [&](int64_t lane) { partial[lane] += f(lane); });
   else if (rest > 0)  // the last 64 in one go, without those that have been added
     simd(0, lanes, [&](int64_t lane) {
-      W const x = f(count - lanes + lane);
-      partial[lane] += lane < lanes - rest ? W(0) : x;
+      Acc const x = f(count - lanes + lane);
+      partial[lane] += lane < lanes - rest ? Acc(0) : x;
     });
-  for (W const part : partial) sum += part;
+  for (Acc const part : partial) sum += part;
   return sum;
 }
 
 /// The largest of f(0) ... f(count - 1), -inf if there is none. NaN is passed over.
-template <class W, class F>
-W simd_max(int64_t count, F const& f) {
-  W max = -std::numeric_limits<W>::infinity();
+template <class Acc, class F>
+Acc simd_max(int64_t count, F const& f) {
+  Acc max = -std::numeric_limits<Acc>::infinity();
 #pragma omp simd reduction(max : max)
   for (int64_t i = 0; i < count; ++i) {
-    W const x = f(i);
+    Acc const x = f(i);
     max = max < x ? x : max;
   }
   return max;

@@ -45,9 +45,9 @@ void CpuKernels::random_uniform(RandomKey key, int64_t first, double low, double
 void CpuKernels::dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                          Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
-    math::Dropout<W> const drop{static_cast<float>(probability),
-                                static_cast<W>(1 / (1 - probability))};
+    using Acc = math::Accumulator<T>;
+    math::Dropout<Acc> const drop{static_cast<float>(probability),
+                                  static_cast<Acc>(1 / (1 - probability))};
     for_random(key, first, x.count(), uniforms,
                [=, in = x.data<T>(), out = y.data<T>()](float const* u, int64_t i, int64_t n) {
                  simd(0, n, [=](int64_t j) { out[i + j] = drop(u[j], in[i + j]); });

@@ -40,18 +40,18 @@ void for_tiles(int64_t begin, int64_t end, F const& f) {
 
 /// out[i] := the sum over tiles of what add_tile(begin, end, W* sums) adds to sums[i], i < width.
 /// The order of the sum depends on the number of rows alone.
-template <class W, class F>
-void sum_over_rows(Device& device, int64_t rows, int64_t width, F const& add_tile, W* out) {
+template <class Acc, class F>
+void sum_over_rows(Device& device, int64_t rows, int64_t width, F const& add_tile, Acc* out) {
   int64_t const size = block_rows(rows), blocks = (rows + size - 1) / size;
-  Tensor tiles(device, {blocks, width}, dtype_of<W>), totals(device, {blocks, width}, Dtype::f64);
-  W* const tile = tiles.data<W>();
+  Tensor tiles(device, {blocks, width}, dtype_of<Acc>), totals(device, {blocks, width}, Dtype::f64);
+  Acc* const tile = tiles.data<Acc>();
   double* const total = totals.data<double>();
   for_blocks(rows, size, [=, &add_tile](int64_t begin, int64_t end) {
-    W* const part = tile + begin / size * width;
+    Acc* const part = tile + begin / size * width;
     double* const sum = total + begin / size * width;
     std::fill_n(sum, width, 0);
     for_tiles(begin, end, [&](int64_t first, int64_t last) {
-      std::fill_n(part, width, W(0));
+      std::fill_n(part, width, Acc(0));
       add_tile(first, last, part);
       simd(0, width, [=](int64_t i) { sum[i] += part[i]; });
     });
@@ -59,7 +59,7 @@ void sum_over_rows(Device& device, int64_t rows, int64_t width, F const& add_til
   for (int64_t i = 0; i < width; ++i) {
     double sum = 0;
     for (int64_t block = 0; block < blocks; ++block) sum += total[block * width + i];
-    out[i] = static_cast<W>(sum);
+    out[i] = static_cast<Acc>(sum);
   }
 }
 

@@ -9,21 +9,21 @@ using math::Row;
 using math::Stats;
 
 void CpuKernels::softmax_begin(Tensor& stats) {
-  visit_wide(stats.dtype(), [&]<class W>() {
+  visit_wide(stats.dtype(), [&]<class Acc>() {
     for (int64_t r = 0; r < stats.size(0); ++r) {
-      W* const row = stats.data<W>() + Stats::count * r;
-      std::fill_n(row, Stats::count, W(0));
-      row[Stats::max] = -std::numeric_limits<W>::infinity();
+      Acc* const row = stats.data<Acc>() + Stats::count * r;
+      std::fill_n(row, Stats::count, Acc(0));
+      row[Stats::max] = -std::numeric_limits<Acc>::infinity();
     }
   });
 }
 
 void CpuKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
                                Tensor const& labels, Tensor& rows, Tensor& sums) {
-  visit_wide(parts.dtype(), [&]<class W>() {
-    math::MergeShards<W> const merge_row{math::RowLoss<W>(rule), parts.data<W>(),
-                                         parts.size(0),          labels.count(),
-                                         labels.data<int64_t>(), rows.data<W>()};
+  visit_wide(parts.dtype(), [&]<class Acc>() {
+    math::MergeShards<Acc> const merge_row{
+        math::RowLoss<Acc>(rule), parts.data<Acc>(),      parts.size(0),
+        labels.count(),           labels.data<int64_t>(), rows.data<Acc>()};
     for (int64_t r = 0; r < labels.count(); ++r) {
       auto const [loss, weight] = merge_row(r);
       sums.data<double>()[0] += loss;
@@ -33,11 +33,12 @@ void CpuKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
 }
 
 void CpuKernels::softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) {
-  visit_wide(loss.dtype(), [&]<class W>() {
+  visit_wide(loss.dtype(), [&]<class Acc>() {
     math::MeanLoss const mean(sums.data<double>());
-    *loss.data<W>() = static_cast<W>(mean.loss);
+    *loss.data<Acc>() = static_cast<Acc>(mean.loss);
     *factor.data<double>() = rows ? mean.finite() : mean.factor();
-    for (int64_t r = 0; rows && r < rows.size(0); ++r) mean.divide(rows.data<W>() + Row::count * r);
+    for (int64_t r = 0; rows && r < rows.size(0); ++r)
+      mean.divide(rows.data<Acc>() + Row::count * r);
   });
 }
 

@@ -43,10 +43,10 @@ void CpuKernels::lars_trust_ratio(double eta, double decay, Tensor const& factor
                                   Tensor const& w, Tensor& trust) {
   auto const of_w = squares_of_rows(w, trust.count()), of_g = squares_of_rows(g, trust.count());
   double const scale = factor ? *factor.data<double>() : 1;
-  visit_wide(trust.dtype(), [&]<class W>() {
-    W* const out = trust.data<W>();
+  visit_wide(trust.dtype(), [&]<class Acc>() {
+    Acc* const out = trust.data<Acc>();
     for (size_t row = 0; row < of_w.size(); ++row)
-      out[row] = static_cast<W>(math::lars_trust_ratio(eta, decay, scale, of_w[row], of_g[row]));
+      out[row] = static_cast<Acc>(math::lars_trust_ratio(eta, decay, scale, of_w[row], of_g[row]));
   });
 }
 

@@ -8,24 +8,24 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// Of x and, if there is one, the residual.
 template <class T, bool residual, bool relu>
 struct Normalise {
-  using W = Wide<T>;
+  using Acc = Accumulator<T>;
   struct Channel {
-    W mean, factor, bias;
+    Acc mean, factor, bias;
   };
-  W const *mean, *variance, *gain, *bias;
-  W epsilon;
+  Acc const *mean, *variance, *gain, *bias;
+  Acc epsilon;
 
   __device__ Channel channel(int64_t c, int64_t) const {
     return {mean[c], gain[c] * math::inverse_deviation(variance[c], epsilon), bias[c]};
   }
   __device__ std::array<T, 1> operator()(Channel const& c,
                                          std::array<T, 1 + residual> const& in) const {
-    W v = math::batch_norm<W>(in[0], c.mean, c.factor, c.bias);
+    Acc v = math::batch_norm<Acc>(in[0], c.mean, c.factor, c.bias);
     if constexpr (residual) v += in[1];
     return {T(relu ? math::Relu{}(v) : v)};
   }
@@ -43,56 +43,56 @@ __device__ T passed(std::array<T, 2 + relu> const& in) {
 /// Sums of g and of g (x - mean).
 template <class T, bool relu>
 struct BackwardSums {
-  using W = Wide<T>;
+  using Acc = Accumulator<T>;
   struct Channel {
-    W mean, g, gx;
+    Acc mean, g, gx;
   };
   using Total = Sums<2>;
-  W const* mean;
+  Acc const* mean;
 
   __device__ Channel channel(int64_t c, int64_t) const { return {mean[c], 0, 0}; }
   __device__ std::array<T, 0> operator()(Channel& c, std::array<T, 2 + relu> const& in) const {
-    W const g = passed<relu, T>(in);
+    Acc const g = passed<relu, T>(in);
     c.g += g;
-    c.gx += g * (W(in[0]) - c.mean);
+    c.gx += g * (Acc(in[0]) - c.mean);
     return {};
   }
   __device__ Total total(Channel const& c, int64_t) const { return {{c.g, c.gx}}; }
 };
 
-template <class W>
+template <class Acc>
 struct WriteBackwardSums {
-  W const* variance;
-  W epsilon;
-  W* sums;
+  Acc const* variance;
+  Acc epsilon;
+  Acc* sums;
   int64_t width;
   __device__ void operator()(Sums<2> const& total, int64_t c) const {
-    sums[c] = static_cast<W>(total.at[0]);
-    sums[width + c] = static_cast<W>(total.at[1]) * math::inverse_deviation(variance[c], epsilon);
+    sums[c] = static_cast<Acc>(total.at[0]);
+    sums[width + c] = static_cast<Acc>(total.at[1]) * math::inverse_deviation(variance[c], epsilon);
   }
 };
 
 /// dx and, if it is wanted, the residual's gradient.
 template <class T, bool relu, bool residual>
 struct NormaliseBackward {
-  using W = Wide<T>;
+  using Acc = Accumulator<T>;
   struct Channel {
-    W mean, factor, mean_g, slope;
+    Acc mean, factor, mean_g, slope;
   };
-  W const *moments, *gain, *sums;
-  W epsilon;
+  Acc const *moments, *gain, *sums;
+  Acc epsilon;
   int64_t width;
 
   __device__ Channel channel(int64_t c, int64_t) const {
-    W const count = moments[c];
-    W const inverse = math::inverse_deviation(moments[2 * width + c], epsilon);
+    Acc const count = moments[c];
+    Acc const inverse = math::inverse_deviation(moments[2 * width + c], epsilon);
     return {moments[width + c], inverse * gain[c], sums[c] / count,
             inverse * sums[width + c] / count};
   }
   __device__ std::array<T, 1 + residual> operator()(Channel const& c,
                                                     std::array<T, 2 + relu> const& in) const {
     T const g = passed<relu, T>(in);
-    T const dx = T(math::batch_norm_backward<W>(g, in[0], c.mean, c.factor, c.mean_g, c.slope));
+    T const dx = T(math::batch_norm_backward<Acc>(g, in[0], c.mean, c.factor, c.mean_g, c.slope));
     if constexpr (residual)
       return {dx, g};
     else
@@ -106,13 +106,13 @@ void CudaKernels::batch_norm(Tensor const& x, Tensor const& mean, Tensor const& 
                              double epsilon, Tensor const& gain, Tensor const& bias,
                              Tensor const& residual, bool relu, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     with(bool(residual), [&]<class Residual>(Residual) {
       with(relu, [&]<class Rectified>(Rectified) {
         map_rows(stream_, x,
-                 Normalise<T, Residual::value, Rectified::value>{mean.data<W>(), variance.data<W>(),
-                                                                 gain.data<W>(), bias.data<W>(),
-                                                                 static_cast<W>(epsilon)},
+                 Normalise<T, Residual::value, Rectified::value>{
+                     mean.data<Acc>(), variance.data<Acc>(), gain.data<Acc>(), bias.data<Acc>(),
+                     static_cast<Acc>(epsilon)},
                  append_if<Residual::value>(std::array{x.data<T>()}, data_or_null<T>(residual)),
                  std::array{y.data<T>()});
       });
@@ -124,13 +124,13 @@ void CudaKernels::batch_norm_backward_sums(Tensor const& x, Tensor const& y, Ten
                                            Tensor const& mean, Tensor const& variance,
                                            double epsilon, Tensor& sums) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     with(bool(y), [&]<class Relu>(Relu) {
-      reduce_rows(stream_, x, BackwardSums<T, Relu::value>{mean.data<W>()},
+      reduce_rows(stream_, x, BackwardSums<T, Relu::value>{mean.data<Acc>()},
                   append_if<Relu::value>(std::array{x.data<T>(), dy.data<T>()}, data_or_null<T>(y)),
                   std::array<T*, 0>{},
-                  WriteBackwardSums<W>{variance.data<W>(), static_cast<W>(epsilon), sums.data<W>(),
-                                       channels(x)});
+                  WriteBackwardSums<Acc>{variance.data<Acc>(), static_cast<Acc>(epsilon),
+                                         sums.data<Acc>(), channels(x)});
     });
   });
 }
@@ -139,13 +139,13 @@ void CudaKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor c
                                       Tensor const& moments, double epsilon, Tensor const& gain,
                                       Tensor const& sums, Tensor& dx, Tensor& dresidual) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     with(bool(y), [&]<class Relu>(Relu) {
       with(bool(dresidual), [&]<class Residual>(Residual) {
         map_rows(stream_, x,
                  NormaliseBackward<T, Relu::value, Residual::value>{
-                     moments.data<W>(), gain.data<W>(), sums.data<W>(), static_cast<W>(epsilon),
-                     channels(x)},
+                     moments.data<Acc>(), gain.data<Acc>(), sums.data<Acc>(),
+                     static_cast<Acc>(epsilon), channels(x)},
                  append_if<Relu::value>(std::array{x.data<T>(), dy.data<T>()}, data_or_null<T>(y)),
                  append_if<Residual::value>(std::array{dx.data<T>()}, data_or_null<T>(dresidual)));
       });

@@ -7,18 +7,18 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// Sums of differences from the first of the thread's elements: see math::moments_of.
 template <class T>
 struct MomentsOfRows {
-  using Channel = math::ShiftedSums<Wide<T>>;
+  using Channel = math::ShiftedSums<Accumulator<T>>;
   using Total = math::Moments<double>;
   T const* x;
   int64_t width;
 
   __device__ Channel channel(int64_t c, int64_t row) const {
-    return {Wide<T>(x[row * width + c]), 0, 0};
+    return {Accumulator<T>(x[row * width + c]), 0, 0};
   }
   __device__ std::array<T, 0> operator()(Channel& sums, std::array<T, 1> const& in) const {
     sums.add(in[0]);
@@ -29,19 +29,19 @@ struct MomentsOfRows {
   }
 };
 
-template <class W>
+template <class Acc>
 struct WriteMoments {
-  W* out;
+  Acc* out;
   int64_t width;
   __device__ void operator()(math::Moments<double> const& total, int64_t c) const {
-    out[c] = static_cast<W>(total.count);
-    out[width + c] = static_cast<W>(total.mean);
-    out[2 * width + c] = static_cast<W>(total.squares);
+    out[c] = static_cast<Acc>(total.count);
+    out[width + c] = static_cast<Acc>(total.mean);
+    out[2 * width + c] = static_cast<Acc>(total.squares);
   }
 };
 
-template <class W>
-__global__ void merge_channels_kernel(math::MergeChannel<W> merge, int64_t width) {
+template <class Acc>
+__global__ void merge_channels_kernel(math::MergeChannel<Acc> merge, int64_t width) {
   int64_t const c = first_of_grid();
   if (c < width) merge(c);
 }
@@ -53,7 +53,7 @@ void CudaKernels::batch_statistics(Tensor const& x, Tensor& moments) {
     T const* const in = x.data<T>();
     int64_t const width = channels(x);
     reduce_rows(stream_, x, MomentsOfRows<T>{in, width}, std::array{in}, std::array<T*, 0>{},
-                WriteMoments<Wide<T>>{moments.data<Wide<T>>(), width});
+                WriteMoments<Accumulator<T>>{moments.data<Accumulator<T>>(), width});
   });
 }
 
@@ -61,13 +61,13 @@ void CudaKernels::merge_statistics(Tensor const& parts, double momentum, Tensor&
                                    Tensor& running_mean, Tensor& running_variance) {
   int64_t const width = channels(parts);
   if (width == 0) return;
-  visit_wide(parts.dtype(), [&]<class W>() {
-    math::MergeChannel<W> const merge{
-        parts.data<W>(),           parts.size(0),    width,
-        static_cast<W>(momentum),  merged.data<W>(), running_mean.data<W>(),
-        running_variance.data<W>()};
+  visit_wide(parts.dtype(), [&]<class Acc>() {
+    math::MergeChannel<Acc> const merge{
+        parts.data<Acc>(),           parts.size(0),      width,
+        static_cast<Acc>(momentum),  merged.data<Acc>(), running_mean.data<Acc>(),
+        running_variance.data<Acc>()};
     auto const blocks = static_cast<unsigned>((width + map_threads - 1) / map_threads);
-    launch(merge_channels_kernel<W>, Grid{dim3(blocks), map_threads}, stream_, merge, width);
+    launch(merge_channels_kernel<Acc>, Grid{dim3(blocks), map_threads}, stream_, merge, width);
   });
 }
 

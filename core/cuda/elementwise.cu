@@ -21,9 +21,9 @@ void CudaKernels::convert(Tensor const& from, Tensor& to) {
 
 void CudaKernels::scale(double factor, Tensor& t) {
   visit_floating(t.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     T* const out = t.data<T>();
-    map(stream_, math::Scale<W>{static_cast<W>(factor)}, t.count(), out,
+    map(stream_, math::Scale<Acc>{static_cast<Acc>(factor)}, t.count(), out,
         static_cast<T const*>(out));
   });
 }
@@ -31,9 +31,9 @@ void CudaKernels::scale(double factor, Tensor& t) {
 void CudaKernels::accumulate(double alpha, Tensor const& x, Tensor& y) {
   visit_floating(x.dtype(), [&]<class X>() {
     visit_floating(y.dtype(), [&]<class Y>() {
-      using W = std::common_type_t<math::Wide<X>, math::Wide<Y>>;
+      using Acc = std::common_type_t<math::Accumulator<X>, math::Accumulator<Y>>;
       Y* const out = y.data<Y>();
-      map(stream_, math::Axpy<W>{static_cast<W>(alpha)}, y.count(), out, x.data<X>(),
+      map(stream_, math::Axpy<Acc>{static_cast<Acc>(alpha)}, y.count(), out, x.data<X>(),
           static_cast<Y const*>(out));
     });
   });

@@ -9,7 +9,7 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// Rows of `width` units, and which row of the other array each belongs to.
 struct Places {
@@ -60,16 +60,16 @@ void in_units(Tensor const& listed, Tensor const& indices, int64_t first, Tensor
 }
 
 /// The functor of each row.
-template <class W>
+template <class Acc>
 struct ScaleRow {
-  W alpha;
-  W const* factors;
-  __device__ math::Scale<W> operator()(int64_t row) const { return {alpha * factors[row]}; }
+  Acc alpha;
+  Acc const* factors;
+  __device__ math::Scale<Acc> operator()(int64_t row) const { return {alpha * factors[row]}; }
 };
-template <class W>
+template <class Acc>
 struct AddRow {
-  W const* factors;
-  __device__ math::Axpy<W> operator()(int64_t row) const { return {factors[row]}; }
+  Acc const* factors;
+  __device__ math::Axpy<Acc> operator()(int64_t row) const { return {factors[row]}; }
 };
 
 template <int n, class F, class Out, class... In>
@@ -112,19 +112,19 @@ void CudaKernels::scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y
 
 void CudaKernels::scale_rows(double alpha, Tensor const& factors, Tensor& x) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
+    using Acc = Accumulator<T>;
     T* const data = x.data<T>();
-    map_each_row(stream_, ScaleRow<W>{static_cast<W>(alpha), factors.data<W>()}, x, data,
+    map_each_row(stream_, ScaleRow<Acc>{static_cast<Acc>(alpha), factors.data<Acc>()}, x, data,
                  static_cast<T const*>(data));
   });
 }
 
 void CudaKernels::accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = Wide<T>;
-    W* const out = y.data<W>();
-    map_each_row(stream_, AddRow<W>{factors.data<W>()}, x, out, x.data<T>(),
-                 static_cast<W const*>(out));
+    using Acc = Accumulator<T>;
+    Acc* const out = y.data<Acc>();
+    map_each_row(stream_, AddRow<Acc>{factors.data<Acc>()}, x, out, x.data<T>(),
+                 static_cast<Acc const*>(out));
   });
 }
 

@@ -7,7 +7,7 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// cuDNN has little in f64, and takes no tensors without elements.
 bool use_loops(Tensor const& a, Tensor const& b, Tensor const& c) {
@@ -51,7 +51,7 @@ template <class T>
 struct Forward {
   Convolution conv;
   T const *x, *w;
-  Wide<T> const* bias;
+  Accumulator<T> const* bias;
 
   __device__ double operator()(int64_t index) const {
     Position const at(conv.y, index);
@@ -128,8 +128,8 @@ void CudaKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, W
   if (!use_loops(x, w, y)) return cudnn_->conv2d(x, w, bias, window, groups, y);
   visit_floating(x.dtype(), [&]<class T>() {
     Convolution const conv(x, w, y, window, groups);
-    each_element<T>(stream_,
-                    Forward<T>{conv, x.data<T>(), w.data<T>(), data_or_null<Wide<T>>(bias)}, y);
+    each_element<T>(
+        stream_, Forward<T>{conv, x.data<T>(), w.data<T>(), data_or_null<Accumulator<T>>(bias)}, y);
   });
 }
 
@@ -147,7 +147,7 @@ void CudaKernels::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Win
   if (!use_loops(x, dy, dw)) return cudnn_->conv2d_backward_weights(x, dy, window, groups, dw);
   visit_floating(x.dtype(), [&]<class T>() {
     Convolution const conv(x, dw, dy, window, groups);
-    each_element<Wide<T>>(stream_, BackwardWeights<T>{conv, x.data<T>(), dy.data<T>()}, dw);
+    each_element<Accumulator<T>>(stream_, BackwardWeights<T>{conv, x.data<T>(), dy.data<T>()}, dw);
   });
 }
 

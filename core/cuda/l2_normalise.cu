@@ -7,7 +7,7 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 constexpr unsigned row_threads = 128;  // four rows a block, a warp each
 
@@ -20,35 +20,36 @@ Grid grid_of_rows(int64_t rows) {
 
 /// <a, b>, for all lanes of the warp.
 template <int n, bool aligned, class A, class B>
-__device__ Wide<A> inner(A const* a, B const* b, int64_t width) {
-  using W = Wide<A>;
-  W sum = 0;
+__device__ Accumulator<A> inner(A const* a, B const* b, int64_t width) {
+  using Acc = Accumulator<A>;
+  Acc sum = 0;
 #pragma unroll 4
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
     auto const x = load_part<n, aligned>(a, pack, width, A(0));
     auto const y = load_part<n, aligned>(b, pack, width, B(0));
 #pragma unroll
-    for (int j = 0; j < n; ++j) sum += W(x.at[j]) * W(y.at[j]);
+    for (int j = 0; j < n; ++j) sum += Acc(x.at[j]) * Acc(y.at[j]);
   }
   return reduce_warp(sum, Plus{});
 }
 
 template <int n, bool aligned, class T>
 __global__ void row_products_kernel(int64_t rows, int64_t width, T const* x, T const* y,
-                                    Wide<T>* out) {
+                                    Accumulator<T>* out) {
   int64_t const row = row_of_warp(), at = row * width;
   if (row >= rows) return;
-  Wide<T> const product = inner<n, aligned>(x + at, y + at, width);
+  Accumulator<T> const product = inner<n, aligned>(x + at, y + at, width);
   if (lane_of_warp() == 0) out[row] = product;
 }
 
 template <int n, bool aligned, class T, class Y>
-__global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, Y* y, Wide<T>* norm) {
+__global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, Y* y,
+                                    Accumulator<T>* norm) {
   int64_t const row = row_of_warp();
   if (row >= rows) return;
   T const* const from = x + row * width;
-  Wide<T> const length = std::sqrt(inner<n, aligned>(from, from, width));
-  Wide<T> const divisor = math::l2_divisor(length);
+  Accumulator<T> const length = std::sqrt(inner<n, aligned>(from, from, width));
+  Accumulator<T> const divisor = math::l2_divisor(length);
   if (lane_of_warp() == 0) norm[row] = length;
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
     auto const values = load_part<n, aligned>(from, pack, width, T(0));
@@ -61,17 +62,17 @@ __global__ void l2_normalise_kernel(int64_t rows, int64_t width, T const* x, Y* 
 
 template <int n, bool aligned, class T, class Y>
 __global__ void l2_normalise_backward_kernel(int64_t rows, int64_t width, Y const* y,
-                                             Wide<T> const* norm, T const* dy, T* dx) {
-  using W = Wide<T>;
+                                             Accumulator<T> const* norm, T const* dy, T* dx) {
+  using Acc = Accumulator<T>;
   int64_t const row = row_of_warp(), at = row * width;
   if (row >= rows) return;
-  W const dot = inner<n, aligned>(dy + at, y + at, width), divisor = math::l2_divisor(norm[row]);
+  Acc const dot = inner<n, aligned>(dy + at, y + at, width), divisor = math::l2_divisor(norm[row]);
   for (int64_t pack = lane_of_warp(); pack * n < width; pack += warp_size) {
     auto const out = load_part<n, aligned>(y + at, pack, width, Y(0));
     auto slope = load_part<n, aligned>(dy + at, pack, width, T(0));
 #pragma unroll
     for (int j = 0; j < n; ++j)
-      slope.at[j] = T(math::l2_backward<W>(out.at[j], slope.at[j], dot, divisor));
+      slope.at[j] = T(math::l2_backward<Acc>(out.at[j], slope.at[j], dot, divisor));
     store_part<n, aligned>(slope, dx + at, pack, width);
   }
 }
@@ -85,7 +86,7 @@ void CudaKernels::row_products(Tensor const& x, Tensor const& y, Tensor& out) {
     constexpr int n = pack_size<T>;
     with(rows_pack<n>(width, x.data<T>(), y.data<T>()), [&](auto aligned) {
       launch(row_products_kernel<n, aligned, T>, grid_of_rows(rows), stream_, rows, width,
-             x.data<T>(), y.data<T>(), out.data<Wide<T>>());
+             x.data<T>(), y.data<T>(), out.data<Accumulator<T>>());
     });
   });
 }
@@ -97,7 +98,7 @@ void CudaKernels::l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) {
     constexpr int n = pack_size<T, Y>;
     with(rows_pack<n>(width, x.data<T>(), y.data<Y>()), [&](auto aligned) {
       launch(l2_normalise_kernel<n, aligned, T, Y>, grid_of_rows(rows), stream_, rows, width,
-             x.data<T>(), y.data<Y>(), norm.data<Wide<T>>());
+             x.data<T>(), y.data<Y>(), norm.data<Accumulator<T>>());
     });
   });
 }
@@ -110,7 +111,7 @@ void CudaKernels::l2_normalise_backward(Tensor const& y, Tensor const& norm, Ten
     constexpr int n = pack_size<T, Y>;
     with(rows_pack<n>(width, y.data<Y>(), dy.data<T>(), dx.data<T>()), [&](auto aligned) {
       launch(l2_normalise_backward_kernel<n, aligned, T, Y>, grid_of_rows(rows), stream_, rows,
-             width, y.data<Y>(), norm.data<Wide<T>>(), dy.data<T>(), dx.data<T>());
+             width, y.data<Y>(), norm.data<Accumulator<T>>(), dy.data<T>(), dx.data<T>());
     });
   });
 }

@@ -19,10 +19,11 @@ struct MergeMoments {
   }
 };
 
-template <class W>
-__global__ void adaptive_margins_kernel(math::AdaptiveMargin<W> margin, double share, int64_t count,
-                                        W const* norms, W* moments, W* margins) {
-  W const mean = moments[0], deviation = moments[1];
+template <class Acc>
+__global__ void adaptive_margins_kernel(math::AdaptiveMargin<Acc> margin, double share,
+                                        int64_t count, Acc const* norms, Acc* moments,
+                                        Acc* margins) {
+  Acc const mean = moments[0], deviation = moments[1];
   Moments all{0, 0, 0};
   for (int64_t r = threadIdx.x; r < count; r += blockDim.x)
     all = math::merge(all, Moments{1, margin.clipped(norms[r]), 0});
@@ -47,9 +48,9 @@ struct AddProducts {
   }
 };
 
-template <class W>
-__global__ void curriculum_kernel(W m, double share, int64_t count, int64_t const* labels,
-                                  W const* products, W* hardness, W* thresholds) {
+template <class Acc>
+__global__ void curriculum_kernel(Acc m, double share, int64_t count, int64_t const* labels,
+                                  Acc const* products, Acc* hardness, Acc* thresholds) {
   ProductSum all{0, 0};
   for (int64_t r = threadIdx.x; r < count; r += blockDim.x) {
     thresholds[r] = math::hard_threshold(products[r], m);
@@ -64,19 +65,20 @@ __global__ void curriculum_kernel(W m, double share, int64_t count, int64_t cons
 void CudaKernels::adaptive_margins(double m, double h, double share, Tensor const& norms,
                                    Tensor& moments, Tensor& margins) {
   if (norms.count() == 0) return;
-  visit_wide(norms.dtype(), [&]<class W>() {
-    math::AdaptiveMargin<W> const margin{static_cast<W>(m), static_cast<W>(h), 0, 0};
-    launch(adaptive_margins_kernel<W>, one_block, stream_, margin, share, norms.count(),
-           norms.data<W>(), moments.data<W>(), margins.data<W>());
+  visit_wide(norms.dtype(), [&]<class Acc>() {
+    math::AdaptiveMargin<Acc> const margin{static_cast<Acc>(m), static_cast<Acc>(h), 0, 0};
+    launch(adaptive_margins_kernel<Acc>, one_block, stream_, margin, share, norms.count(),
+           norms.data<Acc>(), moments.data<Acc>(), margins.data<Acc>());
   });
 }
 
 void CudaKernels::curricularface_update(double m, double share, Tensor const& labels,
                                         Tensor const& products, Tensor& hardness,
                                         Tensor& thresholds) {
-  visit_wide(products.dtype(), [&]<class W>() {
-    launch(curriculum_kernel<W>, one_block, stream_, static_cast<W>(m), share, labels.count(),
-           labels.data<int64_t>(), products.data<W>(), hardness.data<W>(), thresholds.data<W>());
+  visit_wide(products.dtype(), [&]<class Acc>() {
+    launch(curriculum_kernel<Acc>, one_block, stream_, static_cast<Acc>(m), share, labels.count(),
+           labels.data<int64_t>(), products.data<Acc>(), hardness.data<Acc>(),
+           thresholds.data<Acc>());
   });
 }
 

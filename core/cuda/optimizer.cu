@@ -8,9 +8,9 @@ namespace core::cuda {
 namespace {
 
 /// The arrays of a step. T, F and S: W or bf16; those the rule does not keep are null.
-template <class W, class T, class F, class S>
+template <class Acc, class T, class F, class S>
 struct Arrays {
-  W const* g;
+  Acc const* g;
   T* w;
   F* first;
   S* second;
@@ -18,19 +18,19 @@ struct Arrays {
 };
 
 /// The numbers of a step: those on the device are read when it runs.
-template <class W>
+template <class Acc>
 struct Numbers {
-  math::RuleConstants<W> constants;
+  math::RuleConstants<Acc> constants;
   double const *now, *factor;  ///< factor may be null
-  W const* trust;              ///< may be null
+  Acc const* trust;            ///< may be null
   int64_t width;               ///< of a row
   uint64_t seed, first_element;
 };
 
 /// trust (factor g + decay w), for n elements from `at` on.
-template <int n, class W>
-__device__ Pack<W, n> slopes(Numbers<W> const& numbers, W factor, Pack<W, n> g, Pack<W, n> const& w,
-                             int64_t at) {
+template <int n, class Acc>
+__device__ Pack<Acc, n> slopes(Numbers<Acc> const& numbers, Acc factor, Pack<Acc, n> g,
+                               Pack<Acc, n> const& w, int64_t at) {
 #pragma unroll
   for (int j = 0; j < n; ++j) g.at[j] = factor * g.at[j] + numbers.constants.decay * w.at[j];
   if (numbers.trust == nullptr) return g;
@@ -43,19 +43,19 @@ __device__ Pack<W, n> slopes(Numbers<W> const& numbers, W factor, Pack<W, n> g, 
   return g;
 }
 
-template <int n, class W, class T>
-__device__ Pack<W, n> load_wide(T const* data, int64_t pack) {
+template <int n, class Acc, class T>
+__device__ Pack<Acc, n> load_wide(T const* data, int64_t pack) {
   auto const values = load<n>(data, pack);
-  Pack<W, n> wide;
+  Pack<Acc, n> wide;
 #pragma unroll
-  for (int j = 0; j < n; ++j) wide.at[j] = static_cast<W>(values.at[j]);
+  for (int j = 0; j < n; ++j) wide.at[j] = static_cast<Acc>(values.at[j]);
   return wide;
 }
 
 /// bits(j) are element j's.
-template <int n, class W, class T, class Bits>
-__device__ void store_rounded(Pack<W, n> const& values, T* data, int64_t pack, Bits const& bits) {
-  if constexpr (std::is_same_v<W, T>) {
+template <int n, class Acc, class T, class Bits>
+__device__ void store_rounded(Pack<Acc, n> const& values, T* data, int64_t pack, Bits const& bits) {
+  if constexpr (std::is_same_v<Acc, T>) {
     store<n>(values, data, pack);
   } else {
     Pack<T, n> rounded;
@@ -65,8 +65,8 @@ __device__ void store_rounded(Pack<W, n> const& values, T* data, int64_t pack, B
   }
 }
 
-template <int n, class W>
-__device__ void store_copy(Pack<W, n> const& values, bf16* copy, int64_t pack) {
+template <int n, class Acc>
+__device__ void store_copy(Pack<Acc, n> const& values, bf16* copy, int64_t pack) {
   Pack<bf16, n> rounded;
 #pragma unroll
   for (int j = 0; j < n; ++j) rounded.at[j] = bf16(static_cast<float>(values.at[j]));
@@ -74,18 +74,19 @@ __device__ void store_copy(Pack<W, n> const& values, bf16* copy, int64_t pack) {
 }
 
 /// Packs [begin, end).
-template <int n, class R, class W, class T, class F, class S>
-__global__ void update_kernel(Numbers<W> numbers, int64_t begin, int64_t end,
-                              Arrays<W, T, F, S> arrays) {
-  W const factor = numbers.factor ? static_cast<W>(*numbers.factor) : W(1);
+template <int n, class R, class Acc, class T, class F, class S>
+__global__ void update_kernel(Numbers<Acc> numbers, int64_t begin, int64_t end,
+                              Arrays<Acc, T, F, S> arrays) {
+  Acc const factor = numbers.factor ? static_cast<Acc>(*numbers.factor) : Acc(1);
   if (factor == 0) return;
   R const rule(numbers.constants, numbers.now);
-  constexpr bool rounds = !(std::is_same_v<W, T> && std::is_same_v<W, F> && std::is_same_v<W, S>);
+  constexpr bool rounds =
+      !(std::is_same_v<Acc, T> && std::is_same_v<Acc, F> && std::is_same_v<Acc, S>);
   math::Rounding const rounding(numbers.seed, numbers.now[3]);
   for (int64_t i = begin + first_of_grid(); i < end; i += step_of_grid()) {
-    Pack<W, n> w = load_wide<n, W>(arrays.w, i), first, second;
-    if constexpr (R::moments > 0) first = load_wide<n, W>(arrays.first, i);
-    if constexpr (R::moments > 1) second = load_wide<n, W>(arrays.second, i);
+    Pack<Acc, n> w = load_wide<n, Acc>(arrays.w, i), first, second;
+    if constexpr (R::moments > 0) first = load_wide<n, Acc>(arrays.first, i);
+    if constexpr (R::moments > 1) second = load_wide<n, Acc>(arrays.second, i);
     auto const g = slopes<n>(numbers, factor, load<n>(arrays.g, i), w, i * n);
 #pragma unroll
     for (int j = 0; j < n; ++j) rule(g.at[j], w.at[j], first.at[j], second.at[j]);
@@ -104,42 +105,42 @@ __global__ void update_kernel(Numbers<W> numbers, int64_t begin, int64_t end,
   }
 }
 
-template <class R, class W, class T, class F, class S>
-void run_update(StreamHandle stream, Numbers<W> const& numbers, int64_t count,
-                Arrays<W, T, F, S> const& arrays) {
-  constexpr int n = pack_size<W, T, F, S>;
+template <class R, class Acc, class T, class F, class S>
+void run_update(StreamHandle stream, Numbers<Acc> const& numbers, int64_t count,
+                Arrays<Acc, T, F, S> const& arrays) {
+  constexpr int n = pack_size<Acc, T, F, S>;
   bool const aligned = packs<n>(arrays.g) && packs<n>(arrays.w) && packs<n>(arrays.first) &&
                        packs<n>(arrays.second) && packs<n>(arrays.copy);
   int64_t const whole = aligned ? count / n : 0, rest = count - whole * n;
   if (whole > 0)
-    launch(update_kernel<n, R, W, T, F, S>, grid_of(whole), stream, numbers, int64_t{0}, whole,
+    launch(update_kernel<n, R, Acc, T, F, S>, grid_of(whole), stream, numbers, int64_t{0}, whole,
            arrays);
   if (rest > 0)
-    launch(update_kernel<1, R, W, T, F, S>, grid_of(rest), stream, numbers, whole * n, count,
+    launch(update_kernel<1, R, Acc, T, F, S>, grid_of(rest), stream, numbers, whole * n, count,
            arrays);
 }
 
 /// Calls f.operator()<T>() with the type of an array's elements, W or, beside f32, bf16; W for one
 /// that is not `kept`.
-template <class W, bool kept, class F>
+template <class Acc, bool kept, class F>
 void visit_kept(Tensor const& t, F const& f) {
-  if constexpr (kept && std::is_same_v<W, float>) {
+  if constexpr (kept && std::is_same_v<Acc, float>) {
     if (t.dtype() == Dtype::bf16) return f.template operator()<bf16>();
   }
-  f.template operator()<W>();
+  f.template operator()<Acc>();
 }
 
-template <class R, class W>
-void update_by(StreamHandle stream, Numbers<W> const& numbers, Tensor const& g,
+template <class R, class Acc>
+void update_by(StreamHandle stream, Numbers<Acc> const& numbers, Tensor const& g,
                UpdateState& state) {
-  visit_kept<W, true>(state.w, [&]<class T>() {
-    visit_kept<W, (R::moments > 0)>(state.first, [&]<class F>() {
-      visit_kept<W, (R::moments > 1)>(state.second, [&]<class S>() {
+  visit_kept<Acc, true>(state.w, [&]<class T>() {
+    visit_kept<Acc, (R::moments > 0)>(state.first, [&]<class F>() {
+      visit_kept<Acc, (R::moments > 1)>(state.second, [&]<class S>() {
         run_update<R>(stream, numbers, g.count(),
-                      Arrays<W, T, F, S>{g.data<W>(), state.w.data<T>(),
-                                         R::moments > 0 ? state.first.data<F>() : nullptr,
-                                         R::moments > 1 ? state.second.data<S>() : nullptr,
-                                         data_or_null<bf16>(state.copy)});
+                      Arrays<Acc, T, F, S>{g.data<Acc>(), state.w.data<T>(),
+                                           R::moments > 0 ? state.first.data<F>() : nullptr,
+                                           R::moments > 1 ? state.second.data<S>() : nullptr,
+                                           data_or_null<bf16>(state.copy)});
       });
     });
   });
@@ -151,15 +152,15 @@ void CudaKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const
                          Tensor const& g, UpdateState& state) {
   if (g.count() == 0) return;
   int64_t const width = g.count() / g.size(0);
-  visit_wide(g.dtype(), [&]<class W>() {
-    Numbers<W> const numbers{math::RuleConstants<W>(rule),
-                             rule.now.data<double>(),
-                             data_or_null<double>(rule.factor),
-                             data_or_null<W>(trust),
-                             width,
-                             rule.seed,
-                             static_cast<uint64_t>(first_row * width)};
-    math::visit_rule<W>(rule, [&]<class R>() { update_by<R>(stream_, numbers, g, state); });
+  visit_wide(g.dtype(), [&]<class Acc>() {
+    Numbers<Acc> const numbers{math::RuleConstants<Acc>(rule),
+                               rule.now.data<double>(),
+                               data_or_null<double>(rule.factor),
+                               data_or_null<Acc>(trust),
+                               width,
+                               rule.seed,
+                               static_cast<uint64_t>(first_row * width)};
+    math::visit_rule<Acc>(rule, [&]<class R>() { update_by<R>(stream_, numbers, g, state); });
   });
 }
 

@@ -7,7 +7,7 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 /// A pooling of large images to small ones, both in packs of n channels.
 struct Pooling {
@@ -62,7 +62,7 @@ struct MaxPool {
       auto const values = load<n>(x, pool.large.at(image, row, column, pack));
 #pragma unroll
       for (int k = 0; k < n; ++k) {
-        if (!math::pool_wins<Wide<T>>(values.at[k], best.at[k], indices.at[k])) continue;
+        if (!math::pool_wins<Accumulator<T>>(values.at[k], best.at[k], indices.at[k])) continue;
         best.at[k] = values.at[k];
         indices.at[k] = static_cast<int32_t>(a * pool.axes.w.size + b);
       }
@@ -75,9 +75,9 @@ struct MaxPool {
 /// Sums of a pack of channels.
 template <class T, int n>
 struct PackSum {
-  Wide<T> at[n] = {};
+  Accumulator<T> at[n] = {};
 
-  __device__ void store_to(T* out, int64_t pack, Wide<T> factor) const {
+  __device__ void store_to(T* out, int64_t pack, Accumulator<T> factor) const {
     Pack<T, n> rounded;
 #pragma unroll
     for (int k = 0; k < n; ++k) rounded.at[k] = static_cast<T>(factor * at[k]);
@@ -85,7 +85,7 @@ struct PackSum {
   }
   __device__ void add(Pack<T, n> const& values) {
 #pragma unroll
-    for (int k = 0; k < n; ++k) at[k] += static_cast<Wide<T>>(values.at[k]);
+    for (int k = 0; k < n; ++k) at[k] += static_cast<Accumulator<T>>(values.at[k]);
   }
 };
 
@@ -116,7 +116,7 @@ struct AveragePool {
   Pooling pool;
   T const* x;
   T* y;
-  Wide<T> share;
+  Accumulator<T> share;
 
   __device__ void operator()(int64_t image, int64_t i, int64_t j, int64_t pack) const {
     PackSum<T, n> sum;
@@ -132,7 +132,7 @@ struct AveragePoolBackward {
   Pooling pool;
   T const* dy;
   T* dx;
-  Wide<T> share;
+  Accumulator<T> share;
 
   __device__ void operator()(int64_t image, int64_t row, int64_t column, int64_t pack) const {
     PackSum<T, n> sum;
@@ -145,8 +145,8 @@ struct AveragePoolBackward {
 
 /// What one pixel counts for in a mean.
 template <class T>
-Wide<T> share_of(Window const& window) {
-  return static_cast<Wide<T>>(1 / static_cast<double>(window.size.h * window.size.w));
+Accumulator<T> share_of(Window const& window) {
+  return static_cast<Accumulator<T>>(1 / static_cast<double>(window.size.h * window.size.w));
 }
 
 /// Calls run.operator()<n>(), n channels at once where their number and all addresses allow it.

@@ -85,9 +85,9 @@ void CudaKernels::random_uniform(RandomKey key, int64_t first, double low, doubl
 void CudaKernels::dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                           Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
-    math::Dropout<W> const drop{static_cast<float>(probability),
-                                static_cast<W>(1 / (1 - probability))};
+    using Acc = math::Accumulator<T>;
+    math::Dropout<Acc> const drop{static_cast<float>(probability),
+                                  static_cast<Acc>(1 / (1 - probability))};
     map_random<Uniforms>(stream_, Numbers(key, first, x.count()), drop, y.data<T>(), x.data<T>());
   });
 }

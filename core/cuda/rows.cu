@@ -6,34 +6,34 @@
 namespace core::cuda {
 namespace {
 
-using math::Wide;
+using math::Accumulator;
 
 template <class T>
 struct AddBias {
-  using Channel = Wide<T>;
-  Wide<T> const* bias;
+  using Channel = Accumulator<T>;
+  Accumulator<T> const* bias;
 
   __device__ Channel channel(int64_t c, int64_t) const { return bias[c]; }
   __device__ std::array<T, 1> operator()(Channel const& offset, std::array<T, 1> const& y) const {
-    return {T(Wide<T>(y[0]) + offset)};
+    return {T(Accumulator<T>(y[0]) + offset)};
   }
 };
 
 template <class T>
 struct Prelu {
-  using Channel = Wide<T>;
-  Wide<T> const* slope;
+  using Channel = Accumulator<T>;
+  Accumulator<T> const* slope;
 
   __device__ Channel channel(int64_t c, int64_t) const { return slope[c]; }
   __device__ std::array<T, 1> operator()(Channel const& s, std::array<T, 1> const& in) const {
-    Wide<T> const x = in[0];
+    Accumulator<T> const x = in[0];
     return {T(math::prelu_slope(x, s) * x)};
   }
 };
 
 template <class T>
 struct SumRows {
-  using Channel = Wide<T>;
+  using Channel = Accumulator<T>;
   using Total = Sums<1>;
 
   __device__ Channel channel(int64_t, int64_t) const { return 0; }
@@ -48,25 +48,25 @@ struct SumRows {
 template <class T>
 struct PreluBackward {
   struct Channel {
-    Wide<T> slope, sum;
+    Accumulator<T> slope, sum;
   };
   using Total = Sums<1>;
-  Wide<T> const* slope;
+  Accumulator<T> const* slope;
 
   __device__ Channel channel(int64_t c, int64_t) const { return {slope[c], 0}; }
   __device__ std::array<T, 1> operator()(Channel& c, std::array<T, 2> const& in) const {
-    Wide<T> const x = in[0], dy = in[1];
+    Accumulator<T> const x = in[0], dy = in[1];
     c.sum += math::prelu_slope_gradient(x, dy);
     return {T(math::prelu_slope(x, c.slope) * dy)};
   }
   __device__ Total total(Channel const& c, int64_t) const { return {{c.sum}}; }
 };
 
-template <class W>
+template <class Acc>
 struct WriteSum {
-  W* out;
+  Acc* out;
   __device__ void operator()(Sums<1> const& sum, int64_t c) const {
-    out[c] = static_cast<W>(sum.at[0]);
+    out[c] = static_cast<Acc>(sum.at[0]);
   }
 };
 
@@ -75,7 +75,7 @@ struct WriteSum {
 void CudaKernels::add_bias(Tensor const& bias, Tensor& y) {
   visit_floating(y.dtype(), [&]<class T>() {
     T* const out = y.data<T>();
-    map_rows(stream_, y, AddBias<T>{bias.data<Wide<T>>()}, std::array<T const*, 1>{out},
+    map_rows(stream_, y, AddBias<T>{bias.data<Accumulator<T>>()}, std::array<T const*, 1>{out},
              std::array{out});
   });
 }
@@ -83,13 +83,13 @@ void CudaKernels::add_bias(Tensor const& bias, Tensor& y) {
 void CudaKernels::sum_rows(Tensor const& x, Tensor& out) {
   visit_floating(x.dtype(), [&]<class T>() {
     reduce_rows(stream_, x, SumRows<T>{}, std::array{x.data<T>()}, std::array<T*, 0>{},
-                WriteSum<Wide<T>>{out.data<Wide<T>>()});
+                WriteSum<Accumulator<T>>{out.data<Accumulator<T>>()});
   });
 }
 
 void CudaKernels::prelu(Tensor const& x, Tensor const& slope, Tensor& y) {
   visit_floating(x.dtype(), [&]<class T>() {
-    map_rows(stream_, x, Prelu<T>{slope.data<Wide<T>>()}, std::array{x.data<T>()},
+    map_rows(stream_, x, Prelu<T>{slope.data<Accumulator<T>>()}, std::array{x.data<T>()},
              std::array{y.data<T>()});
   });
 }
@@ -97,9 +97,9 @@ void CudaKernels::prelu(Tensor const& x, Tensor const& slope, Tensor& y) {
 void CudaKernels::prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
                                  Tensor& dslope) {
   visit_floating(x.dtype(), [&]<class T>() {
-    reduce_rows(stream_, x, PreluBackward<T>{slope.data<Wide<T>>()},
+    reduce_rows(stream_, x, PreluBackward<T>{slope.data<Accumulator<T>>()},
                 std::array{x.data<T>(), dy.data<T>()}, std::array{dx.data<T>()},
-                WriteSum<Wide<T>>{dslope.data<Wide<T>>()});
+                WriteSum<Accumulator<T>>{dslope.data<Accumulator<T>>()});
   });
 }
 

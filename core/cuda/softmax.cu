@@ -12,11 +12,11 @@ using math::SoftmaxSum;
 using math::Stats;
 
 /// A chunk's products and how to read them.
-template <class W, class Others>
+template <class Acc, class Others>
 struct Products {
   RowTiles tiles;
-  W const* z;
-  W const *bias, *weights;  ///< or null
+  Acc const* z;
+  Acc const *bias, *weights;  ///< or null
   Others others;
   int64_t const* labels;
   int64_t first;
@@ -26,46 +26,46 @@ struct Products {
     return labels[tile.row] - first - tile.begin;
   }
   template <int n, bool aligned>
-  __device__ Pack<W, n> load_products(Tile const& tile, int64_t pack) const {
-    W const* const from = z + tile.row * tiles.width + tile.begin;
-    return load_part<n, aligned, W>(from, pack, tile.size, 0);
+  __device__ Pack<Acc, n> load_products(Tile const& tile, int64_t pack) const {
+    Acc const* const from = z + tile.row * tiles.width + tile.begin;
+    return load_part<n, aligned, Acc>(from, pack, tile.size, 0);
   }
   /// The products become logits.
   template <int n, bool aligned>
-  __device__ Pack<W, n> logits(Tile const& tile, int64_t pack, Pack<W, n> values) const {
+  __device__ Pack<Acc, n> logits(Tile const& tile, int64_t pack, Pack<Acc, n> values) const {
     auto const rule = others.at(tile.row);
 #pragma unroll
     for (int j = 0; j < n; ++j) values.at[j] = rule.logit(values.at[j]);
     if (bias != nullptr) {
-      auto const offset = load_part<n, aligned, W>(bias + tile.begin, pack, tile.size, 0);
+      auto const offset = load_part<n, aligned, Acc>(bias + tile.begin, pack, tile.size, 0);
 #pragma unroll
       for (int j = 0; j < n; ++j) values.at[j] += offset.at[j];
     }
     return values;
   }
   template <int n, bool aligned>
-  __device__ Pack<W, n> class_weights(Tile const& tile, int64_t pack) const {
+  __device__ Pack<Acc, n> class_weights(Tile const& tile, int64_t pack) const {
     if (weights != nullptr)
-      return load_part<n, aligned, W>(weights + tile.begin, pack, tile.size, 0);
-    Pack<W, n> ones;
+      return load_part<n, aligned, Acc>(weights + tile.begin, pack, tile.size, 0);
+    Pack<Acc, n> ones;
 #pragma unroll
-    for (W& one : ones.at) one = 1;
+    for (Acc& one : ones.at) one = 1;
     return ones;
   }
 };
 
 /// Calls run(products, aligned), for rows that begin with whole packs of n or not.
-template <class W, int n, class Run, class... T>
+template <class Acc, int n, class Run, class... T>
 void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
                    Tensor const& z, Run const& run, T const*... data) {
-  with_others<W>(rule, [&](auto const& others) {
-    Products<W, std::decay_t<decltype(others)>> const products{RowTiles(z.size(0), z.size(1)),
-                                                               z.data<W>(),
-                                                               data_or_null<W>(chunk.bias),
-                                                               data_or_null<W>(chunk.weights),
-                                                               others,
-                                                               labels.data<int64_t>(),
-                                                               chunk.first};
+  with_others<Acc>(rule, [&](auto const& others) {
+    Products<Acc, std::decay_t<decltype(others)>> const products{RowTiles(z.size(0), z.size(1)),
+                                                                 z.data<Acc>(),
+                                                                 data_or_null<Acc>(chunk.bias),
+                                                                 data_or_null<Acc>(chunk.weights),
+                                                                 others,
+                                                                 labels.data<int64_t>(),
+                                                                 chunk.first};
     bool const packed =
         rows_pack<n>(products.tiles.width, products.z, products.bias, products.weights, data...);
     with(packed, [&](auto aligned) { run(products, aligned); });
@@ -74,27 +74,27 @@ void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const&
 
 /// What a tile comes to without the target: its largest logit, the sum of exp, and, if asked, that
 /// of class weight times logit.
-template <class W>
+template <class Acc>
 struct TileSum {
-  SoftmaxSum<W> exponentials;
-  W logits;
+  SoftmaxSum<Acc> exponentials;
+  Acc logits;
 };
 
 struct MergeTiles {
-  template <class W>
-  __device__ TileSum<W> operator()(TileSum<W> const& a, TileSum<W> const& b) const {
+  template <class Acc>
+  __device__ TileSum<Acc> operator()(TileSum<Acc> const& a, TileSum<Acc> const& b) const {
     return {math::merge(a.exponentials, b.exponentials), a.logits + b.logits};
   }
 };
 
 /// Logits of a tile in registers, -inf at the target and beyond the row's end; gives the thread's
 /// sum of weight times logit, if asked.
-template <int n, bool aligned, class P, class W, int packs>
-__device__ W load_logits(P const& products, Tile const& tile, bool sum_logits,
-                         Pack<W, n> (&values)[packs]) {
-  constexpr W none = -std::numeric_limits<W>::infinity();
+template <int n, bool aligned, class P, class Acc, int packs>
+__device__ Acc load_logits(P const& products, Tile const& tile, bool sum_logits,
+                           Pack<Acc, n> (&values)[packs]) {
+  constexpr Acc none = -std::numeric_limits<Acc>::infinity();
   int64_t const target = products.target(tile);
-  W sum = 0;
+  Acc sum = 0;
 #pragma unroll
   for (int p = 0; p < packs; ++p) {
     int64_t const pack = p * blockDim.x + threadIdx.x;
@@ -116,9 +116,9 @@ __device__ W load_logits(P const& products, Tile const& tile, bool sum_logits,
   return sum;
 }
 
-template <class W, int n, int packs>
-__device__ W largest(Pack<W, n> const (&values)[packs]) {
-  W max = -std::numeric_limits<W>::infinity();
+template <class Acc, int n, int packs>
+__device__ Acc largest(Pack<Acc, n> const (&values)[packs]) {
+  Acc max = -std::numeric_limits<Acc>::infinity();
 #pragma unroll
   for (int i = 0; i < packs * n; ++i) max = Larger{}(max, values[i / n].at[i % n]);
   return reduce_block(max, Larger{});
@@ -126,16 +126,16 @@ __device__ W largest(Pack<W, n> const (&values)[packs]) {
 
 /// Sums up a tile: with its exponentials, or, where those come later, the maximum alone. The tile
 /// stays in registers between the maximum and the sum.
-template <bool aligned, bool exponentials, class W, class Others>
-__global__ void softmax_tile_kernel(Products<W, Others> products, bool sum_logits,
-                                    TileSum<W>* sums) {
-  constexpr int n = pack_size<W>, packs = RowTiles::thread_columns / n;
-  Pack<W, n> values[packs];
-  W logits = load_logits<n, aligned>(products, products.tiles.at(blockIdx.x), sum_logits, values);
-  W const max = largest(values);
-  W sum = 0;
+template <bool aligned, bool exponentials, class Acc, class Others>
+__global__ void softmax_tile_kernel(Products<Acc, Others> products, bool sum_logits,
+                                    TileSum<Acc>* sums) {
+  constexpr int n = pack_size<Acc>, packs = RowTiles::thread_columns / n;
+  Pack<Acc, n> values[packs];
+  Acc logits = load_logits<n, aligned>(products, products.tiles.at(blockIdx.x), sum_logits, values);
+  Acc const max = largest(values);
+  Acc sum = 0;
   if constexpr (exponentials) {
-    W const ref = math::reference(max);
+    Acc const ref = math::reference(max);
 #pragma unroll
     for (int i = 0; i < packs * n; ++i) sum += math::exp(values[i / n].at[i % n] - ref);
     sum = reduce_block(sum, Plus{});
@@ -149,19 +149,19 @@ __global__ void softmax_tile_kernel(Products<W, Others> products, bool sum_logit
 
 /// A warp a row: its target and its tiles go into the statistics. Then, unless null, what
 /// exponentials are measured from, and what those of earlier chunks are to be scaled with.
-template <class W>
-__global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<W> const* sums, TargetRule<W> rule,
-                                     int64_t const* labels, int64_t first, W const* z, W* stats,
-                                     W* reference, W* rescale) {
+template <class Acc>
+__global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<Acc> const* sums, TargetRule<Acc> rule,
+                                     int64_t const* labels, int64_t first, Acc const* z, Acc* stats,
+                                     Acc* reference, Acc* rescale) {
   int64_t const row = first_of_grid() / warp_size;
   if (row >= tiles.rows) return;
-  TileSum<W> all{math::no_classes<W>, 0};
+  TileSum<Acc> all{math::no_classes<Acc>, 0};
   for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
     all = MergeTiles{}(all, sums[row * tiles.of_row + tile]);
   all = reduce_warp(all, MergeTiles{});
   if (lane_of_warp() != 0) return;
-  W* const out = stats + Stats::count * row;
-  SoftmaxSum<W> const before{out[Stats::max], out[Stats::sum]};
+  Acc* const out = stats + Stats::count * row;
+  SoftmaxSum<Acc> const before{out[Stats::max], out[Stats::sum]};
   int64_t const target = labels[row] - first;
   auto merged = before;
   out[Stats::logits] += all.logits;
@@ -177,9 +177,9 @@ __global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<W> const* sums, Tar
 
 /// out := f(product, logit, weight) for the classes of the block's tile; another value for the
 /// target.
-template <int n, bool aligned, class T, class W, class Others, class F>
-__device__ void write_tile(Products<W, Others> const& products, Tile const& tile, W target_value,
-                           T* out, F&& f) {
+template <int n, bool aligned, class T, class Acc, class Others, class F>
+__device__ void write_tile(Products<Acc, Others> const& products, Tile const& tile,
+                           Acc target_value, T* out, F&& f) {
   int64_t const target = products.target(tile);
 #pragma unroll
   for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
@@ -192,7 +192,7 @@ __device__ void write_tile(Products<W, Others> const& products, Tile const& tile
     for (int j = 0; j < n; ++j) {
       int64_t const c = pack * n + j;
       values.at[j] = T(c == target      ? target_value
-                       : c >= tile.size ? W(0)
+                       : c >= tile.size ? Acc(0)
                                         : f(z.at[j], logits.at[j], weights.at[j]));
     }
     store_part<n, aligned>(values, out + tile.row * products.tiles.width + tile.begin, pack,
@@ -200,15 +200,15 @@ __device__ void write_tile(Products<W, Others> const& products, Tile const& tile
   }
 }
 
-template <bool aligned, class T, class W, class Others>
-__global__ void softmax_exponentials_kernel(Products<W, Others> products, W const* reference, T* e,
-                                            W* sums) {
+template <bool aligned, class T, class Acc, class Others>
+__global__ void softmax_exponentials_kernel(Products<Acc, Others> products, Acc const* reference,
+                                            T* e, Acc* sums) {
   Tile const tile = products.tiles.at(blockIdx.x);
-  W const ref = reference[tile.row];
+  Acc const ref = reference[tile.row];
   auto const rule = products.others.at(tile.row);
-  W sum = 0;
-  write_tile<pack_size<W>, aligned>(products, tile, W(0), e, [&](W z, W logit, W) {
-    W const x = math::exp(logit - ref);
+  Acc sum = 0;
+  write_tile<pack_size<Acc>, aligned>(products, tile, Acc(0), e, [&](Acc z, Acc logit, Acc) {
+    Acc const x = math::exp(logit - ref);
     sum += x;
     return x * rule.slope(z);
   });
@@ -217,53 +217,53 @@ __global__ void softmax_exponentials_kernel(Products<W, Others> products, W cons
 }
 
 /// A warp a row: the sums of its tiles' exponentials.
-template <class W>
-__global__ void softmax_add_kernel(RowTiles tiles, W const* sums, W* stats) {
+template <class Acc>
+__global__ void softmax_add_kernel(RowTiles tiles, Acc const* sums, Acc* stats) {
   int64_t const row = first_of_grid() / warp_size;
   if (row >= tiles.rows) return;
-  W sum = 0;
+  Acc sum = 0;
   for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
     sum += sums[row * tiles.of_row + tile];
   sum = reduce_warp(sum, Plus{});
   if (lane_of_warp() == 0) stats[Stats::count * row + Stats::sum] += sum;
 }
 
-template <bool aligned, class T, class W, class Others>
-__global__ void softmax_gradient_kernel(Products<W, Others> products, W const* rows, T* g) {
+template <bool aligned, class T, class Acc, class Others>
+__global__ void softmax_gradient_kernel(Products<Acc, Others> products, Acc const* rows, T* g) {
   Tile const tile = products.tiles.at(blockIdx.x);
-  W const* const factors = rows + Row::count * tile.row;
-  W const lse = factors[Row::lse];
+  Acc const* const factors = rows + Row::count * tile.row;
+  Acc const lse = factors[Row::lse];
   bool const counts = Row::counts(factors);
-  math::OtherGradient<W> const gradient(factors);
+  math::OtherGradient<Acc> const gradient(factors);
   auto const rule = products.others.at(tile.row);
-  write_tile<pack_size<W>, aligned>(
-      products, tile, factors[Row::target], g, [&](W z, W logit, W weight) {
-        return counts ? gradient(math::exp(logit - lse), rule.slope(z), weight) : W(0);
+  write_tile<pack_size<Acc>, aligned>(
+      products, tile, factors[Row::target], g, [&](Acc z, Acc logit, Acc weight) {
+        return counts ? gradient(math::exp(logit - lse), rule.slope(z), weight) : Acc(0);
       });
 }
 
-template <bool aligned, class T, class W>
-__global__ void softmax_stored_kernel(RowTiles tiles, W const* weights, W scale,
-                                      int64_t const* labels, int64_t first, W const* reference,
-                                      W const* rows, T* e) {
+template <bool aligned, class T, class Acc>
+__global__ void softmax_stored_kernel(RowTiles tiles, Acc const* weights, Acc scale,
+                                      int64_t const* labels, int64_t first, Acc const* reference,
+                                      Acc const* rows, T* e) {
   constexpr int n = pack_size<T>;
   Tile const tile = tiles.at(blockIdx.x);
-  W const* const factors = rows + Row::count * tile.row;
+  Acc const* const factors = rows + Row::count * tile.row;
   bool const counts = Row::counts(factors);
-  W const share = factors[Row::softmax] * math::exp(reference[tile.row] - factors[Row::lse]);
-  W const uniform = factors[Row::uniform] * scale;
+  Acc const share = factors[Row::softmax] * math::exp(reference[tile.row] - factors[Row::lse]);
+  Acc const uniform = factors[Row::uniform] * scale;
   T* const out = e + tile.row * tiles.width + tile.begin;
   int64_t const target = labels[tile.row] - first - tile.begin;
 #pragma unroll
   for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
     int64_t const pack = p * blockDim.x + threadIdx.x;
-    auto values = load_part<n, aligned>(static_cast<T const*>(out), pack, tile.size, T(W(0)));
+    auto values = load_part<n, aligned>(static_cast<T const*>(out), pack, tile.size, T(Acc(0)));
 #pragma unroll
     for (int j = 0; j < n; ++j) {
       int64_t const c = pack * n + j;
-      W const weight = weights != nullptr && c < tile.size ? weights[tile.begin + c] : W(1);
-      W const value = share * W(values.at[j]) - uniform * weight;
-      values.at[j] = T(!counts ? W(0) : c == target ? factors[Row::target] : value);
+      Acc const weight = weights != nullptr && c < tile.size ? weights[tile.begin + c] : Acc(1);
+      Acc const value = share * Acc(values.at[j]) - uniform * weight;
+      values.at[j] = T(!counts ? Acc(0) : c == target ? factors[Row::target] : value);
     }
     store_part<n, aligned>(values, out, pack, tile.size);
   }
@@ -275,22 +275,22 @@ Grid grid_of_rows(int64_t rows) {
 }
 
 /// Merges a chunk into the statistics, with its exponentials or without.
-template <bool exponentials, class W>
+template <bool exponentials, class Acc>
 void add_chunk(StreamHandle stream, LogitRule const& rule, ClassChunk const& chunk,
-               Tensor const& labels, Tensor const& z, Tensor& stats, W* reference, W* rescale) {
+               Tensor const& labels, Tensor const& z, Tensor& stats, Acc* reference, Acc* rescale) {
   RowTiles const tiles(z.size(0), z.size(1));
   Tensor scratch(z.device(), {tiles.rows, tiles.of_row, 3}, z.dtype());
-  auto* const sums = reinterpret_cast<TileSum<W>*>(scratch.data<W>());
+  auto* const sums = reinterpret_cast<TileSum<Acc>*>(scratch.data<Acc>());
   if (tiles.of_row > 0)
-    with_products<W, pack_size<W>>(
+    with_products<Acc, pack_size<Acc>>(
         rule, chunk, labels, z,
-        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
-          launch(softmax_tile_kernel<aligned, exponentials, W, Others>, tiles.grid(), stream,
+        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
+          launch(softmax_tile_kernel<aligned, exponentials, Acc, Others>, tiles.grid(), stream,
                  products, rule.sum_logits, sums);
         });
-  launch(softmax_chunk_kernel<W>, grid_of_rows(tiles.rows), stream, tiles, sums,
-         TargetRule<W>(rule, chunk), labels.data<int64_t>(), chunk.first, z.data<W>(),
-         stats.data<W>(), reference, rescale);
+  launch(softmax_chunk_kernel<Acc>, grid_of_rows(tiles.rows), stream, tiles, sums,
+         TargetRule<Acc>(rule, chunk), labels.data<int64_t>(), chunk.first, z.data<Acc>(),
+         stats.data<Acc>(), reference, rescale);
 }
 
 }  // namespace
@@ -298,8 +298,8 @@ void add_chunk(StreamHandle stream, LogitRule const& rule, ClassChunk const& chu
 void CudaKernels::softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
                                      Tensor const& labels, Tensor const& z, Tensor& stats) {
   if (z.size(0) == 0) return;
-  visit_wide(z.dtype(), [&]<class W>() {
-    W* const none = nullptr;
+  visit_wide(z.dtype(), [&]<class Acc>() {
+    Acc* const none = nullptr;
     add_chunk<true>(stream_, rule, chunk, labels, z, stats, none, none);
   });
 }
@@ -310,20 +310,20 @@ void CudaKernels::softmax_exponentials(LogitRule const& rule, ClassChunk const& 
   RowTiles const tiles(z.size(0), z.size(1));
   if (tiles.rows == 0) return;
   visit_floating(e.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
-    W* const ref = reference.data<W>();
-    add_chunk<false>(stream_, rule, chunk, labels, z, stats, ref, rescale.data<W>());
+    using Acc = math::Accumulator<T>;
+    Acc* const ref = reference.data<Acc>();
+    add_chunk<false>(stream_, rule, chunk, labels, z, stats, ref, rescale.data<Acc>());
     if (tiles.of_row == 0) return;
     Tensor scratch(z.device(), {tiles.rows, tiles.of_row}, z.dtype());
-    with_products<W, pack_size<W>>(
+    with_products<Acc, pack_size<Acc>>(
         rule, chunk, labels, z,
-        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
-          launch(softmax_exponentials_kernel<aligned, T, W, Others>, tiles.grid(), stream_,
-                 products, ref, e.data<T>(), scratch.data<W>());
+        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
+          launch(softmax_exponentials_kernel<aligned, T, Acc, Others>, tiles.grid(), stream_,
+                 products, ref, e.data<T>(), scratch.data<Acc>());
         },
         e.data<T>());
-    launch(softmax_add_kernel<W>, grid_of_rows(tiles.rows), stream_, tiles, scratch.data<W>(),
-           stats.data<W>());
+    launch(softmax_add_kernel<Acc>, grid_of_rows(tiles.rows), stream_, tiles, scratch.data<Acc>(),
+           stats.data<Acc>());
   });
 }
 
@@ -332,12 +332,12 @@ void CudaKernels::softmax_gradient(LogitRule const& rule, ClassChunk const& chun
                                    Tensor& g) {
   if (z.count() == 0) return;
   visit_floating(g.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
-    with_products<W, pack_size<W>>(
+    using Acc = math::Accumulator<T>;
+    with_products<Acc, pack_size<Acc>>(
         rule, chunk, labels, z,
-        [&]<class Others>(Products<W, Others> const& products, auto aligned) {
-          launch(softmax_gradient_kernel<aligned, T, W, Others>, products.tiles.grid(), stream_,
-                 products, rows.data<W>(), g.data<T>());
+        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
+          launch(softmax_gradient_kernel<aligned, T, Acc, Others>, products.tiles.grid(), stream_,
+                 products, rows.data<Acc>(), g.data<T>());
         },
         g.data<T>());
   });
@@ -349,11 +349,11 @@ void CudaKernels::softmax_gradient_stored(LogitRule const& rule, ClassChunk cons
   if (e.count() == 0) return;
   RowTiles const tiles(e.size(0), e.size(1));
   visit_floating(e.dtype(), [&]<class T>() {
-    using W = math::Wide<T>;
+    using Acc = math::Accumulator<T>;
     with(rows_pack<pack_size<T>>(tiles.width, e.data<T>()), [&](auto aligned) {
-      launch(softmax_stored_kernel<aligned, T, W>, tiles.grid(), stream_, tiles,
-             data_or_null<W>(chunk.weights), static_cast<W>(rule.scale), labels.data<int64_t>(),
-             chunk.first, reference.data<W>(), rows.data<W>(), e.data<T>());
+      launch(softmax_stored_kernel<aligned, T, Acc>, tiles.grid(), stream_, tiles,
+             data_or_null<Acc>(chunk.weights), static_cast<Acc>(rule.scale), labels.data<int64_t>(),
+             chunk.first, reference.data<Acc>(), rows.data<Acc>(), e.data<T>());
     });
   });
 }

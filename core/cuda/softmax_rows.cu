@@ -20,15 +20,15 @@ struct AddLosses {
   }
 };
 
-template <class W>
-__global__ void softmax_begin_kernel(int64_t rows, W* stats) {
-  constexpr W infinity = std::numeric_limits<W>::infinity();
+template <class Acc>
+__global__ void softmax_begin_kernel(int64_t rows, Acc* stats) {
+  constexpr Acc infinity = std::numeric_limits<Acc>::infinity();
   for (int64_t i = first_of_grid(); i < Stats::count * rows; i += step_of_grid())
-    stats[i] = i % Stats::count == Stats::max ? -infinity : W(0);
+    stats[i] = i % Stats::count == Stats::max ? -infinity : Acc(0);
 }
 
-template <class W>
-__global__ void softmax_merge_kernel(math::MergeShards<W> merge, double* sums) {
+template <class Acc>
+__global__ void softmax_merge_kernel(math::MergeShards<Acc> merge, double* sums) {
   LossAndWeight all{0, 0};
   for (int64_t r = threadIdx.x; r < merge.count; r += blockDim.x) all = AddLosses{}(all, merge(r));
   all = reduce_block(all, AddLosses{});
@@ -37,14 +37,14 @@ __global__ void softmax_merge_kernel(math::MergeShards<W> merge, double* sums) {
   sums[1] += all.weight;
 }
 
-template <class W>
-__global__ void softmax_mean_kernel(double const* sums, int64_t count, W* rows, W* loss,
+template <class Acc>
+__global__ void softmax_mean_kernel(double const* sums, int64_t count, Acc* rows, Acc* loss,
                                     double* factor) {
   math::MeanLoss const mean(sums);
   int64_t const first = first_of_grid();
   for (int64_t r = first; r < count; r += step_of_grid()) mean.divide(rows + math::Row::count * r);
   if (first != 0) return;
-  *loss = static_cast<W>(mean.loss);
+  *loss = static_cast<Acc>(mean.loss);
   *factor = rows != nullptr ? mean.finite() : mean.factor();
 }
 
@@ -53,8 +53,9 @@ __global__ void softmax_mean_kernel(double const* sums, int64_t count, W* rows, 
 void CudaKernels::softmax_begin(Tensor& stats) {
   int64_t const rows = stats.size(0);
   if (rows == 0) return;
-  visit_wide(stats.dtype(), [&]<class W>() {
-    launch(softmax_begin_kernel<W>, grid_of(Stats::count * rows), stream_, rows, stats.data<W>());
+  visit_wide(stats.dtype(), [&]<class Acc>() {
+    launch(softmax_begin_kernel<Acc>, grid_of(Stats::count * rows), stream_, rows,
+           stats.data<Acc>());
   });
 }
 
@@ -62,18 +63,19 @@ void CudaKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
                                 Tensor const& labels, Tensor& rows, Tensor& sums) {
   int64_t const count = labels.count();
   if (count == 0) return;
-  visit_wide(parts.dtype(), [&]<class W>() {
-    math::MergeShards<W> const merge{math::RowLoss<W>(rule), parts.data<W>(), parts.size(0), count,
-                                     labels.data<int64_t>(), rows.data<W>()};
-    launch(softmax_merge_kernel<W>, one_block, stream_, merge, sums.data<double>());
+  visit_wide(parts.dtype(), [&]<class Acc>() {
+    math::MergeShards<Acc> const merge{
+        math::RowLoss<Acc>(rule), parts.data<Acc>(), parts.size(0), count,
+        labels.data<int64_t>(),   rows.data<Acc>()};
+    launch(softmax_merge_kernel<Acc>, one_block, stream_, merge, sums.data<double>());
   });
 }
 
 void CudaKernels::softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) {
   int64_t const count = rows ? rows.size(0) : 0;
-  visit_wide(loss.dtype(), [&]<class W>() {
-    launch(softmax_mean_kernel<W>, one_block, stream_, sums.data<double>(), count,
-           data_or_null<W>(rows), loss.data<W>(), factor.data<double>());
+  visit_wide(loss.dtype(), [&]<class Acc>() {
+    launch(softmax_mean_kernel<Acc>, one_block, stream_, sums.data<double>(), count,
+           data_or_null<Acc>(rows), loss.data<Acc>(), factor.data<double>());
   });
 }
 

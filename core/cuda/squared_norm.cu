@@ -57,17 +57,17 @@ struct SquaresOfBoth {
   }
 };
 
-template <class W>
+template <class Acc>
 struct Trust {
   using Total = SquaresOfBoth;
   double eta, decay;
   double const *factor, *of_w, *of_g;
-  W* trust;
+  Acc* trust;
 
   __device__ Total at(int64_t part) const { return {of_w[part], of_g[part]}; }
   __device__ void finish(Total const& total, int64_t row) const {
     double const scale = factor ? *factor : 1;
-    trust[row] = static_cast<W>(math::lars_trust_ratio(eta, decay, scale, total.w, total.g));
+    trust[row] = static_cast<Acc>(math::lars_trust_ratio(eta, decay, scale, total.w, total.g));
   }
 };
 
@@ -110,10 +110,10 @@ void CudaKernels::clip_factor(double most, Tensor const& squares, Tensor& factor
 void CudaKernels::lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
                                    Tensor const& w, Tensor& trust) {
   Squares const of_w(stream_, w, trust.count()), of_g(stream_, g, trust.count());
-  visit_wide(trust.dtype(), [&]<class W>() {
+  visit_wide(trust.dtype(), [&]<class Acc>() {
     merge_tiles(stream_, of_w.tiles,
-                Trust<W>{eta, decay, data_or_null<double>(factor), of_w.parts.data<double>(),
-                         of_g.parts.data<double>(), trust.data<W>()});
+                Trust<Acc>{eta, decay, data_or_null<double>(factor), of_w.parts.data<double>(),
+                           of_g.parts.data<double>(), trust.data<Acc>()});
   });
 }
 

@@ -21,15 +21,15 @@ struct Better {
 constexpr int64_t no_class = std::numeric_limits<int64_t>::max();
 
 /// The best of the thread's classes behind `last`; none: -inf and no_class.
-template <class W>
-__device__ Ranked best_behind(Ranked const& last, W const* z, int64_t width, int64_t first) {
-  constexpr W none = -std::numeric_limits<W>::infinity();
-  auto const bound = static_cast<W>(last.score);
-  W score = none;
+template <class Acc>
+__device__ Ranked best_behind(Ranked const& last, Acc const* z, int64_t width, int64_t first) {
+  constexpr Acc none = -std::numeric_limits<Acc>::infinity();
+  auto const bound = static_cast<Acc>(last.score);
+  Acc score = none;
   int64_t number = no_class;
 #pragma unroll 8
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    W const value = z[c];
+    Acc const value = z[c];
     bool const behind = math::ranks_before(bound, last.number, value, first + c);
     // Numbers rise, so that among equals the first stays.
     if (behind && value > score) score = value, number = first + c;
@@ -39,17 +39,17 @@ __device__ Ranked best_behind(Ranked const& last, W const* z, int64_t width, int
 
 /// A block a row: its classes, best first, enter the list until one is not admitted. When a class
 /// has entered, only the thread it came from has to look for its next.
-template <class W>
-__global__ void top_k_kernel(int64_t width, W const* z, int64_t first, math::Best<W> best) {
+template <class Acc>
+__global__ void top_k_kernel(int64_t width, Acc const* z, int64_t first, math::Best<Acc> best) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   int64_t const row = blockIdx.x;
-  W const* const scores = z + row * width;
+  Acc const* const scores = z + row * width;
   best.scores += row * best.k;
   best.classes += row * best.k;
   Ranked mine = best_behind({infinity, -1}, scores, width, first);
   for (;;) {
     Ranked const winner = reduce_block(mine, Better{});
-    auto const score = static_cast<W>(winner.score);
+    auto const score = static_cast<Acc>(winner.score);
     if (!best.admits(score, winner.number)) return;
     __syncthreads();  // all have read the list
     if (threadIdx.x == 0) best.insert(score, winner.number);
@@ -62,12 +62,12 @@ __global__ void top_k_kernel(int64_t width, W const* z, int64_t first, math::Bes
 void CudaKernels::top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) {
   if (scores.count() == 0 || z.count() == 0) return;
   int64_t const width = z.size(1);
-  visit_wide(z.dtype(), [&]<class W>() {
-    math::Best<W> const best{scores.data<W>(), classes.data<int64_t>(), scores.size(1)};
+  visit_wide(z.dtype(), [&]<class Acc>() {
+    math::Best<Acc> const best{scores.data<Acc>(), classes.data<int64_t>(), scores.size(1)};
     constexpr int64_t thread_classes = 8;  // fewer would leave little between two barriers
-    launch(top_k_kernel<W>,
+    launch(top_k_kernel<Acc>,
            grid_of_blocks(z.size(0), warps_for((width + thread_classes - 1) / thread_classes)),
-           stream_, width, z.data<W>(), first, best);
+           stream_, width, z.data<Acc>(), first, best);
   });
 }
 

@@ -6,6 +6,6 @@ namespace core::math {
 
 /// What sums over T are kept in: the type of accumulator(dtype_of<T>).
 template <class T>
-using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+using Accumulator = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 }  // namespace core::math

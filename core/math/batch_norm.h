@@ -8,26 +8,26 @@
 namespace core::math {
 
 /// Number of elements, their mean, and their sum of squared differences from it.
-template <class W>
+template <class Acc>
 struct Moments {
-  W count, mean, squares;
+  Acc count, mean, squares;
 };
 
 /// Moments of the union (Chan, Golub, LeVeque 1983). An empty part changes nothing.
-template <class W>
-COLONNADE_HD Moments<W> merge(Moments<W> const& a, Moments<W> const& b) {
-  W const count = a.count + b.count;
-  W const share = count > 0 ? b.count / count : 0;
-  W const gap = b.mean - a.mean;
+template <class Acc>
+COLONNADE_HD Moments<Acc> merge(Moments<Acc> const& a, Moments<Acc> const& b) {
+  Acc const count = a.count + b.count;
+  Acc const share = count > 0 ? b.count / count : 0;
+  Acc const gap = b.mean - a.mean;
   return {count, a.mean + share * gap, a.squares + b.squares + gap * gap * a.count * share};
 }
 
 /// Sums over elements of x - shift and of its square.
-template <class W>
+template <class Acc>
 struct ShiftedSums {
-  W shift, sum, squares;
-  COLONNADE_HD void add(W x) {
-    W const gap = x - shift;
+  Acc shift, sum, squares;
+  COLONNADE_HD void add(Acc x) {
+    Acc const gap = x - shift;
     sum += gap;
     squares += gap * gap;
   }
@@ -35,54 +35,54 @@ struct ShiftedSums {
 
 /// The moments of the `count` > 0 elements of the sums, if the shift is one of them: squares then
 /// are less than count + 1 times what is left, so few digits cancel whatever the mean is.
-template <class W>
-COLONNADE_HD Moments<double> moments_of(ShiftedSums<W> const& sums, int64_t count) {
+template <class Acc>
+COLONNADE_HD Moments<double> moments_of(ShiftedSums<Acc> const& sums, int64_t count) {
   auto const n = static_cast<double>(count);
   double const gap = sums.sum / n, squares = sums.squares - gap * sums.sum;
   return {n, sums.shift + gap, squares < 0 ? 0 : squares};
 }
 
 /// Kernels::merge_statistics, of channel c.
-template <class W>
+template <class Acc>
 struct MergeChannel {
-  W const* parts;  ///< (count, 3, width)
+  Acc const* parts;  ///< (count, 3, width)
   int64_t count, width;
-  W momentum;
-  W *merged, *running_mean, *running_variance;
+  Acc momentum;
+  Acc *merged, *running_mean, *running_variance;
 
   COLONNADE_HD void operator()(int64_t c) const {
     Moments<double> all{0, 0, 0};
     for (int64_t p = 0; p < count; ++p) {
-      W const* const part = parts + 3 * width * p + c;
+      Acc const* const part = parts + 3 * width * p + c;
       all = merge(all, Moments<double>{part[0], part[width], part[2 * width]});
     }
-    merged[c] = static_cast<W>(all.count);
-    merged[width + c] = static_cast<W>(all.mean);
-    merged[2 * width + c] = static_cast<W>(all.squares / std::max(all.count, 1.0));
-    auto const mean = static_cast<W>(all.mean);
-    auto const unbiased = static_cast<W>(all.squares / std::max(all.count - 1, 1.0));
+    merged[c] = static_cast<Acc>(all.count);
+    merged[width + c] = static_cast<Acc>(all.mean);
+    merged[2 * width + c] = static_cast<Acc>(all.squares / std::max(all.count, 1.0));
+    auto const mean = static_cast<Acc>(all.mean);
+    auto const unbiased = static_cast<Acc>(all.squares / std::max(all.count - 1, 1.0));
     if (all.count == 0 || !std::isfinite(mean) || !std::isfinite(unbiased)) return;
     running_mean[c] += momentum * (mean - running_mean[c]);
     running_variance[c] += momentum * (unbiased - running_variance[c]);
   }
 };
 
-template <class W>
-COLONNADE_HD W inverse_deviation(W variance, W epsilon) {
+template <class Acc>
+COLONNADE_HD Acc inverse_deviation(Acc variance, Acc epsilon) {
   return 1 / std::sqrt(variance + epsilon);
 }
 
 /// `factor` is gain / deviation. The mean is taken off first: folding it into the bias would cost
 /// the digits that mean and x share.
-template <class W>
-COLONNADE_HD W batch_norm(W x, W mean, W factor, W bias) {
+template <class Acc>
+COLONNADE_HD Acc batch_norm(Acc x, Acc mean, Acc factor, Acc bias) {
   return (x - mean) * factor + bias;
 }
 
 /// The gradient in x from g, that in the result: `mean_g` and `slope` are the means over the batch
 /// of g, and of g xhat divided by the deviation.
-template <class W>
-COLONNADE_HD W batch_norm_backward(W g, W x, W mean, W factor, W mean_g, W slope) {
+template <class Acc>
+COLONNADE_HD Acc batch_norm_backward(Acc g, Acc x, Acc mean, Acc factor, Acc mean_g, Acc slope) {
   return factor * (g - mean_g - (x - mean) * slope);
 }
 

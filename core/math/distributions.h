@@ -28,10 +28,10 @@ struct Normal {
 };
 
 /// `kept` is 1 / (1 - probability); u in [0, 1) decides.
-template <class W>
+template <class Acc>
 struct Dropout {
   float probability;
-  W kept;
+  Acc kept;
   template <class T>
   COLONNADE_HD T operator()(float u, T x) const {
     return u < probability ? T(0) : T(kept * x);

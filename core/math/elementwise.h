@@ -18,9 +18,9 @@ struct Convert {
   }
 };
 
-template <class W>
+template <class Acc>
 struct Scale {
-  W factor;
+  Acc factor;
   template <class T>
   COLONNADE_HD T operator()(T x) const {
     return T(factor * x);
@@ -28,9 +28,9 @@ struct Scale {
 };
 
 /// y + alpha x
-template <class W>
+template <class Acc>
 struct Axpy {
-  W alpha;
+  Acc alpha;
   template <class X, class Y>
   COLONNADE_HD Y operator()(X x, Y y) const {
     return Y(y + alpha * x);
@@ -61,15 +61,15 @@ struct ReluBackward {
 };
 
 /// PReLU's factor of x, and of dy in the gradient.
-template <class W>
-COLONNADE_HD W prelu_slope(W x, W slope) {
-  return x > 0 ? W(1) : slope;
+template <class Acc>
+COLONNADE_HD Acc prelu_slope(Acc x, Acc slope) {
+  return x > 0 ? Acc(1) : slope;
 }
 
 /// An element's part of the gradient in PReLU's slope.
-template <class W>
-COLONNADE_HD W prelu_slope_gradient(W x, W dy) {
-  return x > 0 ? W(0) : dy * x;
+template <class Acc>
+COLONNADE_HD Acc prelu_slope_gradient(Acc x, Acc dy) {
+  return x > 0 ? Acc(0) : dy * x;
 }
 
 }  // namespace core::math

@@ -7,9 +7,9 @@
 namespace core::math {
 
 /// A function's value and slope at a point.
-template <class W>
+template <class Acc>
 struct Point {
-  W value, slope;
+  Acc value, slope;
 };
 
 /// Where m1 θ + m2 leaves [0, π], so that its cosine would rise again.
@@ -27,76 +27,80 @@ enum class MarginGradient { exact, straight_through };
 /// otherwise SphereFace's (-1)^k cos(m1 θ + m2) - 2 k - m3 with k = floor((m1 θ + m2) / π).
 /// The slope m1 sin(m1 θ + m2) / sin θ has a pole at |c| = 1: sin θ is taken as 1e-3 at least.
 /// Products outside [-1, 1], which rounding makes, have the angle of the nearest inside.
-template <class W>
+template <class Acc>
 struct Margin {
-  W m1 = 1, m2 = 0, m3 = 0;
+  Acc m1 = 1, m2 = 0, m3 = 0;
   Beyond beyond = Beyond::falls;
   MarginGradient gradient = MarginGradient::exact;
 
-  COLONNADE_HD Point<W> operator()(W product) const {
-    Point<W> point{product, 1};
+  COLONNADE_HD Point<Acc> operator()(Acc product) const {
+    Point<Acc> point{product, 1};
     if (m1 != 1 || m2 != 0)
-      point = curve(product < W(-1) ? W(-1) : product > W(1) ? W(1) : product);
+      point = curve(product < Acc(-1) ? Acc(-1) : product > Acc(1) ? Acc(1) : product);
     point.value -= m3;
     if (gradient == MarginGradient::straight_through) point.slope = 1;
     return point;
   }
 
  private:
-  COLONNADE_HD Point<W> curve(W c) const {
-    constexpr W pi = std::numbers::pi_v<W>, least = W(1e-3);
-    W const sine = std::sqrt(1 - c * c), angle = m1 * std::acos(c) + m2;
-    W const speed = m1 / (sine < least ? least : sine);  // -d angle / dc
+  COLONNADE_HD Point<Acc> curve(Acc c) const {
+    constexpr Acc pi = std::numbers::pi_v<Acc>, least = Acc(1e-3);
+    Acc const sine = std::sqrt(1 - c * c), angle = m1 * std::acos(c) + m2;
+    Acc const speed = m1 / (sine < least ? least : sine);  // -d angle / dc
     if (beyond == Beyond::stays) {
       if (angle < least) return {std::cos(least), 0};
       if (angle > pi - least) return {std::cos(pi - least), 0};
     }
     if (angle > pi && m1 == 1) return {c - m2 * std::sin(m2), 1};
-    W const turns = std::floor(angle / pi);
+    Acc const turns = std::floor(angle / pi);
     bool const odd = turns != 2 * std::floor(turns / 2);
-    W const sign = odd ? W(-1) : W(1);
+    Acc const sign = odd ? Acc(-1) : Acc(1);
     return {sign * std::cos(angle) - 2 * turns, sign * std::sin(angle) * speed};
   }
 };
 
 /// What becomes of the products of classes that are not the target: z = scale p.
-template <class W>
+template <class Acc>
 struct Scaled {
-  W scale;
-  COLONNADE_HD W logit(W p) const { return scale * p; }
-  COLONNADE_HD W slope(W) const { return scale; }  ///< dz / dp
+  Acc scale;
+  COLONNADE_HD Acc logit(Acc p) const { return scale * p; }
+  COLONNADE_HD Acc slope(Acc) const { return scale; }  ///< dz / dp
 };
 
 /// The inter-class filter: those above the threshold leave the softmax, z = -inf.
-template <class W>
+template <class Acc>
 struct LeaveAbove {
-  W scale, threshold;
-  COLONNADE_HD W logit(W p) const { return p > threshold ? W(-HUGE_VAL) : scale * p; }
-  COLONNADE_HD W slope(W p) const { return p > threshold ? W(0) : scale; }
+  Acc scale, threshold;
+  COLONNADE_HD Acc logit(Acc p) const { return p > threshold ? Acc(-HUGE_VAL) : scale * p; }
+  COLONNADE_HD Acc slope(Acc p) const { return p > threshold ? Acc(0) : scale; }
 };
 
 /// CurricularFace (Huang et al. 2020): those above are harder, z = scale p (hardness + p).
-template <class W>
+template <class Acc>
 struct HarderAbove {
-  W scale, threshold, hardness;
-  COLONNADE_HD W logit(W p) const { return scale * p * (p > threshold ? hardness + p : W(1)); }
-  COLONNADE_HD W slope(W p) const { return scale * (p > threshold ? hardness + 2 * p : W(1)); }
+  Acc scale, threshold, hardness;
+  COLONNADE_HD Acc logit(Acc p) const {
+    return scale * p * (p > threshold ? hardness + p : Acc(1));
+  }
+  COLONNADE_HD Acc slope(Acc p) const {
+    return scale * (p > threshold ? hardness + 2 * p : Acc(1));
+  }
 };
 
 /// AdaFace's margin of a sample from the norm of its features (Kim, Jain, Liu 2022), as m2 and m3:
 /// k = clip(h (norm - mean) / (deviation + 1e-3), -1, 1) gives -m k and m + m k.
-template <class W>
+template <class Acc>
 struct AdaptiveMargin {
-  W m, h, mean, deviation;
+  Acc m, h, mean, deviation;
 
   /// What is not finite stays: `moved` leaves it out.
-  COLONNADE_HD static W clipped(W norm) {
-    constexpr W least = W(1e-3), most = 100;
+  COLONNADE_HD static Acc clipped(Acc norm) {
+    constexpr Acc least = Acc(1e-3), most = 100;
     return norm < least ? least : norm > most && std::isfinite(norm) ? most : norm;
   }
-  COLONNADE_HD void operator()(W norm, W* margins) const {
-    W const k = h * (clipped(norm) - mean) / (deviation + W(1e-3));
-    W const turn = m * (k < -1 ? W(-1) : k > 1 ? W(1) : k);
+  COLONNADE_HD void operator()(Acc norm, Acc* margins) const {
+    Acc const k = h * (clipped(norm) - mean) / (deviation + Acc(1e-3));
+    Acc const turn = m * (k < -1 ? Acc(-1) : k > 1 ? Acc(1) : k);
     margins[0] = 1;
     margins[1] = -turn;
     margins[2] = m + turn;
@@ -104,17 +108,17 @@ struct AdaptiveMargin {
 };
 
 /// cos(θ + m), beyond which the products of others count as hard in CurricularFace.
-template <class W>
-COLONNADE_HD W hard_threshold(W product, W m) {
-  W const c = product < W(-1) ? W(-1) : product > W(1) ? W(1) : product;
+template <class Acc>
+COLONNADE_HD Acc hard_threshold(Acc product, Acc m) {
+  Acc const c = product < Acc(-1) ? Acc(-1) : product > Acc(1) ? Acc(1) : product;
   return c * std::cos(m) - std::sqrt(1 - c * c) * std::sin(m);
 }
 
 /// A running figure after a batch's: moved by `share` towards it, unless that is no number, as of
 /// a batch of too few rows, or with some that are not finite.
-template <class W>
-COLONNADE_HD W moved(W running, double share, double batch) {
-  return std::isfinite(batch) ? running + static_cast<W>(share * (batch - running)) : running;
+template <class Acc>
+COLONNADE_HD Acc moved(Acc running, double share, double batch) {
+  return std::isfinite(batch) ? running + static_cast<Acc>(share * (batch - running)) : running;
 }
 
 }  // namespace core::math

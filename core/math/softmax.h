@@ -9,35 +9,35 @@ namespace core::math {
 
 /// What a sum of exponentials is measured from, so that it cannot overflow: the maximum, or 0 where
 /// there is none (no classes, or all -inf).
-template <class W>
-COLONNADE_HD W reference(W max) {
-  return std::isfinite(max) ? max : W(0);
+template <class Acc>
+COLONNADE_HD Acc reference(Acc max) {
+  return std::isfinite(max) ? max : Acc(0);
 }
 
 /// Maximum of some logits z, and the sum of exp(z - reference(max)). None: {-inf, 0}.
-template <class W>
+template <class Acc>
 struct SoftmaxSum {
-  W max, sum;
+  Acc max, sum;
 };
 
-template <class W>
-inline constexpr SoftmaxSum<W> no_classes{-std::numeric_limits<W>::infinity(), 0};
+template <class Acc>
+inline constexpr SoftmaxSum<Acc> no_classes{-std::numeric_limits<Acc>::infinity(), 0};
 
 /// What a sum measured from reference(max) is multiplied by, to be measured from `ref`.
-template <class W>
-COLONNADE_HD W rescale(W max, W ref) {
-  return std::isfinite(max) ? exp(max - ref) : W(0);
+template <class Acc>
+COLONNADE_HD Acc rescale(Acc max, Acc ref) {
+  return std::isfinite(max) ? exp(max - ref) : Acc(0);
 }
 
-template <class W>
-COLONNADE_HD SoftmaxSum<W> merge(SoftmaxSum<W> const& a, SoftmaxSum<W> const& b) {
-  W const max = a.max < b.max ? b.max : a.max, ref = reference(max);
+template <class Acc>
+COLONNADE_HD SoftmaxSum<Acc> merge(SoftmaxSum<Acc> const& a, SoftmaxSum<Acc> const& b) {
+  Acc const max = a.max < b.max ? b.max : a.max, ref = reference(max);
   return {max, a.sum * rescale(a.max, ref) + b.sum * rescale(b.max, ref)};
 }
 
 /// Log of the sum of exp over all the logits.
-template <class W>
-COLONNADE_HD W log_sum_exp(SoftmaxSum<W> const& s) {
+template <class Acc>
+COLONNADE_HD Acc log_sum_exp(SoftmaxSum<Acc> const& s) {
   return reference(s.max) + std::log(s.sum);
 }
 
@@ -51,8 +51,8 @@ struct Row {
   static constexpr int lse = 0, softmax = 1, uniform = 2, target = 3, count = 4;
 
   /// False where the gradients are all 0, whatever the products are.
-  template <class W>
-  COLONNADE_HD static bool counts(W const* row) {
+  template <class Acc>
+  COLONNADE_HD static bool counts(Acc const* row) {
     return row[softmax] != 0 || row[uniform] != 0 || row[target] != 0;
   }
 };
@@ -68,25 +68,25 @@ struct LossRule {
 };
 
 /// The same for a row's numbers.
-template <class W>
+template <class Acc>
 struct RowLoss {
-  W smoothing, uniform, weight_sum, z_loss;  ///< uniform: ε / C
+  Acc smoothing, uniform, weight_sum, z_loss;  ///< uniform: ε / C
 
   explicit RowLoss(LossRule const& rule)
-      : smoothing(static_cast<W>(rule.smoothing)),
-        uniform(static_cast<W>(rule.smoothing / rule.classes)),
-        weight_sum(static_cast<W>(rule.weight_sum)),
-        z_loss(static_cast<W>(rule.z_loss)) {}
+      : smoothing(static_cast<Acc>(rule.smoothing)),
+        uniform(static_cast<Acc>(rule.smoothing / rule.classes)),
+        weight_sum(static_cast<Acc>(rule.weight_sum)),
+        z_loss(static_cast<Acc>(rule.z_loss)) {}
 
   /// Not yet divided by the weight of the batch.
-  COLONNADE_HD W loss(W lse, W const* stats) const {
-    W const weight = stats[Stats::weight];
-    W const smooth = uniform == 0 ? W(0) : uniform * (weight_sum * lse - stats[Stats::logits]);
+  COLONNADE_HD Acc loss(Acc lse, Acc const* stats) const {
+    Acc const weight = stats[Stats::weight];
+    Acc const smooth = uniform == 0 ? Acc(0) : uniform * (weight_sum * lse - stats[Stats::logits]);
     return (1 - smoothing) * weight * (lse - stats[Stats::target]) + smooth +
            weight * z_loss * lse * lse;
   }
-  COLONNADE_HD void factors(W lse, W const* stats, W* row) const {
-    W const weight = stats[Stats::weight], own = (1 - smoothing) * weight;
+  COLONNADE_HD void factors(Acc lse, Acc const* stats, Acc* row) const {
+    Acc const weight = stats[Stats::weight], own = (1 - smoothing) * weight;
     row[Row::lse] = lse;
     row[Row::softmax] = own + uniform * weight_sum + 2 * z_loss * lse * weight;
     row[Row::uniform] = uniform;
@@ -100,26 +100,26 @@ struct LossAndWeight {
 };
 
 /// Kernels::softmax_merge, of row r.
-template <class W>
+template <class Acc>
 struct MergeShards {
-  RowLoss<W> rule;
-  W const* parts;  ///< (shards, rows, Stats)
+  RowLoss<Acc> rule;
+  Acc const* parts;  ///< (shards, rows, Stats)
   int64_t shards, count;
   int64_t const* labels;
-  W* rows;  ///< (rows, Row)
+  Acc* rows;  ///< (rows, Row)
 
   /// Gives the row's loss and weight; none of either where the label is negative.
   COLONNADE_HD LossAndWeight operator()(int64_t r) const {
-    auto all = no_classes<W>;
-    W stats[Stats::count] = {};
+    auto all = no_classes<Acc>;
+    Acc stats[Stats::count] = {};
     for (int64_t p = 0; p < shards; ++p) {
-      W const* const part = parts + Stats::count * (p * count + r);
+      Acc const* const part = parts + Stats::count * (p * count + r);
       all = merge(all, {part[Stats::max], part[Stats::sum]});
       // The target's are set by the one shard that holds it.
       for (int i = Stats::target; i < Stats::count; ++i) stats[i] += part[i];
     }
-    W* const row = rows + Row::count * r;
-    W const lse = log_sum_exp(all);
+    Acc* const row = rows + Row::count * r;
+    Acc const lse = log_sum_exp(all);
     if (labels[r] < 0) {
       row[Row::lse] = lse;
       row[Row::softmax] = row[Row::uniform] = row[Row::target] = 0;
@@ -139,24 +139,24 @@ struct MeanLoss {
   COLONNADE_HD bool finite() const { return std::isfinite(loss); }
   /// What gradients that nobody has divided are multiplied with.
   COLONNADE_HD double factor() const { return finite() && weight != 0 ? 1 / weight : 0; }
-  template <class W>
-  COLONNADE_HD void divide(W* row) const {
+  template <class Acc>
+  COLONNADE_HD void divide(Acc* row) const {
     bool const counts = finite() && weight != 0;
     for (int i = Row::softmax; i < Row::count; ++i)
-      row[i] = counts ? static_cast<W>(row[i] / weight) : W(0);
+      row[i] = counts ? static_cast<Acc>(row[i] / weight) : Acc(0);
   }
 };
 
 /// A row's gradient in a product whose logit has this exponential exp(z - lse) and slope dz/dp, and
 /// whose class, not the target, has this weight. What a row has in common comes first, so that it
 /// leaves loops.
-template <class W>
+template <class Acc>
 struct OtherGradient {
-  W softmax, uniform;
+  Acc softmax, uniform;
 
-  COLONNADE_HD explicit OtherGradient(W const* row)
+  COLONNADE_HD explicit OtherGradient(Acc const* row)
       : softmax(row[Row::softmax]), uniform(row[Row::uniform]) {}
-  COLONNADE_HD W operator()(W exponential, W slope, W weight) const {
+  COLONNADE_HD Acc operator()(Acc exponential, Acc slope, Acc weight) const {
     return slope * softmax * exponential - slope * uniform * weight;
   }
 };

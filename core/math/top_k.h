@@ -6,23 +6,23 @@ namespace core::math {
 
 /// True where a class comes before another: by score, and the lower number among equals. NaN comes
 /// before nothing.
-template <class W>
-COLONNADE_HD bool ranks_before(W score, int64_t number, W other_score, int64_t other_number) {
+template <class Acc>
+COLONNADE_HD bool ranks_before(Acc score, int64_t number, Acc other_score, int64_t other_number) {
   return score > other_score || (score == other_score && number < other_number);
 }
 
 /// The best k classes so far, best first.
-template <class W>
+template <class Acc>
 struct Best {
-  W* scores;
+  Acc* scores;
   int64_t* classes;
   int64_t k;
 
-  COLONNADE_HD bool admits(W score, int64_t number) const {
+  COLONNADE_HD bool admits(Acc score, int64_t number) const {
     return ranks_before(score, number, scores[k - 1], classes[k - 1]);
   }
   /// Of a class that is admitted.
-  COLONNADE_HD void insert(W score, int64_t number) {
+  COLONNADE_HD void insert(Acc score, int64_t number) {
     int64_t at = k - 1;
     for (; at > 0 && ranks_before(score, number, scores[at - 1], classes[at - 1]); --at) {
       scores[at] = scores[at - 1];

@@ -8,65 +8,66 @@
 namespace core::math {
 
 /// A rule's constants, in the type it is computed in.
-template <class W>
+template <class Acc>
 struct RuleConstants {
-  W momentum, new_share;        ///< 1 - momentum
-  W second, new_square_share;   ///< 1 - second
-  W epsilon, decay, decoupled;  ///< decay of the gradient, and of the weights themselves
+  Acc momentum, new_share;        ///< 1 - momentum
+  Acc second, new_square_share;   ///< 1 - second
+  Acc epsilon, decay, decoupled;  ///< decay of the gradient, and of the weights themselves
   bool nesterov;
 
   explicit RuleConstants(UpdateRule const& rule)
-      : momentum(static_cast<W>(rule.momentum)),
-        new_share(static_cast<W>(1 - rule.momentum)),
-        second(static_cast<W>(rule.second)),
-        new_square_share(static_cast<W>(1 - rule.second)),
-        epsilon(static_cast<W>(rule.epsilon)),
-        decay(static_cast<W>(rule.kind == Rule::adamw ? 0 : rule.decay)),
-        decoupled(static_cast<W>(rule.kind == Rule::adamw ? rule.decay : 0)),
+      : momentum(static_cast<Acc>(rule.momentum)),
+        new_share(static_cast<Acc>(1 - rule.momentum)),
+        second(static_cast<Acc>(rule.second)),
+        new_square_share(static_cast<Acc>(1 - rule.second)),
+        epsilon(static_cast<Acc>(rule.epsilon)),
+        decay(static_cast<Acc>(rule.kind == Rule::adamw ? 0 : rule.decay)),
+        decoupled(static_cast<Acc>(rule.kind == Rule::adamw ? rule.decay : 0)),
         nesterov(rule.nesterov) {}
 };
 
 /// SGD without momentum. `batch_statistics`: arrays that a rule keeps beside w. g has the decay in
 /// it.
-template <class W>
+template <class Acc>
 struct Descent {
   static constexpr int moments = 0;
-  W rate;
+  Acc rate;
 
-  COLONNADE_HD Descent(RuleConstants<W> const&, double const* now) : rate(static_cast<W>(now[0])) {}
-  COLONNADE_HD void operator()(W g, W& w, W&, W&) const { w -= rate * g; }
+  COLONNADE_HD Descent(RuleConstants<Acc> const&, double const* now)
+      : rate(static_cast<Acc>(now[0])) {}
+  COLONNADE_HD void operator()(Acc g, Acc& w, Acc&, Acc&) const { w -= rate * g; }
 };
 
 /// SGD with momentum.
-template <class W>
+template <class Acc>
 struct Momentum {
   static constexpr int moments = 1;
-  W rate, momentum;
+  Acc rate, momentum;
   bool nesterov;
 
-  COLONNADE_HD Momentum(RuleConstants<W> const& c, double const* now)
-      : rate(static_cast<W>(now[0])), momentum(c.momentum), nesterov(c.nesterov) {}
-  COLONNADE_HD void operator()(W g, W& w, W& velocity, W&) const {
+  COLONNADE_HD Momentum(RuleConstants<Acc> const& c, double const* now)
+      : rate(static_cast<Acc>(now[0])), momentum(c.momentum), nesterov(c.nesterov) {}
+  COLONNADE_HD void operator()(Acc g, Acc& w, Acc& velocity, Acc&) const {
     velocity = momentum * velocity + g;
     w -= rate * (nesterov ? g + momentum * velocity : velocity);
   }
 };
 
 /// Adam and AdamW.
-template <class W>
+template <class Acc>
 struct Adam {
   static constexpr int moments = 2;
-  RuleConstants<W> c;
-  W rate;        ///< divided by the first moment's correction
-  W root_scale;  ///< 1 / sqrt(the second moment's correction)
-  W lost;        ///< share of the weights that AdamW takes off
+  RuleConstants<Acc> c;
+  Acc rate;        ///< divided by the first moment's correction
+  Acc root_scale;  ///< 1 / sqrt(the second moment's correction)
+  Acc lost;        ///< share of the weights that AdamW takes off
 
-  COLONNADE_HD Adam(RuleConstants<W> const& c, double const* now)
+  COLONNADE_HD Adam(RuleConstants<Acc> const& c, double const* now)
       : c(c),
-        rate(static_cast<W>(now[0]) / static_cast<W>(now[1])),
-        root_scale(1 / std::sqrt(static_cast<W>(now[2]))),
-        lost(static_cast<W>(now[0]) * c.decoupled) {}
-  COLONNADE_HD void operator()(W g, W& w, W& first, W& second) const {
+        rate(static_cast<Acc>(now[0]) / static_cast<Acc>(now[1])),
+        root_scale(1 / std::sqrt(static_cast<Acc>(now[2]))),
+        lost(static_cast<Acc>(now[0]) * c.decoupled) {}
+  COLONNADE_HD void operator()(Acc g, Acc& w, Acc& first, Acc& second) const {
     w -= lost * w;
     first += c.new_share * (g - first);
     second = c.second * second + c.new_square_share * g * g;
@@ -75,14 +76,14 @@ struct Adam {
 };
 
 /// Calls f.operator()<R>() with the functor R of a rule.
-template <class W, class F>
+template <class Acc, class F>
 void visit_rule(UpdateRule const& rule, F const& f) {
   if (rule.kind != Rule::sgd)
-    f.template operator()<Adam<W>>();
+    f.template operator()<Adam<Acc>>();
   else if (rule.momentum != 0)
-    f.template operator()<Momentum<W>>();
+    f.template operator()<Momentum<Acc>>();
   else
-    f.template operator()<Descent<W>>();
+    f.template operator()<Descent<Acc>>();
 }
 
 /// What LARS multiplies a row's gradient with, from the squared norms of its weights and gradient;

@@ -35,11 +35,11 @@ core::Tensor on_device(core::Device& device, core::Dtype dtype, std::vector<T> c
 /// -log of the chances of classes, numbers ascending: that of one with a sample is 1.
 core::Tensor log_q(core::Device& device, core::Dtype wide, double rate,
                    std::vector<int64_t> const& classes, std::vector<int64_t> const& positives) {
-  return core::visit_floating(wide, [&]<class W>() {
-    std::vector<W> shift(classes.size(), static_cast<W>(-std::log(rate)));
+  return core::visit_floating(wide, [&]<class Acc>() {
+    std::vector<Acc> shift(classes.size(), static_cast<Acc>(-std::log(rate)));
     for (int64_t const positive : positives)
       if (auto const at = place_of(positive, classes); at >= 0)
-        shift[static_cast<size_t>(at)] = W(0.0f);
+        shift[static_cast<size_t>(at)] = Acc(0.0f);
     return on_device(device, wide, shift);
   });
 }
