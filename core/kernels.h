@@ -39,11 +39,12 @@ enum class Transpose { no, yes };
 
 /// How the products of a batch with classes, p = <x, w>, become logits z. That of the target goes
 /// through a margin: z = scale f(p) + bias, with math::Margin f; the others' z = scale p + bias,
-/// but where p is above the row's threshold: math::LeaveAbove, or math::HarderAbove with hardness.
+/// but where p is above the row's threshold: math::InterclassFilter, or math::HardNegatives with
+/// hardness.
 struct LogitRule {
   double scale = 1;
   Tensor margins;  ///< (B, 3), Wide: m1, m2, m3; empty: f(p) = p
-  math::Beyond beyond = math::Beyond::falls;
+  math::BeyondPi beyond = math::BeyondPi::monotone;
   math::MarginGradient gradient = math::MarginGradient::exact;
   Tensor thresholds;        ///< (B), Wide, or empty
   Tensor hardness;          ///< (1), Wide, or empty
@@ -96,7 +97,7 @@ class Kernels {
 
   // Random numbers: element i is number `first` + i of the stream.
   /// Normal with the mean and deviation given. t: f32 or f64 (the same numbers).
-  virtual void random_normal(RandomKey key, int64_t first, double mean, double deviation,
+  virtual void random_normal(RandomKey key, int64_t first, double mean, double stddev,
                              Tensor& t) = 0;
   /// Uniform in [low, high). t: f32 or f64.
   virtual void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) = 0;
@@ -184,12 +185,12 @@ class Kernels {
   // The class-sharded softmax: docs/head.md. z (B, n), Wide: products with the classes of a chunk;
   // LogitRule makes logits of them on the way. labels (B), i64, global class numbers, negative for
   // rows that do not count.
-  /// stats (B, 6) := (-inf, 0, 0, 0, 0, 0) in each row: nothing seen yet.
+  /// stats (B, RowStatistics::count) := (-inf, 0, 0, 0, 0, 0) in each row: nothing seen yet.
   virtual void softmax_begin(Tensor& stats) = 0;
-  /// Merges a chunk into stats (B, 6), Wide, math::Stats: maximum m of the logits, sum of exp(z -
-  /// m); of the target, once its chunk comes, the logit, the class's weight and the slope dz/dp;
-  /// the sum of weight times logit, if asked. A row with m = -inf takes 0 as reference.
-  /// Sums go by tiles of at most 4096 classes.
+  /// Merges a chunk into stats (B, RowStatistics::count), Wide, math::RowStatistics: maximum m of
+  /// the logits, sum of exp(z - m); of the target, once its chunk comes, the logit, the class's
+  /// weight and the slope dz/dp; the sum of weight times logit, if asked. A row with m = -inf takes
+  /// 0 as reference. Sums go by tiles of at most 4096 classes.
   virtual void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
                                   Tensor const& labels, Tensor const& z, Tensor& stats) = 0;
   /// The same, and leaves what a second pass needs in place of z. reference (B): m after this
@@ -198,10 +199,11 @@ class Kernels {
   virtual void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
                                     Tensor const& labels, Tensor const& z, Tensor& stats, Tensor& e,
                                     Tensor& reference, Tensor& rescale) = 0;
-  /// From the statistics of all shards, parts (P, B, 6), merged in order: rows (B, 4), Wide,
-  /// math::Row: lse = log of the sum of exp over all classes, and of the gradient in a row's
-  /// products the factor of the softmax, that of all classes alike, and the target's whole. 0 for
-  /// rows whose label is negative. sums (2), f64 += the sum of losses, and of weights w_y.
+  /// From the statistics of all shards, parts (P, B, RowStatistics::count), merged in order: rows
+  /// (B, 4), Wide, math::RowGradient: lse = log of the sum of exp over all classes, and of the
+  /// gradient in a row's products the factor of the softmax, that of all classes alike, and the
+  /// target's whole. 0 for rows whose label is negative. sums (2), f64 += the sum of losses, and of
+  /// weights w_y.
   virtual void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
                              Tensor& rows, Tensor& sums) = 0;
   /// loss (1), Wide := sums[0] / sums[1], 0 where no row counts. The factors of `rows` are divided

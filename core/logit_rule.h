@@ -10,7 +10,7 @@ template <class Acc>
 struct TargetRule {
   Acc scale;
   Acc const* margins;  ///< (B, 3), or null
-  math::Beyond beyond;
+  math::BeyondPi beyond;
   math::MarginGradient gradient;
   bool sum_logits;
   Acc const *bias, *weights;  ///< (n), of the chunk, or null
@@ -31,10 +31,10 @@ struct TargetRule {
     auto const point = margin(r)(product);
     Acc const logit = scale * point.value + (bias ? bias[c] : Acc(0));
     Acc const weight = weights ? weights[c] : Acc(1);
-    stats[math::Stats::target] = logit;
-    stats[math::Stats::slope] = scale * point.slope;
-    stats[math::Stats::weight] = weight;
-    if (sum_logits) stats[math::Stats::logits] += weight * logit;
+    stats[math::RowStatistics::target] = logit;
+    stats[math::RowStatistics::slope] = scale * point.slope;
+    stats[math::RowStatistics::weight] = weight;
+    if (sum_logits) stats[math::RowStatistics::logits] += weight * logit;
     return {logit, math::exp(logit - math::reference(logit))};
   }
 
@@ -52,16 +52,16 @@ struct ScaledRows {
   COLONNADE_HD math::Scaled<Acc> at(int64_t) const { return {scale}; }
 };
 template <class Acc>
-struct LeavingRows {
+struct FilteredRows {
   Acc scale;
   Acc const* thresholds;  ///< (B)
-  COLONNADE_HD math::LeaveAbove<Acc> at(int64_t r) const { return {scale, thresholds[r]}; }
+  COLONNADE_HD math::InterclassFilter<Acc> at(int64_t r) const { return {scale, thresholds[r]}; }
 };
 template <class Acc>
-struct HarderRows {
+struct HardNegativeRows {
   Acc scale;
   Acc const *thresholds, *hardness;  ///< (B), (1)
-  COLONNADE_HD math::HarderAbove<Acc> at(int64_t r) const {
+  COLONNADE_HD math::HardNegatives<Acc> at(int64_t r) const {
     return {scale, thresholds[r], *hardness};
   }
 };
@@ -72,8 +72,8 @@ void with_others(LogitRule const& rule, F const& run) {
   auto const scale = static_cast<Acc>(rule.scale);
   if (!rule.thresholds) return run(ScaledRows<Acc>{scale});
   auto const* const thresholds = rule.thresholds.data<Acc>();
-  if (!rule.hardness) return run(LeavingRows<Acc>{scale, thresholds});
-  run(HarderRows<Acc>{scale, thresholds, rule.hardness.data<Acc>()});
+  if (!rule.hardness) return run(FilteredRows<Acc>{scale, thresholds});
+  run(HardNegativeRows<Acc>{scale, thresholds, rule.hardness.data<Acc>()});
 }
 
 }  // namespace core

@@ -43,9 +43,9 @@ core::Parameter constant(Context const& context, std::string name, core::Role ro
 }
 
 core::Parameter normal(Context const& context, std::string name, core::Role role, core::Shape shape,
-                       double deviation) {
+                       double stddev) {
   auto p = allocate(context, std::move(name), role, std::move(shape));
-  context.device.kernels().random_normal(key(context, p.name), 0, 0, deviation, p.value);
+  context.device.kernels().random_normal(key(context, p.name), 0, 0, stddev, p.value);
   refresh(p);
   return p;
 }

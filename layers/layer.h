@@ -33,7 +33,7 @@ std::vector<core::Parameter*> parameters(Layer& layer);
 core::Parameter constant(Context const&, std::string name, core::Role, core::Shape, double value);
 
 /// Normal with mean 0; the numbers depend on the seed and the name alone.
-core::Parameter normal(Context const&, std::string name, core::Role, core::Shape, double deviation);
+core::Parameter normal(Context const&, std::string name, core::Role, core::Shape, double stddev);
 
 /// Uniform in [-bound, bound).
 core::Parameter uniform(Context const&, std::string name, core::Role, core::Shape, double bound);

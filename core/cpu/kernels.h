@@ -26,8 +26,7 @@ class CpuKernels final : public Kernels {
                       Tensor& dslope) override;
   void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                Tensor& y) override;
-  void random_normal(RandomKey key, int64_t first, double mean, double deviation,
-                     Tensor& t) override;
+  void random_normal(RandomKey key, int64_t first, double mean, double stddev, Tensor& t) override;
   void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) override;
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
               int64_t groups, Tensor& y) override;

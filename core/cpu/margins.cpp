@@ -6,7 +6,7 @@ namespace core::cpu {
 namespace {
 
 struct Moments {
-  double mean, deviation;
+  double mean, stddev;
 };
 
 /// Mean and deviation (divisor count - 1) of clipped norms; the deviation of one is NaN.
@@ -34,7 +34,7 @@ void CpuKernels::adaptive_margins(double m, double h, double share, Tensor const
     Acc* const running = moments.data<Acc>();
     auto const batch = moments_of(norm, count);
     running[0] = math::moved(running[0], share, batch.mean);
-    running[1] = math::moved(running[1], share, batch.deviation);
+    running[1] = math::moved(running[1], share, batch.stddev);
     math::AdaptiveMargin<Acc> const margin{static_cast<Acc>(m), static_cast<Acc>(h), running[0],
                                            running[1]};
     for (int64_t r = 0; r < count; ++r) margin(norm[r], margins.data<Acc>() + 3 * r);

@@ -21,10 +21,10 @@ void normals(uint32_t const* bits, float* z) {
 
 }  // namespace
 
-void CpuKernels::random_normal(RandomKey key, int64_t first, double mean, double deviation,
+void CpuKernels::random_normal(RandomKey key, int64_t first, double mean, double stddev,
                                Tensor& t) {
   visit_wide(t.dtype(), [&]<class T>() {
-    math::Normal const normal{static_cast<float>(mean), static_cast<float>(deviation)};
+    math::Normal const normal{static_cast<float>(mean), static_cast<float>(stddev)};
     for_random(key, first, t.count(), normals,
                [=, out = t.data<T>()](float const* z, int64_t i, int64_t n) {
                  simd(0, n, [=](int64_t j) { out[i + j] = normal(z[j]); });

@@ -7,9 +7,9 @@
 namespace core::cpu {
 namespace {
 
-using math::Row;
+using math::RowGradient;
+using math::RowStatistics;
 using math::SoftmaxSum;
-using math::Stats;
 
 /// One row of a chunk's products, as logits of classes that are not the target.
 template <class Acc, class Others>
@@ -92,7 +92,7 @@ Acc logits_sum(Logits const& row, Acc const* weights) {
 /// the target's logit as a sum of one.
 template <class Acc, class Logits>
 SoftmaxSum<Acc> add_target(Logits const& row, TargetRule<Acc> const& rule, int64_t r, Acc* stats) {
-  if (rule.sum_logits) stats[Stats::logits] += logits_sum(row, rule.weights);
+  if (rule.sum_logits) stats[RowStatistics::logits] += logits_sum(row, rule.weights);
   if (!row.has_target()) return math::no_classes<Acc>;
   return rule(r, row.target, row.z[row.target], stats);
 }
@@ -133,11 +133,12 @@ Acc write_exponentials(Logits const& row, Acc ref, T* e) {
 /// Merges a row into its statistics, with its exponentials; gives what they are measured from.
 template <class Acc, class T, class Logits>
 Acc exponentials_row(Logits const& row, SoftmaxSum<Acc> const& target, Acc* stats, T* e) {
-  Acc const max = std::max({stats[Stats::max], target.max, others_max<Acc>(row)});
+  Acc const max = std::max({stats[RowStatistics::max], target.max, others_max<Acc>(row)});
   Acc const ref = math::reference(max);
-  stats[Stats::sum] = stats[Stats::sum] * math::rescale(stats[Stats::max], ref) +
-                      target.sum * math::rescale(target.max, ref) + write_exponentials(row, ref, e);
-  stats[Stats::max] = max;
+  stats[RowStatistics::sum] =
+      stats[RowStatistics::sum] * math::rescale(stats[RowStatistics::max], ref) +
+      target.sum * math::rescale(target.max, ref) + write_exponentials(row, ref, e);
+  stats[RowStatistics::max] = max;
   return ref;
 }
 
@@ -146,13 +147,14 @@ void gradient_row(Logits const& row, Acc const* factors, Acc const* weights, T* 
   with(row.bias != nullptr, [&](auto biased) {
     with(weights != nullptr, [&](auto weighted) {
       simd(0, row.n,
-           [=, lse = factors[Row::lse], gradient = math::OtherGradient<Acc>(factors)](int64_t c) {
+           [=, lse = factors[RowGradient::lse],
+            gradient = math::OtherGradient<Acc>(factors)](int64_t c) {
              Acc const x = math::exp(row.template logit<decltype(biased)::value>(c) - lse);
              g[c] = T(gradient(x, row.others.slope(row.z[c]), weighted ? weights[c] : Acc(1)));
            });
     });
   });
-  if (row.has_target()) g[row.target] = T(factors[Row::target]);
+  if (row.has_target()) g[row.target] = T(factors[RowGradient::target]);
 }
 
 /// Exponentials measured from ref, times slopes, become gradients; `scale` is the slope of all
@@ -160,8 +162,8 @@ void gradient_row(Logits const& row, Acc const* factors, Acc const* weights, T* 
 template <class Acc, class T>
 void stored_row(Acc const* factors, Acc ref, Acc scale, Acc const* weights, int64_t n,
                 int64_t target, T* e) {
-  Acc const share = factors[Row::softmax] * math::exp(ref - factors[Row::lse]);
-  Acc const uniform = factors[Row::uniform] * scale;
+  Acc const share = factors[RowGradient::softmax] * math::exp(ref - factors[RowGradient::lse]);
+  Acc const uniform = factors[RowGradient::uniform] * scale;
   with(uniform != 0, [&](auto smooth) {
     simd(0, n, [=](int64_t c) {
       Acc g = share * Acc(e[c]);
@@ -169,7 +171,7 @@ void stored_row(Acc const* factors, Acc ref, Acc scale, Acc const* weights, int6
       e[c] = T(g);
     });
   });
-  if (0 <= target && target < n) e[target] = T(factors[Row::target]);
+  if (0 <= target && target < n) e[target] = T(factors[RowGradient::target]);
 }
 
 }  // namespace
@@ -179,12 +181,13 @@ void CpuKernels::softmax_statistics(LogitRule const& rule, ClassChunk const& chu
   visit_wide(z.dtype(), [&]<class Acc>() {
     TargetRule<Acc> const target_rule(rule, chunk);
     for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
-      Acc* const out = stats.data<Acc>() + Stats::count * r;
+      Acc* const out = stats.data<Acc>() + RowStatistics::count * r;
       auto const target = add_target(row, target_rule, r, out);
-      auto const all = math::merge(math::merge({out[Stats::max], out[Stats::sum]}, target),
-                                   others_sum<Acc>(row));
-      out[Stats::max] = all.max;
-      out[Stats::sum] = all.sum;
+      auto const all =
+          math::merge(math::merge({out[RowStatistics::max], out[RowStatistics::sum]}, target),
+                      others_sum<Acc>(row));
+      out[RowStatistics::max] = all.max;
+      out[RowStatistics::sum] = all.sum;
     });
   });
 }
@@ -196,8 +199,8 @@ void CpuKernels::softmax_exponentials(LogitRule const& rule, ClassChunk const& c
     using Acc = math::Accumulator<T>;
     TargetRule<Acc> const target_rule(rule, chunk);
     for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
-      Acc* const out = stats.data<Acc>() + Stats::count * r;
-      Acc const before = out[Stats::max];
+      Acc* const out = stats.data<Acc>() + RowStatistics::count * r;
+      Acc const before = out[RowStatistics::max];
       auto const target = add_target(row, target_rule, r, out);
       Acc const ref = exponentials_row(row, target, out, e.data<T>() + r * row.n);
       reference.data<Acc>()[r] = ref;
@@ -212,9 +215,9 @@ void CpuKernels::softmax_gradient(LogitRule const& rule, ClassChunk const& chunk
   visit_floating(g.dtype(), [&]<class T>() {
     using Acc = math::Accumulator<T>;
     for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
-      Acc const* const factors = rows.data<Acc>() + Row::count * r;
+      Acc const* const factors = rows.data<Acc>() + RowGradient::count * r;
       T* const out = g.data<T>() + r * row.n;
-      if (Row::counts(factors))
+      if (RowGradient::counts(factors))
         gradient_row(row, factors, data_or_null<Acc>(chunk.weights), out);
       else
         std::fill_n(out, row.n, T(Acc(0)));
@@ -230,9 +233,9 @@ void CpuKernels::softmax_gradient_stored(LogitRule const& rule, ClassChunk const
     int64_t const n = channels(e);
     for_rows(e.size(0), n, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        Acc const* const factors = rows.data<Acc>() + Row::count * r;
+        Acc const* const factors = rows.data<Acc>() + RowGradient::count * r;
         T* const out = e.data<T>() + r * n;
-        if (Row::counts(factors))
+        if (RowGradient::counts(factors))
           stored_row(factors, reference.data<Acc>()[r], static_cast<Acc>(rule.scale),
                      data_or_null<Acc>(chunk.weights), n, labels.data<int64_t>()[r] - chunk.first,
                      out);

@@ -5,15 +5,15 @@
 
 namespace core::cpu {
 
-using math::Row;
-using math::Stats;
+using math::RowGradient;
+using math::RowStatistics;
 
 void CpuKernels::softmax_begin(Tensor& stats) {
   visit_wide(stats.dtype(), [&]<class Acc>() {
     for (int64_t r = 0; r < stats.size(0); ++r) {
-      Acc* const row = stats.data<Acc>() + Stats::count * r;
-      std::fill_n(row, Stats::count, Acc(0));
-      row[Stats::max] = -std::numeric_limits<Acc>::infinity();
+      Acc* const row = stats.data<Acc>() + RowStatistics::count * r;
+      std::fill_n(row, RowStatistics::count, Acc(0));
+      row[RowStatistics::max] = -std::numeric_limits<Acc>::infinity();
     }
   });
 }
@@ -38,7 +38,7 @@ void CpuKernels::softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Te
     *loss.data<Acc>() = static_cast<Acc>(mean.loss);
     *factor.data<double>() = rows ? mean.finite() : mean.factor();
     for (int64_t r = 0; rows && r < rows.size(0); ++r)
-      mean.divide(rows.data<Acc>() + Row::count * r);
+      mean.divide(rows.data<Acc>() + RowGradient::count * r);
   });
 }
 

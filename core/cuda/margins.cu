@@ -23,18 +23,18 @@ template <class Acc>
 __global__ void adaptive_margins_kernel(math::AdaptiveMargin<Acc> margin, double share,
                                         int64_t count, Acc const* norms, Acc* moments,
                                         Acc* margins) {
-  Acc const mean = moments[0], deviation = moments[1];
+  Acc const mean = moments[0], stddev = moments[1];
   Moments all{0, 0, 0};
   for (int64_t r = threadIdx.x; r < count; r += blockDim.x)
     all = math::merge(all, Moments{1, margin.clipped(norms[r]), 0});
   all = reduce_block(all, MergeMoments{});
   auto const freedom = static_cast<double>(count - 1);
   margin.mean = math::moved(mean, share, all.mean);
-  margin.deviation = math::moved(deviation, share, std::sqrt(all.squares / freedom));
+  margin.stddev = math::moved(stddev, share, std::sqrt(all.squares / freedom));
   for (int64_t r = threadIdx.x; r < count; r += blockDim.x) margin(norms[r], margins + 3 * r);
   if (threadIdx.x != 0) return;
   moments[0] = margin.mean;
-  moments[1] = margin.deviation;
+  moments[1] = margin.stddev;
 }
 
 /// What the targets' products of rows that count come to.

@@ -67,10 +67,10 @@ void map_random(StreamHandle stream, Numbers const& numbers, F const& f, Out* ou
 
 }  // namespace
 
-void CudaKernels::random_normal(RandomKey key, int64_t first, double mean, double deviation,
+void CudaKernels::random_normal(RandomKey key, int64_t first, double mean, double stddev,
                                 Tensor& t) {
   visit_wide(t.dtype(), [&]<class T>() {
-    math::Normal const normal{static_cast<float>(mean), static_cast<float>(deviation)};
+    math::Normal const normal{static_cast<float>(mean), static_cast<float>(stddev)};
     map_random<Normals>(stream_, Numbers(key, first, t.count()), normal, t.data<T>());
   });
 }

@@ -15,7 +15,7 @@
 namespace core::cuda {
 
 /// How a grid shares out a tensor: a function of its shape alone, and with it every order of sums.
-struct Walk {
+struct RowPartition {
   int64_t rows, columns;  ///< of the tensor; a column is a pack of channels
   unsigned groups;        ///< of columns: blocks side by side
   unsigned across, down;  ///< of a block: its columns, and the rows that it takes at once
@@ -23,11 +23,11 @@ struct Walk {
 };
 
 /// Blocks below each other.
-inline int64_t blocks_down(Walk const& walk) {
+inline int64_t blocks_down(RowPartition const& walk) {
   return (walk.rows + walk.block_rows - 1) / walk.block_rows;
 }
 
-inline Walk walk_over(int64_t rows, int64_t columns) {
+inline RowPartition walk_over(int64_t rows, int64_t columns) {
   constexpr int64_t most_across = 64;
   constexpr int64_t blocks = 512;           // keep any GPU busy
   constexpr int64_t fewest = 8, most = 64;  // rows of a thread: sums of more lose digits in f32
@@ -43,17 +43,17 @@ inline Walk walk_over(int64_t rows, int64_t columns) {
           thread_rows * down};
 }
 
-inline Grid grid_of(Walk const& walk) {
+inline Grid grid_of(RowPartition const& walk) {
   return {dim3(static_cast<unsigned>(blocks_down(walk) * walk.groups)), map_threads};
 }
 
 /// A thread's share: the rows row, row + down, ... before `end`, of one column. There are none for
 /// threads that are too many.
-struct Lane {
+struct ThreadRows {
   int64_t block, column, row, end;
 };
 
-__device__ inline Lane lane_of(Walk const& walk) {
+__device__ inline ThreadRows lane_of(RowPartition const& walk) {
   int64_t const block = blockIdx.x / walk.groups;
   int64_t const column =
       static_cast<int64_t>(blockIdx.x % walk.groups) * walk.across + threadIdx.x % walk.across;
@@ -113,9 +113,9 @@ __device__ void take_pack(F const& f, typename F::Channel (&channels)[n],
 /// f over the lane's rows, some at once: their loads do not wait for each other. Outputs may be
 /// inputs.
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
-__device__ void walk_lane(F const& f, typename F::Channel (&channels)[n], Walk const& walk,
-                          Lane const& lane, std::array<T const*, ins> const& in,
-                          std::array<T*, outs> const& out) {
+__device__ void visit_rows(F const& f, typename F::Channel (&channels)[n], RowPartition const& walk,
+                           ThreadRows const& lane, std::array<T const*, ins> const& in,
+                           std::array<T*, outs> const& out) {
   constexpr int at_once = ins < 3 ? 4 / ins : 1;
   int64_t const down = walk.down;
   for (int64_t row = lane.row; row < lane.end; row += at_once * down) {
@@ -137,19 +137,20 @@ __device__ void walk_lane(F const& f, typename F::Channel (&channels)[n], Walk c
 }
 
 template <int n, class F>
-__device__ void load_channels(F const& f, Lane const& lane, typename F::Channel (&channels)[n]) {
+__device__ void load_channels(F const& f, ThreadRows const& lane,
+                              typename F::Channel (&channels)[n]) {
 #pragma unroll
   for (int j = 0; j < n; ++j) channels[j] = f.channel(lane.column * n + j, lane.row);
 }
 
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
-__global__ void map_rows_kernel(Walk walk, F f, std::array<T const*, ins> in,
+__global__ void map_rows_kernel(RowPartition walk, F f, std::array<T const*, ins> in,
                                 std::array<T*, outs> out) {
-  Lane const lane = lane_of(walk);
+  ThreadRows const lane = lane_of(walk);
   if (lane.row >= lane.end) return;
   typename F::Channel channels[n];
   load_channels(f, lane, channels);
-  walk_lane<n, access>(f, channels, walk, lane, in, out);
+  visit_rows<n, access>(f, channels, walk, lane, in, out);
 }
 
 /// Sums of several quantities.
@@ -183,14 +184,14 @@ __device__ void merge_down(Total (&mine)[n], unsigned across) {
 
 /// parts (blocks down, Ch): the total of each channel in each block.
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
-__global__ void reduce_rows_kernel(Walk walk, F f, std::array<T const*, ins> in,
+__global__ void reduce_rows_kernel(RowPartition walk, F f, std::array<T const*, ins> in,
                                    std::array<T*, outs> out, typename F::Total* parts) {
-  Lane const lane = lane_of(walk);
+  ThreadRows const lane = lane_of(walk);
   typename F::Total totals[n] = {};
   if (lane.row < lane.end) {
     typename F::Channel channels[n];
     load_channels(f, lane, channels);
-    walk_lane<n, access>(f, channels, walk, lane, in, out);
+    visit_rows<n, access>(f, channels, walk, lane, in, out);
     int64_t const rows = (lane.end - lane.row + walk.down - 1) / walk.down;
 #pragma unroll
     for (int j = 0; j < n; ++j) totals[j] = f.total(channels[j], rows);
@@ -239,7 +240,7 @@ void map_rows(StreamHandle stream, Tensor const& x, F const& f, std::array<T con
               std::array<T*, outs> const& out) {
   if (x.count() == 0) return;
   with_packs(channels(x), in, out, [&]<int n, Access access>() {
-    Walk const walk = walk_over(rows(x), channels(x) / n);
+    RowPartition const walk = walk_over(rows(x), channels(x) / n);
     launch(map_rows_kernel<n, access, F, T, ins, outs>, grid_of(walk), stream, walk, f, in, out);
   });
 }
@@ -253,7 +254,7 @@ void reduce_rows(StreamHandle stream, Tensor const& x, F const& f,
   int64_t const width = channels(x);
   if (width == 0) return;
   with_packs(width, in, out, [&]<int n, Access access>() {
-    Walk const walk = walk_over(rows(x), width / n);
+    RowPartition const walk = walk_over(rows(x), width / n);
     int64_t const blocks = blocks_down(walk);
     Tensor scratch(x.device(), {blocks, width, sizeof(Total) / sizeof(double)}, Dtype::f64);
     auto* const parts = reinterpret_cast<Total*>(scratch.data<double>());

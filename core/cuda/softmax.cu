@@ -7,9 +7,9 @@
 namespace core::cuda {
 namespace {
 
-using math::Row;
+using math::RowGradient;
+using math::RowStatistics;
 using math::SoftmaxSum;
-using math::Stats;
 
 /// A chunk's products and how to read them.
 template <class Acc, class Others>
@@ -160,16 +160,16 @@ __global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<Acc> const* sums, T
     all = MergeTiles{}(all, sums[row * tiles.of_row + tile]);
   all = reduce_warp(all, MergeTiles{});
   if (lane_of_warp() != 0) return;
-  Acc* const out = stats + Stats::count * row;
-  SoftmaxSum<Acc> const before{out[Stats::max], out[Stats::sum]};
+  Acc* const out = stats + RowStatistics::count * row;
+  SoftmaxSum<Acc> const before{out[RowStatistics::max], out[RowStatistics::sum]};
   int64_t const target = labels[row] - first;
   auto merged = before;
-  out[Stats::logits] += all.logits;
+  out[RowStatistics::logits] += all.logits;
   if (0 <= target && target < tiles.width)
     merged = math::merge(merged, rule(row, target, z[row * tiles.width + target], out));
   merged = math::merge(merged, all.exponentials);
-  out[Stats::max] = merged.max;
-  out[Stats::sum] = merged.sum;
+  out[RowStatistics::max] = merged.max;
+  out[RowStatistics::sum] = merged.sum;
   if (reference == nullptr) return;
   reference[row] = math::reference(merged.max);
   rescale[row] = math::rescale(before.max, reference[row]);
@@ -225,19 +225,19 @@ __global__ void softmax_add_kernel(RowTiles tiles, Acc const* sums, Acc* stats) 
   for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
     sum += sums[row * tiles.of_row + tile];
   sum = reduce_warp(sum, Plus{});
-  if (lane_of_warp() == 0) stats[Stats::count * row + Stats::sum] += sum;
+  if (lane_of_warp() == 0) stats[RowStatistics::count * row + RowStatistics::sum] += sum;
 }
 
 template <bool aligned, class T, class Acc, class Others>
 __global__ void softmax_gradient_kernel(Products<Acc, Others> products, Acc const* rows, T* g) {
   Tile const tile = products.tiles.at(blockIdx.x);
-  Acc const* const factors = rows + Row::count * tile.row;
-  Acc const lse = factors[Row::lse];
-  bool const counts = Row::counts(factors);
+  Acc const* const factors = rows + RowGradient::count * tile.row;
+  Acc const lse = factors[RowGradient::lse];
+  bool const counts = RowGradient::counts(factors);
   math::OtherGradient<Acc> const gradient(factors);
   auto const rule = products.others.at(tile.row);
   write_tile<pack_size<Acc>, aligned>(
-      products, tile, factors[Row::target], g, [&](Acc z, Acc logit, Acc weight) {
+      products, tile, factors[RowGradient::target], g, [&](Acc z, Acc logit, Acc weight) {
         return counts ? gradient(math::exp(logit - lse), rule.slope(z), weight) : Acc(0);
       });
 }
@@ -248,10 +248,11 @@ __global__ void softmax_stored_kernel(RowTiles tiles, Acc const* weights, Acc sc
                                       Acc const* rows, T* e) {
   constexpr int n = pack_size<T>;
   Tile const tile = tiles.at(blockIdx.x);
-  Acc const* const factors = rows + Row::count * tile.row;
-  bool const counts = Row::counts(factors);
-  Acc const share = factors[Row::softmax] * math::exp(reference[tile.row] - factors[Row::lse]);
-  Acc const uniform = factors[Row::uniform] * scale;
+  Acc const* const factors = rows + RowGradient::count * tile.row;
+  bool const counts = RowGradient::counts(factors);
+  Acc const share =
+      factors[RowGradient::softmax] * math::exp(reference[tile.row] - factors[RowGradient::lse]);
+  Acc const uniform = factors[RowGradient::uniform] * scale;
   T* const out = e + tile.row * tiles.width + tile.begin;
   int64_t const target = labels[tile.row] - first - tile.begin;
 #pragma unroll
@@ -263,7 +264,7 @@ __global__ void softmax_stored_kernel(RowTiles tiles, Acc const* weights, Acc sc
       int64_t const c = pack * n + j;
       Acc const weight = weights != nullptr && c < tile.size ? weights[tile.begin + c] : Acc(1);
       Acc const value = share * Acc(values.at[j]) - uniform * weight;
-      values.at[j] = T(!counts ? Acc(0) : c == target ? factors[Row::target] : value);
+      values.at[j] = T(!counts ? Acc(0) : c == target ? factors[RowGradient::target] : value);
     }
     store_part<n, aligned>(values, out, pack, tile.size);
   }

@@ -8,7 +8,7 @@ namespace core::cuda {
 namespace {
 
 using math::LossAndWeight;
-using math::Stats;
+using math::RowStatistics;
 
 /// Of the one block that takes all rows of a batch: sums over them are in one order.
 constexpr unsigned block_threads = 256;
@@ -23,8 +23,8 @@ struct AddLosses {
 template <class Acc>
 __global__ void softmax_begin_kernel(int64_t rows, Acc* stats) {
   constexpr Acc infinity = std::numeric_limits<Acc>::infinity();
-  for (int64_t i = first_of_grid(); i < Stats::count * rows; i += step_of_grid())
-    stats[i] = i % Stats::count == Stats::max ? -infinity : Acc(0);
+  for (int64_t i = first_of_grid(); i < RowStatistics::count * rows; i += step_of_grid())
+    stats[i] = i % RowStatistics::count == RowStatistics::max ? -infinity : Acc(0);
 }
 
 template <class Acc>
@@ -42,7 +42,8 @@ __global__ void softmax_mean_kernel(double const* sums, int64_t count, Acc* rows
                                     double* factor) {
   math::MeanLoss const mean(sums);
   int64_t const first = first_of_grid();
-  for (int64_t r = first; r < count; r += step_of_grid()) mean.divide(rows + math::Row::count * r);
+  for (int64_t r = first; r < count; r += step_of_grid())
+    mean.divide(rows + math::RowGradient::count * r);
   if (first != 0) return;
   *loss = static_cast<Acc>(mean.loss);
   *factor = rows != nullptr ? mean.finite() : mean.factor();
@@ -54,7 +55,7 @@ void CudaKernels::softmax_begin(Tensor& stats) {
   int64_t const rows = stats.size(0);
   if (rows == 0) return;
   visit_wide(stats.dtype(), [&]<class Acc>() {
-    launch(softmax_begin_kernel<Acc>, grid_of(Stats::count * rows), stream_, rows,
+    launch(softmax_begin_kernel<Acc>, grid_of(RowStatistics::count * rows), stream_, rows,
            stats.data<Acc>());
   });
 }

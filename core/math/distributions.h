@@ -23,8 +23,8 @@ struct Uniform {
 
 /// From a standard normal number.
 struct Normal {
-  float mean, deviation;
-  COLONNADE_HD float operator()(float z) const { return std::fma(deviation, z, mean); }
+  float mean, stddev;
+  COLONNADE_HD float operator()(float z) const { return std::fma(stddev, z, mean); }
 };
 
 /// `kept` is 1 / (1 - probability); u in [0, 1) decides.

@@ -13,9 +13,9 @@ struct Point {
 };
 
 /// Where m1 θ + m2 leaves [0, π], so that its cosine would rise again.
-enum class Beyond {
-  falls,  ///< goes on falling: docs/head.md, Margins
-  stays,  ///< the angle is clipped to [1e-3, π - 1e-3], with a slope of 0: AdaFace
+enum class BeyondPi {
+  monotone,  ///< goes on falling: docs/head.md, Margins
+  clamped,   ///< the angle is clipped to [1e-3, π - 1e-3], with a slope of 0: AdaFace
 };
 /// The target's slope: the function's own, or 1.
 enum class MarginGradient { exact, straight_through };
@@ -23,14 +23,14 @@ enum class MarginGradient { exact, straight_through };
 /// f(cos θ) = cos(m1 θ + m2) - m3: ArcFace (Deng et al. 2019) is (1, m, 0), CosFace (Wang et al.
 /// 2018) (1, 0, m), SphereFace (Liu et al. 2017) (m, 0, 0).
 ///
-/// Beyond::falls past π: with m1 = 1 it is c - m2 sin m2 - m3, ArcFace's published fallback;
+/// BeyondPi::monotone past π: with m1 = 1 it is c - m2 sin m2 - m3, ArcFace's published fallback;
 /// otherwise SphereFace's (-1)^k cos(m1 θ + m2) - 2 k - m3 with k = floor((m1 θ + m2) / π).
 /// The slope m1 sin(m1 θ + m2) / sin θ has a pole at |c| = 1: sin θ is taken as 1e-3 at least.
 /// Products outside [-1, 1], which rounding makes, have the angle of the nearest inside.
 template <class Acc>
 struct Margin {
   Acc m1 = 1, m2 = 0, m3 = 0;
-  Beyond beyond = Beyond::falls;
+  BeyondPi beyond = BeyondPi::monotone;
   MarginGradient gradient = MarginGradient::exact;
 
   COLONNADE_HD Point<Acc> operator()(Acc product) const {
@@ -47,7 +47,7 @@ struct Margin {
     constexpr Acc pi = std::numbers::pi_v<Acc>, least = Acc(1e-3);
     Acc const sine = std::sqrt(1 - c * c), angle = m1 * std::acos(c) + m2;
     Acc const speed = m1 / (sine < least ? least : sine);  // -d angle / dc
-    if (beyond == Beyond::stays) {
+    if (beyond == BeyondPi::clamped) {
       if (angle < least) return {std::cos(least), 0};
       if (angle > pi - least) return {std::cos(pi - least), 0};
     }
@@ -69,7 +69,7 @@ struct Scaled {
 
 /// The inter-class filter: those above the threshold leave the softmax, z = -inf.
 template <class Acc>
-struct LeaveAbove {
+struct InterclassFilter {
   Acc scale, threshold;
   COLONNADE_HD Acc logit(Acc p) const { return p > threshold ? Acc(-HUGE_VAL) : scale * p; }
   COLONNADE_HD Acc slope(Acc p) const { return p > threshold ? Acc(0) : scale; }
@@ -77,7 +77,7 @@ struct LeaveAbove {
 
 /// CurricularFace (Huang et al. 2020): those above are harder, z = scale p (hardness + p).
 template <class Acc>
-struct HarderAbove {
+struct HardNegatives {
   Acc scale, threshold, hardness;
   COLONNADE_HD Acc logit(Acc p) const {
     return scale * p * (p > threshold ? hardness + p : Acc(1));
@@ -88,10 +88,10 @@ struct HarderAbove {
 };
 
 /// AdaFace's margin of a sample from the norm of its features (Kim, Jain, Liu 2022), as m2 and m3:
-/// k = clip(h (norm - mean) / (deviation + 1e-3), -1, 1) gives -m k and m + m k.
+/// k = clip(h (norm - mean) / (stddev + 1e-3), -1, 1) gives -m k and m + m k.
 template <class Acc>
 struct AdaptiveMargin {
-  Acc m, h, mean, deviation;
+  Acc m, h, mean, stddev;
 
   /// What is not finite stays: `moved` leaves it out.
   COLONNADE_HD static Acc clipped(Acc norm) {
@@ -99,7 +99,7 @@ struct AdaptiveMargin {
     return norm < least ? least : norm > most && std::isfinite(norm) ? most : norm;
   }
   COLONNADE_HD void operator()(Acc norm, Acc* margins) const {
-    Acc const k = h * (clipped(norm) - mean) / (deviation + Acc(1e-3));
+    Acc const k = h * (clipped(norm) - mean) / (stddev + Acc(1e-3));
     Acc const turn = m * (k < -1 ? Acc(-1) : k > 1 ? Acc(1) : k);
     margins[0] = 1;
     margins[1] = -turn;

@@ -42,12 +42,12 @@ COLONNADE_HD Acc log_sum_exp(SoftmaxSum<Acc> const& s) {
 }
 
 /// What a row's passes over classes leave: Kernels::softmax_begin.
-struct Stats {
+struct RowStatistics {
   static constexpr int max = 0, sum = 1, target = 2, logits = 3, weight = 4, slope = 5, count = 6;
 };
 
 /// What a row's gradients are made of: Kernels::softmax_merge.
-struct Row {
+struct RowGradient {
   static constexpr int lse = 0, softmax = 1, uniform = 2, target = 3, count = 4;
 
   /// False where the gradients are all 0, whatever the products are.
@@ -80,18 +80,21 @@ struct RowLoss {
 
   /// Not yet divided by the weight of the batch.
   COLONNADE_HD Acc loss(Acc lse, Acc const* stats) const {
-    Acc const weight = stats[Stats::weight];
-    Acc const smooth = uniform == 0 ? Acc(0) : uniform * (weight_sum * lse - stats[Stats::logits]);
-    return (1 - smoothing) * weight * (lse - stats[Stats::target]) + smooth +
+    Acc const weight = stats[RowStatistics::weight];
+    Acc const smooth =
+        uniform == 0 ? Acc(0) : uniform * (weight_sum * lse - stats[RowStatistics::logits]);
+    return (1 - smoothing) * weight * (lse - stats[RowStatistics::target]) + smooth +
            weight * z_loss * lse * lse;
   }
   COLONNADE_HD void factors(Acc lse, Acc const* stats, Acc* row) const {
-    Acc const weight = stats[Stats::weight], own = (1 - smoothing) * weight;
-    row[Row::lse] = lse;
-    row[Row::softmax] = own + uniform * weight_sum + 2 * z_loss * lse * weight;
-    row[Row::uniform] = uniform;
-    row[Row::target] = stats[Stats::slope] * (row[Row::softmax] * exp(stats[Stats::target] - lse) -
-                                              own - uniform * weight);
+    Acc const weight = stats[RowStatistics::weight], own = (1 - smoothing) * weight;
+    row[RowGradient::lse] = lse;
+    row[RowGradient::softmax] = own + uniform * weight_sum + 2 * z_loss * lse * weight;
+    row[RowGradient::uniform] = uniform;
+    row[RowGradient::target] =
+        stats[RowStatistics::slope] *
+        (row[RowGradient::softmax] * exp(stats[RowStatistics::target] - lse) - own -
+         uniform * weight);
   }
 };
 
@@ -103,30 +106,31 @@ struct LossAndWeight {
 template <class Acc>
 struct MergeShards {
   RowLoss<Acc> rule;
-  Acc const* parts;  ///< (shards, rows, Stats)
+  Acc const* parts;  ///< (shards, rows, RowStatistics::count)
   int64_t shards, count;
   int64_t const* labels;
-  Acc* rows;  ///< (rows, Row)
+  Acc* rows;  ///< (rows, RowGradient::count)
 
   /// Gives the row's loss and weight; none of either where the label is negative.
   COLONNADE_HD LossAndWeight operator()(int64_t r) const {
     auto all = no_classes<Acc>;
-    Acc stats[Stats::count] = {};
+    Acc stats[RowStatistics::count] = {};
     for (int64_t p = 0; p < shards; ++p) {
-      Acc const* const part = parts + Stats::count * (p * count + r);
-      all = merge(all, {part[Stats::max], part[Stats::sum]});
+      Acc const* const part = parts + RowStatistics::count * (p * count + r);
+      all = merge(all, {part[RowStatistics::max], part[RowStatistics::sum]});
       // The target's are set by the one shard that holds it.
-      for (int i = Stats::target; i < Stats::count; ++i) stats[i] += part[i];
+      for (int i = RowStatistics::target; i < RowStatistics::count; ++i) stats[i] += part[i];
     }
-    Acc* const row = rows + Row::count * r;
+    Acc* const row = rows + RowGradient::count * r;
     Acc const lse = log_sum_exp(all);
     if (labels[r] < 0) {
-      row[Row::lse] = lse;
-      row[Row::softmax] = row[Row::uniform] = row[Row::target] = 0;
+      row[RowGradient::lse] = lse;
+      row[RowGradient::softmax] = row[RowGradient::uniform] = row[RowGradient::target] = 0;
       return {0, 0};
     }
     rule.factors(lse, stats, row);
-    return {static_cast<double>(rule.loss(lse, stats)), static_cast<double>(stats[Stats::weight])};
+    return {static_cast<double>(rule.loss(lse, stats)),
+            static_cast<double>(stats[RowStatistics::weight])};
   }
 };
 
@@ -142,7 +146,7 @@ struct MeanLoss {
   template <class Acc>
   COLONNADE_HD void divide(Acc* row) const {
     bool const counts = finite() && weight != 0;
-    for (int i = Row::softmax; i < Row::count; ++i)
+    for (int i = RowGradient::softmax; i < RowGradient::count; ++i)
       row[i] = counts ? static_cast<Acc>(row[i] / weight) : Acc(0);
   }
 };
@@ -155,7 +159,7 @@ struct OtherGradient {
   Acc softmax, uniform;
 
   COLONNADE_HD explicit OtherGradient(Acc const* row)
-      : softmax(row[Row::softmax]), uniform(row[Row::uniform]) {}
+      : softmax(row[RowGradient::softmax]), uniform(row[RowGradient::uniform]) {}
   COLONNADE_HD Acc operator()(Acc exponential, Acc slope, Acc weight) const {
     return slope * softmax * exponential - slope * uniform * weight;
   }

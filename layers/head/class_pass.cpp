@@ -36,7 +36,7 @@ core::ClassChunk ClassPass::chunk(ClassSet const& set, ClassWeights const& weigh
 Tensor ClassPass::statistics() {
   auto const& x = batch_.x;
   auto& kernels = x.device().kernels();
-  Tensor stats(x.device(), {x.size(0), core::math::Stats::count}, wide_);
+  Tensor stats(x.device(), {x.size(0), core::math::RowStatistics::count}, wide_);
   kernels.softmax_begin(stats);
   if (options_.early_dx) {
     dx_ = Tensor(x.device(), x.shape(), wide_);
@@ -82,7 +82,7 @@ Tensor ClassPass::early_dx() {
   kernels.fill(1, factors);
   kernels.softmax_gradient_stored(batch_.rule, {}, nowhere, reference_, rows_, factors);
   kernels.scale_rows(1, factors.reshape({batch}), dx_);
-  kernels.copy_columns(rows_, core::math::Row::target, 1, targets, 0);
+  kernels.copy_columns(rows_, core::math::RowGradient::target, 1, targets, 0);
   kernels.accumulate_rows(targets.reshape({batch}), class_rows_.read_classes(batch_.classes), dx_);
   return std::move(dx_);
 }

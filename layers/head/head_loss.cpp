@@ -58,7 +58,7 @@ core::LogitRule Margins::of(Tensor const& norms, Tensor const& labels, Tensor co
   double const share = training ? loss_.share : 0;
   rule.margins = Tensor(device, {norms.count(), 3}, norms.dtype());
   if (loss_.margin == MarginKind::adaptive) {
-    rule.beyond = core::math::Beyond::stays;
+    rule.beyond = core::math::BeyondPi::clamped;
     kernels.adaptive_margins(loss_.m2, loss_.h, share, norms, memory_, rule.margins);
   } else {
     fill_margins(rule.margins);

@@ -103,15 +103,15 @@ Var RowParallelHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   int64_t const batch = z.size(0);
   auto& kernels = z.device().kernels();
 
-  Tensor stats(z.device(), {batch, core::math::Stats::count}, z.dtype());
-  Tensor rows(z.device(), {batch, core::math::Row::count}, z.dtype());
+  Tensor stats(z.device(), {batch, core::math::RowStatistics::count}, z.dtype());
+  Tensor rows(z.device(), {batch, core::math::RowGradient::count}, z.dtype());
   Tensor mean(z.device(), {1}, z.dtype()), sums(z.device(), {2}, Dtype::f64);
   kernels.softmax_begin(stats);
   kernels.softmax_statistics({}, {}, y, z, stats);
   kernels.fill(0, sums);
   auto const classes = static_cast<double>(options_.classes);
   kernels.softmax_merge({.classes = classes, .weight_sum = classes},
-                        stats.reshape({1, batch, core::math::Stats::count}), y, rows, sums);
+                        stats.reshape({1, batch, core::math::RowStatistics::count}), y, rows, sums);
   kernels.softmax_mean(sums, rows, mean, factor_);
 
   return tape.record(mean, [&tape, out, z, rows, y](Tensor const&) {

@@ -227,9 +227,10 @@ Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool traini
   auto& kernels = device_.kernels();
   int64_t const batch = labels.count();
   auto const mine = pass.statistics();
-  Tensor parts(device_, {ranks_.size(), batch, core::math::Stats::count}, wide_);
+  Tensor parts(device_, {ranks_.size(), batch, core::math::RowStatistics::count}, wide_);
   ranks_.named("statistics").all_gather(mine, parts)->wait();
-  Tensor rows(device_, {batch, core::math::Row::count}, wide_), loss(device_, {1}, wide_), none;
+  Tensor rows(device_, {batch, core::math::RowGradient::count}, wide_), loss(device_, {1}, wide_),
+      none;
   Tensor sums = filled(device_, {2}, Dtype::f64, 0);
   kernels.softmax_merge({.smoothing = options_.loss.smoothing,
                          .z_loss = options_.loss.z_loss,

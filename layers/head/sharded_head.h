@@ -43,7 +43,7 @@ class ShardedHead final : public Head {
   void set_class_weights(core::Tensor const& weights);
 
   /// Numbers that each rank sends for each row of the batch: see `loss`.
-  static constexpr int64_t row_statistics = core::math::Stats::count;
+  static constexpr int64_t row_statistics = core::math::RowStatistics::count;
 
   int64_t classes() const override { return options_.classes; }
   std::string describe(int64_t batch) const override;

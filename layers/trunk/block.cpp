@@ -6,11 +6,11 @@ using core::Tape;
 using core::Var;
 
 Shortcut::Shortcut(Context const& context, std::string const& name, int64_t in, int64_t out,
-                   int64_t stride, double deviation) {
+                   int64_t stride, double stddev) {
   if (in == out && stride == 1) return;
   conv_.emplace(
       context, name + ".0",
-      Conv2d::Options{.in = in, .out = out, .kernel = 1, .stride = stride, .deviation = deviation});
+      Conv2d::Options{.in = in, .out = out, .kernel = 1, .stride = stride, .stddev = stddev});
   bn_.emplace(context, name + ".1", out);
 }
 
@@ -83,18 +83,14 @@ IresnetBlock::IresnetBlock(Context const& context, std::string const& name, int6
                            int64_t stride)
     : bn1_(context, name + ".bn1", in),
       conv1_(context, name + ".conv1",
-             {.in = in, .out = out, .kernel = 3, .padding = 1, .deviation = deviation}),
+             {.in = in, .out = out, .kernel = 3, .padding = 1, .stddev = stddev}),
       bn2_(context, name + ".bn2", out),
       prelu_(context, name + ".prelu", out),
-      conv2_(context, name + ".conv2",
-             {.in = out,
-              .out = out,
-              .kernel = 3,
-              .stride = stride,
-              .padding = 1,
-              .deviation = deviation}),
+      conv2_(
+          context, name + ".conv2",
+          {.in = out, .out = out, .kernel = 3, .stride = stride, .padding = 1, .stddev = stddev}),
       bn3_(context, name + ".bn3", out),
-      shortcut_(context, name + ".downsample", in, out, stride, deviation) {}
+      shortcut_(context, name + ".downsample", in, out, stride, stddev) {}
 
 Var IresnetBlock::forward(Tape& tape, Var const& x) {
   auto h = conv1_.forward(tape, bn1_.forward(tape, x));

@@ -13,7 +13,7 @@ class Shortcut final : public Layer {
  public:
   /// deviation: Conv2d's.
   Shortcut(Context const& context, std::string const& name, int64_t in, int64_t out, int64_t stride,
-           double deviation = 0);
+           double stddev = 0);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
   void each(Visit const& visit) override;
@@ -71,7 +71,7 @@ class Bottleneck final : public Layer {
 /// and no activation at the end. Weights of convolutions begin with deviation 0.1.
 class IresnetBlock final : public Layer {
  public:
-  static constexpr double deviation = 0.1;
+  static constexpr double stddev = 0.1;
 
   IresnetBlock(Context const& context, std::string const& name, int64_t in, int64_t out,
                int64_t stride);

@@ -17,7 +17,7 @@ Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o
   auto const fan_in = static_cast<double>(o.kernel * o.kernel * inputs);
   auto const fan_out = static_cast<double>(o.kernel * o.kernel * o.out);
   weight_ = normal(context, name + ".weight", Role::weight, {o.out, o.kernel, o.kernel, inputs},
-                   o.deviation > 0 ? o.deviation : std::sqrt(2 / fan_out));
+                   o.stddev > 0 ? o.stddev : std::sqrt(2 / fan_out));
   if (o.bias) {
     bias_ = uniform(context, name + ".bias", Role::bias, {o.out}, 1 / std::sqrt(fan_in));
   }

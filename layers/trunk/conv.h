@@ -12,7 +12,7 @@ class Conv2d final : public Layer {
     int64_t in, out, kernel;
     int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
     bool bias = false;
-    double deviation = 0;  ///< of the initial weights; 0: the default
+    double stddev = 0;  ///< of the initial weights; 0: the default
   };
 
   Conv2d(Context const& context, std::string const& name, Options const& options);

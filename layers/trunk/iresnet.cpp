@@ -20,7 +20,7 @@ class Iresnet final : public Trunk {
                .out = o.width,
                .kernel = 3,
                .padding = 1,
-               .deviation = IresnetBlock::deviation}),
+               .stddev = IresnetBlock::stddev}),
         stem_bn_(context, "bn1", o.width),
         stem_prelu_(context, "prelu", o.width),
         stages_(context, o.width,

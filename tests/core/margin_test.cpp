@@ -3,7 +3,7 @@
 #include "tests/support/reference.h"
 
 using namespace core;
-using math::Beyond;
+using math::BeyondPi;
 using math::Margin;
 using math::MarginGradient;
 using tests::tensor;
@@ -25,8 +25,8 @@ std::vector<Kind> kinds() {
           {"SphereFace", {1.35, 0, 0}},
           {"SphereFace of 4", {4, 0, 0}},
           {"combined", {1.1, 0.3, 0.2}},
-          {"AdaFace, high norm", {1, -0.4, 0.8, Beyond::stays}},
-          {"AdaFace, low norm", {1, 0.4, 0, Beyond::stays}}};
+          {"AdaFace, high norm", {1, -0.4, 0.8, BeyondPi::clamped}},
+          {"AdaFace, low norm", {1, 0.4, 0, BeyondPi::clamped}}};
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ TEST_CASE("margin: the published formulas", "[margin]") {
   // ArcFace past π: where cos θ < cos(π - m), cos θ - m sin m
   CHECK(Margin<double>{1, 0.5, 0}(-0.9).value == Approx(-0.9 - 0.5 * std::sin(0.5)));
   // AdaFace clips the angle to [1e-3, π - 1e-3]
-  Margin<double> const high{1, -0.4, 0.8, Beyond::stays}, low{1, 0.4, 0, Beyond::stays};
+  Margin<double> const high{1, -0.4, 0.8, BeyondPi::clamped}, low{1, 0.4, 0, BeyondPi::clamped};
   CHECK(high(0.99).value == Approx(std::cos(1e-3) - 0.8));
   CHECK(high(0.99).slope == 0);
   CHECK(low(-0.99).value == Approx(std::cos(pi - 1e-3)));
@@ -76,7 +76,7 @@ TEST_CASE("margin: the slope is that of the value", "[margin]") {
 TEST_CASE("margin: both sides of the fallback", "[margin]") {
   // θ + 0.5 = π at cos(π - 0.5).
   Margin<double> const arc{1, 0.5, 0},
-      straight{1, 0.5, 0, Beyond::falls, MarginGradient::straight_through};
+      straight{1, 0.5, 0, BeyondPi::monotone, MarginGradient::straight_through};
   double const edge = std::cos(pi - 0.5), step = 1e-9;
   CHECK(arc(edge + step).value == Approx(-1));
   CHECK(std::abs(arc(edge + step).slope) < 1e-3);  // sin π / sin θ
@@ -124,12 +124,12 @@ TEST_CASE("margin: cosines that rounding has taken out of [-1, 1]", "[margin]") 
 }
 
 TEST_CASE("margin: what becomes of the other classes", "[margin]") {
-  math::LeaveAbove<double> const filter{64, 0.4};
+  math::InterclassFilter<double> const filter{64, 0.4};
   CHECK(filter.logit(0.4) == 64 * 0.4);
   CHECK(filter.slope(0.4) == 64);
   CHECK(filter.logit(0.41) == -std::numeric_limits<double>::infinity());
   CHECK(filter.slope(0.41) == 0);
-  math::HarderAbove<double> const harder{64, 0.3, 0.2};
+  math::HardNegatives<double> const harder{64, 0.3, 0.2};
   CHECK(harder.logit(0.25) == 16);
   CHECK(harder.logit(0.5) == Approx(64 * 0.5 * 0.7));  // s N (t + N)
   for (double const p : {0.25, 0.5, -0.9})
@@ -148,11 +148,11 @@ TEST_CASE("adaptive_margins: by hand", "[margin]") {
   Tensor const norms = tensor(device, {4}, dtype, {10, 20, 30, 400});
   Tensor moments = tensor(device, {2}, dtype, {20, 100}), margins(device, {4, 3}, dtype);
   device.kernels().adaptive_margins(0.4, 0.333, 0.01, norms, moments, margins);
-  double const mean = 20 + 0.01 * 20, deviation = 100 + 0.01 * (std::sqrt(5000 / 3.0) - 100);
-  CHECK(tests::distance(values(moments), {mean, deviation}) < tests::f32_elementwise);
+  double const mean = 20 + 0.01 * 20, stddev = 100 + 0.01 * (std::sqrt(5000 / 3.0) - 100);
+  CHECK(tests::distance(values(moments), {mean, stddev}) < tests::f32_elementwise);
   std::vector<double> want;
   for (double const norm : {10, 20, 30, 100}) {
-    double const k = std::clamp(0.333 * (norm - mean) / (deviation + 1e-3), -1.0, 1.0);
+    double const k = std::clamp(0.333 * (norm - mean) / (stddev + 1e-3), -1.0, 1.0);
     want.insert(want.end(), {1, -0.4 * k, 0.4 + 0.4 * k});
   }
   CHECK(tests::distance(values(margins), want) < tests::f32_elementwise);

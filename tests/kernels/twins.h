@@ -24,9 +24,9 @@ class Pair {
 
   /// The same random numbers, rounded to dtype.
   Twins random(core::Shape const& shape, core::Dtype dtype, unsigned seed, double mean = 0,
-               double deviation = 1) {
+               double stddev = 1) {
     std::vector<double> numbers = values(tests::random(cpu_, shape, core::Dtype::f64, seed));
-    for (double& number : numbers) number = mean + deviation * number;
+    for (double& number : numbers) number = mean + stddev * number;
     return twins(shape, dtype, numbers);
   }
   Twins twins(core::Shape const& shape, core::Dtype dtype, std::vector<double> const& numbers) {

@@ -41,11 +41,11 @@ TEST_CASE("layers: initial weights are functions of the seed and the name") {
 TEST_CASE("layers: parameters have the distribution asked for") {
   core::Device& device = tests::device();
   Context const context{device};
-  auto const [mean, deviation] =
+  auto const [mean, stddev] =
       spread(values(layers::normal(context, "a", Role::weight, {200, 500}, 0.3).value));
   // 1e5 numbers: the mean is known to 0.3 / 316, the deviation to 0.3 / 447.
   CHECK(std::abs(mean) < 4e-3);
-  CHECK(deviation == Approx(0.3).margin(3e-3));
+  CHECK(stddev == Approx(0.3).margin(3e-3));
   auto const uniform = values(layers::uniform(context, "b", Role::bias, {100'000}, 0.5).value);
   CHECK(spread(uniform).second == Approx(0.5 / std::sqrt(3)).margin(2e-3));
   auto const [least, most] = std::minmax_element(uniform.begin(), uniform.end());

@@ -39,9 +39,8 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                Tensor& y) override {
     queue(&Kernels::dropout, x, key, first, probability, y);
   }
-  void random_normal(RandomKey key, int64_t first, double mean, double deviation,
-                     Tensor& t) override {
-    queue(&Kernels::random_normal, key, first, mean, deviation, t);
+  void random_normal(RandomKey key, int64_t first, double mean, double stddev, Tensor& t) override {
+    queue(&Kernels::random_normal, key, first, mean, stddev, t);
   }
   void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) override {
     queue(&Kernels::random_uniform, key, first, low, high, t);

@@ -91,7 +91,7 @@ inline core::Tensor same_margins(core::Device& device, int64_t rows, core::Dtype
 /// plain_case under every rule.
 inline std::vector<Named> cases(core::Device& device, int64_t rows, int64_t classes, int64_t first,
                                 core::Dtype dtype) {
-  using core::Shape, core::math::Beyond;
+  using core::Shape, core::math::BeyondPi;
   auto const like = [&](Shape const& shape, unsigned seed) {
     return random(device, shape, dtype, seed);
   };
@@ -135,7 +135,7 @@ inline std::vector<Named> cases(core::Device& device, int64_t rows, int64_t clas
     smooth(c);
   });
   add("AdaFace", [&](Case& c) {
-    c.rule = {.scale = 8, .margins = margins(1.0, -0.2, 0.6), .beyond = Beyond::stays};
+    c.rule = {.scale = 8, .margins = margins(1.0, -0.2, 0.6), .beyond = BeyondPi::clamped};
   });
   add("filter", [&](Case& c) {
     c.rule = {.scale = 8, .margins = margins(1.0, 0.0, 0.4), .thresholds = all({rows}, 0.413)};

@@ -22,10 +22,10 @@ float draw(core::Random& random, double amount) {
 /// pixels := clamp((pixels - 1/2) gain + 1/2 + lift + deviation * noise). A pixel's noise is the
 /// sum of the four bytes of a random number, brought to mean 0 and variance 1: as good as normal up
 /// to 3.4 deviations, where it ends, and far cheaper.
-void grade(float* pixels, int64_t count, float gain, float lift, float deviation,
+void grade(float* pixels, int64_t count, float gain, float lift, float stddev,
            core::RandomKey const& key) {
   float const byte_variance = (256.0f * 256.0f - 1) / 12;
-  float const scale = deviation / std::sqrt(4 * byte_variance);
+  float const scale = stddev / std::sqrt(4 * byte_variance);
   for (int64_t at = 0; at < count; at += 4) {
     auto const block = core::random_block(key, noise_block + static_cast<uint64_t>(at / 4));
     for (int64_t i = at; i < std::min(at + 4, count); ++i) {
@@ -39,12 +39,12 @@ void grade(float* pixels, int64_t count, float gain, float lift, float deviation
 }
 
 /// Weights at -radius .. radius, of sum 1.
-std::vector<float> gaussian(float deviation) {
-  auto const radius = static_cast<int>(std::ceil(cut * deviation));
+std::vector<float> gaussian(float stddev) {
+  auto const radius = static_cast<int>(std::ceil(cut * stddev));
   std::vector<float> weights;
   float sum = 0;
   for (int i = -radius; i <= radius; ++i) {
-    auto const x = static_cast<float>(i) / deviation;
+    auto const x = static_cast<float>(i) / stddev;
     weights.push_back(std::exp(-0.5f * x * x));
     sum += weights.back();
   }
@@ -70,11 +70,11 @@ Augmenter::Augmenter(AugmentConfig const& config, core::ImageShape const& shape)
 void Augmenter::operator()(float* pixels, core::RandomKey const& key) {
   core::Random random(key);
   Affine const map = draw_map(random);
-  float const deviation = random.uniform() * static_cast<float>(config_.blur_sigma);
+  float const stddev = random.uniform() * static_cast<float>(config_.blur_sigma);
   float const gain = 1 + draw(random, config_.contrast), lift = draw(random, config_.contrast);
   float const noise = random.uniform() * static_cast<float>(config_.noise_std);
   if (moves(config_)) warp(pixels, map);
-  if (config_.blur_sigma > 0) blur(pixels, deviation);
+  if (config_.blur_sigma > 0) blur(pixels, stddev);
   if (config_.contrast > 0 || config_.noise_std > 0)
     grade(pixels, shape_.count(), gain, lift, noise, key);
 }
@@ -135,9 +135,9 @@ void Augmenter::warp(float* pixels, Affine const& map) {
   }
 }
 
-void Augmenter::blur(float* pixels, float deviation) {
-  if (deviation < 0.1f) return;  // a neighbour would weigh less than 1e-21
-  std::vector<float> const weights = gaussian(deviation);
+void Augmenter::blur(float* pixels, float stddev) {
+  if (stddev < 0.1f) return;  // a neighbour would weigh less than 1e-21
+  std::vector<float> const weights = gaussian(stddev);
   auto const taps = static_cast<int64_t>(weights.size()), radius = taps / 2;
   int64_t const height = shape_.height, channels = shape_.channels, row = shape_.width * channels;
 

@@ -28,7 +28,7 @@ class Augmenter {
   void warp(float* pixels, Affine const& map);
 
   /// Gaussian of this deviation in pixels, cut at 2.5 deviations; the border's pixels repeat.
-  void blur(float* pixels, float deviation);
+  void blur(float* pixels, float stddev);
 
  private:
   Affine draw_map(core::Random& random) const;

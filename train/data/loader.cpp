@@ -42,7 +42,7 @@ struct Loader::State {
   Pass pass = Pass::training;
   int rank = 0, ranks = 1;
   Augmenter augmenter;  // each thread has a copy
-  std::vector<float> mean, deviation;
+  std::vector<float> mean, stddev;
   int64_t batches;  // of an epoch
 
   std::mutex mutex;  // of what follows
@@ -60,7 +60,7 @@ Loader::State::State(core::Device& host_device, Split const& split, DataConfig c
       config(data_config),
       augmenter(config.augment, data->shape()),
       mean(per_channel(config.mean, data->shape().channels, "mean")),
-      deviation(per_channel(config.std, data->shape().channels, "std")),
+      stddev(per_channel(config.std, data->shape().channels, "std")),
       batches(0) {
   core::check(config.global_batch_size >= 1, "batch of ", config.global_batch_size);
   core::check(config.workers >= 1 && config.prefetch_batches >= 1,
@@ -77,7 +77,7 @@ void Loader::State::read(int64_t sample, int64_t epoch, Augmenter& change, float
   }
   auto const channels = static_cast<int64_t>(mean.size());
   for (int64_t channel = 0; channel < channels; ++channel) {
-    float const m = mean[static_cast<size_t>(channel)], d = deviation[static_cast<size_t>(channel)];
+    float const m = mean[static_cast<size_t>(channel)], d = stddev[static_cast<size_t>(channel)];
     for (int64_t i = channel; i < data->shape().count(); i += channels)
       pixels[i] = (pixels[i] - m) / d;
   }

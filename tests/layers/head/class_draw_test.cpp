@@ -51,8 +51,8 @@ TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[c
                           std::back_inserter(both));
     // Five deviations of binomial counts, of one draw and of two independent ones.
     auto const holds = [&](size_t count, double chance) {
-      double const mean = chance * classes, deviation = std::sqrt(mean * (1 - chance));
-      CHECK(std::abs(double(count) - mean) < 5 * deviation);
+      double const mean = chance * classes, stddev = std::sqrt(mean * (1 - chance));
+      CHECK(std::abs(double(count) - mean) < 5 * stddev);
     };
     holds(other.size(), rate);
     holds(both.size(), rate * rate);

@@ -80,12 +80,12 @@ class DenseHead {
 
   DenseState weight, bias;
   layers::HeadLoss rule;
-  Numbers class_weights;              ///< (C), or none
-  std::vector<bool> drawn;            ///< classes of the softmax; none given: all
-  Numbers log_q;                      ///< (C), taken off logits; or none
-  bool dense_rows = false;            ///< rows that are not drawn move too
-  double mean = 20, deviation = 100;  ///< AdaFace's
-  double t = 0;                       ///< CurricularFace's
+  Numbers class_weights;           ///< (C), or none
+  std::vector<bool> drawn;         ///< classes of the softmax; none given: all
+  Numbers log_q;                   ///< (C), taken off logits; or none
+  bool dense_rows = false;         ///< rows that are not drawn move too
+  double mean = 20, stddev = 100;  ///< AdaFace's
+  double t = 0;                    ///< CurricularFace's
 
   double loss = 0;
   Numbers dx, dw, db;  ///< of the mean loss
@@ -182,7 +182,7 @@ class DenseHead {
     for (double const n : norms) gaps.push_back((n - m) * (n - m));
     double const s = std::sqrt(average(gaps) * double(gaps.size()) / double(gaps.size() - 1));
     mean = rule.share * m + (1 - rule.share) * mean;
-    deviation = rule.share * s + (1 - rule.share) * deviation;
+    stddev = rule.share * s + (1 - rule.share) * stddev;
   }
 
   /// The target's logit from its cosine (or product), for features of this norm.
@@ -196,7 +196,7 @@ class DenseHead {
     };
     if (rule.margin == layers::MarginKind::adaptive) {
       double const n = std::clamp(length, 1e-3, 100.0), m = rule.m2;
-      double const k = std::clamp((n - mean) / (deviation + 1e-3) * rule.h, -1.0, 1.0);
+      double const k = std::clamp((n - mean) / (stddev + 1e-3) * rule.h, -1.0, 1.0);
       double const moved = angle - m * k, kept = std::clamp(moved, 1e-3, pi - 1e-3);
       return result(std::cos(kept) - (m + m * k), kept == moved ? std::sin(moved) / sine : 0);
     }

@@ -73,23 +73,22 @@ TEST_CASE("layers: residual trunks have the tensors of torchvision's and insight
 TEST_CASE("layers: residual trunks begin as theirs do") {
   core::cpu::Cpu device;
   Context const context{device};
-  auto const deviation = [](core::Parameter const& p) {
+  auto const stddev = [](core::Parameter const& p) {
     return std::sqrt(tests::inner(p.value, p.value) / static_cast<double>(p.value.count()));
   };
   auto const resnet = make_trunk(context, layers::resnet50, {32, 32, 3});
   auto const ours = by_name(*resnet);
   CHECK(ours.at("conv1.weight")->value.shape() == Shape{64, 7, 7, 3});
-  CHECK(deviation(*ours.at("conv1.weight")) == Approx(std::sqrt(2.0 / (64 * 49))).epsilon(0.03));
+  CHECK(stddev(*ours.at("conv1.weight")) == Approx(std::sqrt(2.0 / (64 * 49))).epsilon(0.03));
   CHECK(ours.at("layer2.0.downsample.0.weight")->value.shape() == Shape{512, 1, 1, 256});
   CHECK(ours.at("layer2.0.conv2.weight")->value.shape() == Shape{128, 3, 3, 128});
-  CHECK(deviation(*ours.at("layer4.2.conv3.weight")) ==
-        Approx(std::sqrt(2.0 / 2048)).epsilon(0.01));
+  CHECK(stddev(*ours.at("layer4.2.conv3.weight")) == Approx(std::sqrt(2.0 / 2048)).epsilon(0.01));
   CHECK(ours.count("layer1.1.downsample.0.weight") == 0);
 
   auto const iresnet = make_trunk(context, layers::iresnet18, {112, 112, 3});
   auto const faces = by_name(*iresnet);
-  CHECK(deviation(*faces.at("layer1.0.downsample.0.weight")) == Approx(0.1).epsilon(0.05));
-  CHECK(deviation(*faces.at("layer4.1.conv2.weight")) == Approx(0.1).epsilon(0.01));
+  CHECK(stddev(*faces.at("layer1.0.downsample.0.weight")) == Approx(0.1).epsilon(0.05));
+  CHECK(stddev(*faces.at("layer4.1.conv2.weight")) == Approx(0.1).epsilon(0.01));
   CHECK(values(faces.at("layer2.1.prelu.weight")->value) == std::vector<double>(128, 0.25));
   CHECK(faces.at("fc.weight")->value.shape() == Shape{512, 7 * 7 * 512});
   CHECK(faces.at("fc.weight")->channels == 512);
