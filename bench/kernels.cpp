@@ -153,7 +153,7 @@ void optimizer(Bench& bench) {
   k.fill(1, s);  // second moments are no less than 0
   auto const run = [&](char const* name, Dtype dtype, UpdateRule rule, UpdateState state,
                        std::vector<Tensor> const& moved) {
-    rule.now = step_numbers(bench.device(), rule, 1e-3, 1);
+    rule.step_scalars = make_step_scalars(bench.device(), rule, 1e-3, 1);
     bench.run(name, dtype, moved, [&] { k.update(rule, 0, none, g, state); });
   };
   UpdateRule descent, momentum, adam;

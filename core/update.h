@@ -28,11 +28,11 @@ struct UpdateRule {
   double epsilon = 1e-8;  ///< Adam's
   double decay = 0;
   bool nesterov = false;  ///< SGD's
-  /// (4), f64: what step_numbers gives.
-  Tensor now;
+  /// (4), f64: what make_step_scalars gives.
+  Tensor step_scalars;
   /// (1), f64: multiplies the gradient; empty: 1. At 0 nothing changes, bit for bit, whatever the
   /// gradient: a step whose gradient is not finite is skipped so.
-  Tensor factor;
+  Tensor gradient_scale;
   uint64_t seed = 0;  ///< of stochastic rounding
 };
 
@@ -46,17 +46,17 @@ struct UpdateState {
   Tensor copy;    ///< bf16, w rounded to nearest for compute; or empty
 };
 
-/// UpdateRule::now of step `step`, from 1: the rate, 1 - momentum^step and 1 - second^step, which
-/// correct Adam's moments, and the step, which keys stochastic rounding.
-inline std::array<double, 4> step_numbers(UpdateRule const& rule, double rate, int64_t step) {
+/// UpdateRule::step_scalars of step `step`, from 1: the rate, 1 - momentum^step and 1 -
+/// second^step, which correct Adam's moments, and the step, which keys stochastic rounding.
+inline std::array<double, 4> make_step_scalars(UpdateRule const& rule, double rate, int64_t step) {
   auto const t = static_cast<double>(step);
   return {rate, 1 - std::pow(rule.momentum, t), 1 - std::pow(rule.second, t), t};
 }
 
 /// The same on a device.
-inline Tensor step_numbers(Device& device, UpdateRule const& rule, double rate, int64_t step) {
+inline Tensor make_step_scalars(Device& device, UpdateRule const& rule, double rate, int64_t step) {
   Tensor t(device, {4}, Dtype::f64);
-  device.upload(step_numbers(rule, rate, step).data(), t);
+  device.upload(make_step_scalars(rule, rate, step).data(), t);
   return t;
 }
 

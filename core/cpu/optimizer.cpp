@@ -96,15 +96,15 @@ void for_pieces(int64_t count, int64_t width, Acc const* trust, F const& f) {
 
 void CpuKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
                         Tensor const& g, UpdateState& state) {
-  double const factor = rule.factor ? *rule.factor.data<double>() : 1;
+  double const factor = rule.gradient_scale ? *rule.gradient_scale.data<double>() : 1;
   if (factor == 0 || g.count() == 0) return;
   int64_t const width = g.count() / g.size(0);
   visit_wide(g.dtype(), [&]<class Acc>() {
     math::RuleConstants<Acc> const constants(rule);
-    double const* const now = rule.now.data<double>();
+    double const* const step_scalars = rule.step_scalars.data<double>();
     math::visit_rule<Acc>(rule, [&]<class R>() {
-      Stepper<R, Acc> const step{R(constants, now),
-                                 math::Rounding(rule.seed, now[3]),
+      Stepper<R, Acc> const step{R(constants, step_scalars),
+                                 math::Rounding(rule.seed, step_scalars[3]),
                                  static_cast<Acc>(factor),
                                  constants.decay,
                                  static_cast<uint64_t>(first_row * width),

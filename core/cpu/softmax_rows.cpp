@@ -36,7 +36,7 @@ void CpuKernels::softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Te
   visit_wide(loss.dtype(), [&]<class Acc>() {
     math::MeanLoss const mean(sums.data<double>());
     *loss.data<Acc>() = static_cast<Acc>(mean.loss);
-    *factor.data<double>() = rows ? mean.finite() : mean.factor();
+    *factor.data<double>() = rows ? mean.finite() : mean.gradient_scale();
     for (int64_t r = 0; rows && r < rows.size(0); ++r)
       mean.divide(rows.data<Acc>() + RowGradient::count * r);
   });

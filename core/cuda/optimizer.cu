@@ -21,9 +21,9 @@ struct Arrays {
 template <class Acc>
 struct Numbers {
   math::RuleConstants<Acc> constants;
-  double const *now, *factor;  ///< factor may be null
-  Acc const* trust;            ///< may be null
-  int64_t width;               ///< of a row
+  double const *step_scalars, *gradient_scale;  ///< factor may be null
+  Acc const* trust;                             ///< may be null
+  int64_t width;                                ///< of a row
   uint64_t seed, first_element;
 };
 
@@ -77,12 +77,12 @@ __device__ void store_copy(Pack<Acc, n> const& values, bf16* copy, int64_t pack)
 template <int n, class R, class Acc, class T, class F, class S>
 __global__ void update_kernel(Numbers<Acc> numbers, int64_t begin, int64_t end,
                               Arrays<Acc, T, F, S> arrays) {
-  Acc const factor = numbers.factor ? static_cast<Acc>(*numbers.factor) : Acc(1);
+  Acc const factor = numbers.gradient_scale ? static_cast<Acc>(*numbers.gradient_scale) : Acc(1);
   if (factor == 0) return;
-  R const rule(numbers.constants, numbers.now);
+  R const rule(numbers.constants, numbers.step_scalars);
   constexpr bool rounds =
       !(std::is_same_v<Acc, T> && std::is_same_v<Acc, F> && std::is_same_v<Acc, S>);
-  math::Rounding const rounding(numbers.seed, numbers.now[3]);
+  math::Rounding const rounding(numbers.seed, numbers.step_scalars[3]);
   for (int64_t i = begin + first_of_grid(); i < end; i += step_of_grid()) {
     Pack<Acc, n> w = load_wide<n, Acc>(arrays.w, i), first, second;
     if constexpr (R::moments > 0) first = load_wide<n, Acc>(arrays.first, i);
@@ -154,8 +154,8 @@ void CudaKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const
   int64_t const width = g.count() / g.size(0);
   visit_wide(g.dtype(), [&]<class Acc>() {
     Numbers<Acc> const numbers{math::RuleConstants<Acc>(rule),
-                               rule.now.data<double>(),
-                               data_or_null<double>(rule.factor),
+                               rule.step_scalars.data<double>(),
+                               data_or_null<double>(rule.gradient_scale),
                                data_or_null<Acc>(trust),
                                width,
                                rule.seed,

@@ -46,7 +46,7 @@ __global__ void softmax_mean_kernel(double const* sums, int64_t count, Acc* rows
     mean.divide(rows + math::RowGradient::count * r);
   if (first != 0) return;
   *loss = static_cast<Acc>(mean.loss);
-  *factor = rows != nullptr ? mean.finite() : mean.factor();
+  *factor = rows != nullptr ? mean.finite() : mean.gradient_scale();
 }
 
 }  // namespace

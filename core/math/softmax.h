@@ -142,7 +142,7 @@ struct MeanLoss {
       : loss(sums[1] == 0 ? 0 : sums[0] / sums[1]), weight(sums[1]) {}
   COLONNADE_HD bool finite() const { return std::isfinite(loss); }
   /// What gradients that nobody has divided are multiplied with.
-  COLONNADE_HD double factor() const { return finite() && weight != 0 ? 1 / weight : 0; }
+  COLONNADE_HD double gradient_scale() const { return finite() && weight != 0 ? 1 / weight : 0; }
   template <class Acc>
   COLONNADE_HD void divide(Acc* row) const {
     bool const counts = finite() && weight != 0;

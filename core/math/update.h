@@ -33,8 +33,8 @@ struct Descent {
   static constexpr int moments = 0;
   Acc rate;
 
-  COLONNADE_HD Descent(RuleConstants<Acc> const&, double const* now)
-      : rate(static_cast<Acc>(now[0])) {}
+  COLONNADE_HD Descent(RuleConstants<Acc> const&, double const* step_scalars)
+      : rate(static_cast<Acc>(step_scalars[0])) {}
   COLONNADE_HD void operator()(Acc g, Acc& w, Acc&, Acc&) const { w -= rate * g; }
 };
 
@@ -45,8 +45,8 @@ struct Momentum {
   Acc rate, momentum;
   bool nesterov;
 
-  COLONNADE_HD Momentum(RuleConstants<Acc> const& c, double const* now)
-      : rate(static_cast<Acc>(now[0])), momentum(c.momentum), nesterov(c.nesterov) {}
+  COLONNADE_HD Momentum(RuleConstants<Acc> const& c, double const* step_scalars)
+      : rate(static_cast<Acc>(step_scalars[0])), momentum(c.momentum), nesterov(c.nesterov) {}
   COLONNADE_HD void operator()(Acc g, Acc& w, Acc& velocity, Acc&) const {
     velocity = momentum * velocity + g;
     w -= rate * (nesterov ? g + momentum * velocity : velocity);
@@ -62,11 +62,11 @@ struct Adam {
   Acc root_scale;  ///< 1 / sqrt(the second moment's correction)
   Acc lost;        ///< share of the weights that AdamW takes off
 
-  COLONNADE_HD Adam(RuleConstants<Acc> const& c, double const* now)
+  COLONNADE_HD Adam(RuleConstants<Acc> const& c, double const* step_scalars)
       : c(c),
-        rate(static_cast<Acc>(now[0]) / static_cast<Acc>(now[1])),
-        root_scale(1 / std::sqrt(static_cast<Acc>(now[2]))),
-        lost(static_cast<Acc>(now[0]) * c.decoupled) {}
+        rate(static_cast<Acc>(step_scalars[0]) / static_cast<Acc>(step_scalars[1])),
+        root_scale(1 / std::sqrt(static_cast<Acc>(step_scalars[2]))),
+        lost(static_cast<Acc>(step_scalars[0]) * c.decoupled) {}
   COLONNADE_HD void operator()(Acc g, Acc& w, Acc& first, Acc& second) const {
     w -= lost * w;
     first += c.new_share * (g - first);

@@ -32,7 +32,7 @@ int train(comm::Session& session) {
   kernels.fill(1, one);
 
   core::UpdateRule rule;  // SGD without momentum
-  rule.now = core::step_numbers(device, rule, 0.3, 1);
+  rule.now = core::make_step_scalars(device, rule, 0.3, 1);
   rule.factor = head.factor();  // 0 skips a step whose loss is not finite
   head.set_step({rule, rule});
   float loss = 0;

@@ -117,30 +117,30 @@ UpdateState ClassRows::rows_of(UpdateState const& whole, int64_t begin, int64_t 
   return part;
 }
 
-void ClassRows::update_rows(HeadStep const& step, Tensor const& factor, int64_t first_row,
+void ClassRows::update_rows(HeadStep const& step, Tensor const& gradient_scale, int64_t first_row,
                             ClassGradient const& gradient, UpdateState& weight,
                             UpdateState& bias) const {
   auto& kernels = device_.kernels();
   auto rule = step.weight, bias_rule = step.bias;
-  rule.factor = bias_rule.factor = factor;
+  rule.gradient_scale = bias_rule.gradient_scale = gradient_scale;
   Tensor trust;
   if (step.eta > 0) {
     trust = Tensor(device_, {weight.w.size(0)}, gradient.w.dtype());
-    kernels.lars_trust_ratio(step.eta, rule.decay, factor, gradient.w, weight.w, trust);
+    kernels.lars_trust_ratio(step.eta, rule.decay, gradient_scale, gradient.w, weight.w, trust);
   }
   kernels.update(rule, first_row, trust, gradient.w, weight);
   if (bias.w) kernels.update(bias_rule, first_row, {}, gradient.bias, bias);
 }
 
-void ClassRows::update(HeadStep const& step, Tensor const& factor, ClassSet const& set,
+void ClassRows::update(HeadStep const& step, Tensor const& gradient_scale, ClassSet const& set,
                        ClassGradient const& gradient) {
-  if (set.drawn) return update_drawn(step, factor, set, gradient);
+  if (set.drawn) return update_drawn(step, gradient_scale, set, gradient);
   auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
-  update_rows(step, factor, begin_ + set.begin, gradient, weight, bias);
+  update_rows(step, gradient_scale, begin_ + set.begin, gradient, weight, bias);
 }
 
-void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSet const& set,
-                             ClassGradient const& gradient) {
+void ClassRows::update_drawn(HeadStep const& step, Tensor const& gradient_scale,
+                             ClassSet const& set, ClassGradient const& gradient) {
   auto& kernels = device_.kernels();
   auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
   if (options_.unsampled == UnsampledRows::dense) {
@@ -151,7 +151,7 @@ void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSe
       return to;
     };
     ClassGradient const whole{spread(gradient.w, weight.w), spread(gradient.bias, bias.w)};
-    return update_rows(step, factor, begin_ + set.begin, whole, weight, bias);
+    return update_rows(step, gradient_scale, begin_ + set.begin, whole, weight, bias);
   }
   auto const take = [&](Tensor const& all, Tensor& rows) { rows = gathered(all, set.drawn); };
   auto const put_back = [&](Tensor const& rows, Tensor& all) {
@@ -160,7 +160,7 @@ void ClassRows::update_drawn(HeadStep const& step, Tensor const& factor, ClassSe
   UpdateState drawn, drawn_bias;
   each_array(weight, drawn, take);
   each_array(bias, drawn_bias, take);
-  update_rows(step, factor, begin_ + set.begin, gradient, drawn, drawn_bias);
+  update_rows(step, gradient_scale, begin_ + set.begin, gradient, drawn, drawn_bias);
   each_array(drawn, weight, put_back);
   each_array(drawn_bias, bias, put_back);
 }

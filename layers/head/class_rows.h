@@ -57,17 +57,17 @@ class ClassRows {
   /// From the gradient in the weights that products read, in place, to that of those kept.
   void to_kept(ClassWeights const& weights, core::Tensor& dw) const;
   /// One step of the set's rows. factor: UpdateRule's.
-  void update(HeadStep const& step, core::Tensor const& factor, ClassSet const& set,
+  void update(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
               ClassGradient const& gradient);
 
   std::vector<Head::State> state() const;
 
  private:
   core::UpdateState rows_of(core::UpdateState const& whole, int64_t begin, int64_t end) const;
-  void update_rows(HeadStep const& step, core::Tensor const& factor, int64_t first_row,
+  void update_rows(HeadStep const& step, core::Tensor const& gradient_scale, int64_t first_row,
                    ClassGradient const& gradient, core::UpdateState& weight,
                    core::UpdateState& bias) const;
-  void update_drawn(HeadStep const& step, core::Tensor const& factor, ClassSet const& set,
+  void update_drawn(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
                     ClassGradient const& gradient);
   core::Tensor kept_rows(ClassSet const& set) const;
   ClassWeights for_products(core::Tensor const& kept) const;

@@ -33,8 +33,10 @@ void check_deferred(HeadStep const& step) {
 
 void check_rules(HeadStep const& step, Moments kept) {
   for (core::UpdateRule const& rule : {step.weight, step.bias}) {
-    core::check(rule.now && rule.now.count() == 4 && rule.now.dtype() == core::Dtype::f64,
-                "head: UpdateRule::now of a step is a tensor (4) of f64; core::step_numbers makes "
+    core::check(rule.step_scalars && rule.step_scalars.count() == 4 &&
+                    rule.step_scalars.dtype() == core::Dtype::f64,
+                "head: UpdateRule::step_scalars of a step is a tensor (4) of f64; "
+                "core::make_step_scalars makes "
                 "one");
     bool const adam = rule.kind != core::Rule::sgd;
     core::check(!adam || kept == Moments::both,

@@ -23,7 +23,7 @@ enum class Moments {
 
 /// How the head takes one step. Weight decay may differ between weights and biases.
 struct HeadStep {
-  core::UpdateRule weight, bias;  ///< `factor` is the head's own: Head::factor
+  core::UpdateRule weight, bias;  ///< `gradient_scale` is the head's own: Head::gradient_scale
   double eta = 0;                 ///< LARS' trust coefficient, for each class by itself; 0: none
   int64_t number = 1;             ///< of the step: keys the draw of classes
   double sampling_rate = 1;       ///< share of the classes that the softmax is over
@@ -73,7 +73,7 @@ class Head {
   /// What the gradients of this step are multiplied with, in the head and elsewhere: (1), f64, of
   /// the head, which `loss` sets to 0 where the loss is not finite, to 1 otherwise, or to what
   /// HeadStep::summed says. It may be made smaller before `finish`.
-  virtual core::Tensor factor() = 0;
+  virtual core::Tensor gradient_scale() = 0;
   /// sum (1), f64 += the squared norm of the head's gradient, of all ranks. For deferred steps,
   /// after backward and before `finish`.
   virtual void add_gradient_squared_norm(core::Tensor& sum) = 0;

@@ -25,7 +25,7 @@ RowParallelHead::RowParallelHead(Context const& context, comm::Communicator& ran
       ranks_(ranks),
       linear_(context, ranks.named("split linear"), "head",
               {.in = o.features, .out = o.classes, .bias = o.bias}),
-      factor_(core::scalar(context.device, 1)) {
+      gradient_scale_(core::scalar(context.device, 1)) {
   check_head(o.classes, o.features);
   begin_update(linear_.weight(), weight_);
   begin_update(linear_.bias(), bias_);
@@ -50,7 +50,7 @@ void RowParallelHead::update(core::Parameter& p) {
   if (!p.grad) return;
   bool const weight = &p == &linear_.weight();
   auto rule = weight ? step_.weight : step_.bias;
-  rule.factor = factor_;
+  rule.gradient_scale = gradient_scale_;
   p.value.device().kernels().update(rule, 0, {}, p.grad, weight ? weight_ : bias_);
   p.grad = {};
 }
@@ -112,7 +112,7 @@ Var RowParallelHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   auto const classes = static_cast<double>(options_.classes);
   kernels.softmax_merge({.classes = classes, .weight_sum = classes},
                         stats.reshape({1, batch, core::math::RowStatistics::count}), y, rows, sums);
-  kernels.softmax_mean(sums, rows, mean, factor_);
+  kernels.softmax_mean(sums, rows, mean, gradient_scale_);
 
   return tape.record(mean, [&tape, out, z, rows, y](Tensor const&) {
     Tensor dz = core::empty_like(out.value);

@@ -22,7 +22,7 @@ class RowParallelHead final : public Head {
   void set_step(HeadStep const& step) override;
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
-  core::Tensor factor() override { return factor_; }
+  core::Tensor gradient_scale() override { return gradient_scale_; }
   void add_gradient_squared_norm(core::Tensor& sum) override;
   void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
@@ -43,7 +43,7 @@ class RowParallelHead final : public Head {
   comm::Communicator& ranks_;
   RowParallelLinear linear_;
   core::UpdateState weight_, bias_;
-  core::Tensor factor_;
+  core::Tensor gradient_scale_;
   HeadStep step_;
 };
 

@@ -56,7 +56,7 @@ ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Opti
       rows_(context, ranks, rows_options(o)),
       margins_(device_, wide_, o.loss),
       weight_sum_(static_cast<double>(o.classes)),
-      factor_(core::scalar(device_, 1)),
+      gradient_scale_(core::scalar(device_, 1)),
       sums_(filled(device_, {2}, Dtype::f64, 0)) {}
 
 void ShardedHead::set_class_weights(Tensor const& weights) {
@@ -240,10 +240,10 @@ Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool traini
   if (replicas_ != nullptr) replicas_->named("loss").all_reduce(sums, comm::Reduce::sum)->wait();
   if (training && step_.summed) {
     kernels.accumulate(1, sums, sums_);
-    kernels.softmax_mean(sums_, none, loss, factor_);
+    kernels.softmax_mean(sums_, none, loss, gradient_scale_);
   } else {
     Tensor unused(device_, {1}, Dtype::f64);
-    kernels.softmax_mean(sums, rows, loss, training ? factor_ : unused);
+    kernels.softmax_mean(sums, rows, loss, training ? gradient_scale_ : unused);
   }
   pass.set_rows(rows);
   return loss;
@@ -261,7 +261,7 @@ Tensor ShardedHead::second_pass(PassPtr const& pass) {
     auto sum = dx;
     device_.kernels().matmul(g, Transpose::no, weights.w, Transpose::no, 1, 1, sum);
     if (!step_.deferred)
-      rows_.update(step_, factor_, pass->sets()[i], weight_gradient({{pass, g}}, weights));
+      rows_.update(step_, gradient_scale_, pass->sets()[i], weight_gradient({{pass, g}}, weights));
   }
   return dx;
 }
@@ -320,7 +320,7 @@ void ShardedHead::add_gradient_squared_norm(Tensor& sum) {
 
 void ShardedHead::finish() {
   each_waiting_gradient([&](ClassSet const& set, ClassGradient const& gradient) {
-    rows_.update(step_, factor_, set, gradient);
+    rows_.update(step_, gradient_scale_, set, gradient);
   });
   waiting_.clear();
 }

@@ -50,7 +50,7 @@ class ShardedHead final : public Head {
   void set_step(HeadStep const& step) override;
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
-  core::Tensor factor() override { return factor_; }
+  core::Tensor gradient_scale() override { return gradient_scale_; }
   void add_gradient_squared_norm(core::Tensor& sum) override;
   void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
@@ -102,7 +102,7 @@ class ShardedHead final : public Head {
   core::Tensor class_weights_;
   double weight_sum_;
   HeadStep step_;
-  core::Tensor factor_, sums_;
+  core::Tensor gradient_scale_, sums_;
   std::vector<PassPtr> waiting_;  ///< batches that `finish` updates the weights from
 };
 

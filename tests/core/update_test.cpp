@@ -9,7 +9,7 @@ using namespace core;
 namespace {
 
 UpdateRule with_rate(Device& device, UpdateRule rule, double rate, int64_t step = 1) {
-  rule.now = step_numbers(device, rule, rate, step);
+  rule.step_scalars = make_step_scalars(device, rule, rate, step);
   return rule;
 }
 
@@ -209,7 +209,7 @@ TEST_CASE("update: a factor multiplies the gradient and not the decay", "[update
   Device& device = tests::device();
   for (UpdateRule rule : all_rules()) {
     Drawn r(device, {33}, Dtype::f64, Dtype::f64, rule);
-    rule.factor = scalar(device, 0.25);
+    rule.gradient_scale = scalar(device, 0.25);
     device.kernels().update(with_rate(device, rule, 0.1, 2), 0, {}, r.g, r.state);
     r.plain.step(rule, 0.1, 2, tests::values(r.g), 0.25);
     r.check(1e-14);
@@ -222,7 +222,7 @@ TEST_CASE("update: a factor of 0 leaves every bit, whatever the gradient", "[upd
   for (UpdateRule rule : all_rules()) {
     Drawn r(device, {33}, kept, Dtype::f32, rule);
     r.state.copy = tests::random(device, {33}, Dtype::bf16, 9);
-    rule.factor = scalar(device, 0);
+    rule.gradient_scale = scalar(device, 0);
     auto const bytes = [&] {
       std::string all = tests::bytes(r.state.w) + tests::bytes(r.state.copy);
       if (r.state.first) all += tests::bytes(r.state.first);
@@ -279,11 +279,11 @@ TEST_CASE("update: rows rounded apart are rounded as in the whole", "[update]") 
   other.seed = 6;
   CHECK(stepped({0, 7}, other) != whole);
   // The same corrections, another step.
-  auto numbers = step_numbers(rule, 0.1, 3);
+  auto numbers = make_step_scalars(rule, 0.1, 3);
   numbers[3] = 4;
   other = rule;
-  other.now = Tensor(device, {4}, Dtype::f64);
-  device.upload(numbers.data(), other.now);
+  other.step_scalars = Tensor(device, {4}, Dtype::f64);
+  device.upload(numbers.data(), other.step_scalars);
   CHECK(stepped({0, 7}, other) != whole);
 }
 
@@ -318,8 +318,8 @@ TEST_CASE("update: small changes move bf16 weights and moments in the mean", "[u
 TEST_CASE("update: the numbers are what the device holds when the step runs", "[update]") {
   Device& device = tests::device();
   UpdateRule rule = with_rate(device, rule_of(Rule::sgd), 1);
-  auto const numbers = step_numbers(rule, 0.5, 2);
-  device.upload(numbers.data(), rule.now);
+  auto const numbers = make_step_scalars(rule, 0.5, 2);
+  device.upload(numbers.data(), rule.step_scalars);
   UpdateState state{tests::tensor<float>(device, {2}, {1, 2}), {}, {}, {}};
   device.kernels().update(rule, 0, {}, tests::tensor<float>(device, {2}, {1, -1}), state);
   CHECK(tests::values(state.w) == std::vector<double>{0.5, 2.5});

@@ -17,7 +17,7 @@ UpdateRule rule_of(Device& device, Rule kind, double momentum, double decay = 0,
   rule.momentum = momentum;
   rule.decay = decay;
   rule.nesterov = nesterov;
-  rule.now = step_numbers(device, rule, 0.1, 3);
+  rule.step_scalars = make_step_scalars(device, rule, 0.1, 3);
   rule.seed = 11;
   return rule;
 }
@@ -159,9 +159,9 @@ TEST_CASE("CUDA update: factors, and 0 leaves every bit", "[kernels][update]") {
   auto const kept = GENERATE(Dtype::f32, Dtype::bf16);
   Layout const layout{Dtype::f32, kept, kept, kept, kept == Dtype::f32, true, false};
   for (UpdateRule rule : all_rules(gpu.device)) {
-    rule.factor = scalar(gpu.device, 0.25);
+    rule.gradient_scale = scalar(gpu.device, 0.25);
     agrees_with_f64(gpu, rule, {33}, layout);
-    rule.factor = scalar(gpu.device, 0);
+    rule.gradient_scale = scalar(gpu.device, 0);
     Start start(gpu.device, {33}, Dtype::f32, kept);
     gpu.cpu.fill(NAN, start.g);
     UpdateState const state = stepped(gpu.kernels, rule, start, layout);
@@ -176,7 +176,7 @@ TEST_CASE("CUDA update: the numbers are what the device holds when the step runs
           "[kernels][update]") {
   Gpu gpu;
   UpdateRule rule = rule_of(gpu.device, Rule::sgd, 0);
-  gpu.kernels.fill(0.5, rule.now);
+  gpu.kernels.fill(0.5, rule.step_scalars);
   UpdateState state{tests::tensor<float>(gpu.device, {2}, {1, 1}), {}, {}, {}};
   gpu.kernels.update(rule, 0, {}, tests::tensor<float>(gpu.device, {2}, {2, 4}), state);
   CHECK(tests::values(state.w) == std::vector<double>{0, -1});

@@ -164,7 +164,7 @@ class RecordingDevice::RecordingKernels final : public Kernels {
               UpdateState& state) override {
     queue(&Kernels::update, rule, first_row, trust, g, state);
   }
-  void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
+  void lars_trust_ratio(double eta, double decay, Tensor const& gradient_scale, Tensor const& g,
                         Tensor const& w, Tensor& trust) override {
     queue(&Kernels::lars_trust_ratio, eta, decay, factor, g, w, trust);
   }

@@ -100,8 +100,8 @@ class HeadSteps {
   /// The loss (1) of a step.
   Tensor step() {
     auto const rule = update_rule(e_, {}, core::Role::weight);
-    auto const now = core::step_numbers(device_, rule, e_.optimizer.lr, ++number_);
-    head_->set_step(head_step(e_, now, number_, e_.head.sampling.rate));
+    auto const step_scalars = core::make_step_scalars(device_, rule, e_.optimizer.lr, ++number_);
+    head_->set_step(head_step(e_, step_scalars, number_, e_.head.sampling.rate));
     core::Tape tape;
     auto const x = tape.input(rows_.x);
     auto const loss = head_->loss(tape, x, rows_.y, rows_.counts);

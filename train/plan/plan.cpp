@@ -48,7 +48,7 @@ class BookedHead final : public layers::Head {
     enter();
     return head_->loss(tape, x, labels, counts);
   }
-  core::Tensor factor() override { return head_->factor(); }
+  core::Tensor gradient_scale() override { return head_->gradient_scale(); }
   void add_gradient_squared_norm(core::Tensor& sum) override {
     enter();
     head_->add_gradient_squared_norm(sum);

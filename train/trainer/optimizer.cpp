@@ -26,7 +26,7 @@ core::Tensor zeros_like(core::Tensor const& t) {
 
 }  // namespace
 
-core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& now,
+core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& step_scalars,
                              core::Role role) {
   OptimizerConfig const& config = experiment.optimizer;
   bool const decays = role == core::Role::weight || config.decay_norm_and_bias;
@@ -38,15 +38,15 @@ core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& n
   rule.epsilon = config.eps;
   rule.decay = decays ? config.weight_decay : 0;
   rule.nesterov = config.nesterov;
-  rule.now = now;
+  rule.step_scalars = step_scalars;
   rule.seed = experiment.seed;
   return rule;
 }
 
-layers::HeadStep head_step(Experiment const& e, core::Tensor const& now, int64_t number,
+layers::HeadStep head_step(Experiment const& e, core::Tensor const& step_scalars, int64_t number,
                            double sampling_rate) {
-  layers::HeadStep step{update_rule(e, now, core::Role::weight),
-                        update_rule(e, now, core::Role::bias)};
+  layers::HeadStep step{update_rule(e, step_scalars, core::Role::weight),
+                        update_rule(e, step_scalars, core::Role::bias)};
   if (e.optimizer.kind == OptimizerKind::lars) step.eta = e.optimizer.trust_coefficient;
   step.number = number;
   step.sampling_rate = sampling_rate;
@@ -66,10 +66,10 @@ Optimizer::Optimizer(std::vector<core::Parameter*> const& parameters, Experiment
   }
 }
 
-void Optimizer::step(core::Tensor const& now, core::Tensor const& factor) {
+void Optimizer::step(core::Tensor const& step_scalars, core::Tensor const& gradient_scale) {
   for (Item const& item : items_) {
-    core::UpdateRule rule = update_rule(experiment_, now, item.parameter->role);
-    rule.factor = factor;
+    core::UpdateRule rule = update_rule(experiment_, step_scalars, item.parameter->role);
+    rule.gradient_scale = gradient_scale;
     update(item, rule);
     item.parameter->grad = {};
   }
@@ -85,8 +85,8 @@ void Optimizer::update(Item const& item, core::UpdateRule const& rule) {
     for (core::Tensor* t : {&g, &state.w, &state.first, &state.copy})
       if (*t) *t = t->reshape({1, t->count()});
     trust = core::Tensor(g.device(), {1}, g.dtype());
-    kernels.lars_trust_ratio(experiment_.optimizer.trust_coefficient, rule.decay, rule.factor, g,
-                             state.w, trust);
+    kernels.lars_trust_ratio(experiment_.optimizer.trust_coefficient, rule.decay,
+                             rule.gradient_scale, g, state.w, trust);
   }
   kernels.update(rule, 0, trust, g, state);
 }

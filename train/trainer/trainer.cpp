@@ -42,7 +42,7 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
       optimizer_(parameters_, experiment),
       statistics_(ranks.named("running statistics"), parameters_),
       one_(device, {1}, core::Dtype::f32),
-      now_(device, {4}, core::Dtype::f64),
+      step_scalars_(device, {4}, core::Dtype::f64),
       phases_(experiment.run.profile ? Phases(device) : Phases()),
       images_(device.feed()),
       labels_(device.feed()),
@@ -58,9 +58,9 @@ double Trainer::rate() const {
 }
 
 core::Tensor Trainer::step(Batch const& batch) {
-  auto const numbers =
-      core::step_numbers(update_rule(experiment_, now_, core::Role::weight), rate(), steps_ + 1);
-  device_.upload(numbers.data(), now_);
+  auto const numbers = core::make_step_scalars(
+      update_rule(experiment_, step_scalars_, core::Role::weight), rate(), steps_ + 1);
+  device_.upload(numbers.data(), step_scalars_);
   first_sample_ = batch.first_sample;
   auto const loss =
       replay_.run({images_->next(batch.images.raw(), batch.images.shape(), batch.images.dtype()),
@@ -94,7 +94,7 @@ core::Tensor Trainer::work(StepInputs const& inputs) {
     head.finish();
   }
   phases_.begin("trunk update");
-  optimizer_.step(now_, head.factor());
+  optimizer_.step(step_scalars_, head.gradient_scale());
   statistics_.average();
   return loss;
 }
@@ -103,7 +103,7 @@ layers::HeadStep Trainer::head_step(bool clips, bool summed) const {
   auto const& sampling = experiment_.head.sampling;
   bool const samples =
       static_cast<double>(steps_) < sampling.full_after * static_cast<double>(total_steps_);
-  auto step = train::head_step(experiment_, now_, steps_ + 1, samples ? sampling.rate : 1);
+  auto step = train::head_step(experiment_, step_scalars_, steps_ + 1, samples ? sampling.rate : 1);
   step.deferred = clips || summed;
   step.summed = summed;
   return step;
@@ -125,7 +125,7 @@ core::Tensor Trainer::forward_backward(StepInputs const& inputs, int64_t first_s
 /// Makes the step's factor such that the whole gradient is no longer than optimizer.max_grad_norm.
 void Trainer::clip_gradients() {
   auto& kernels = device_.kernels();
-  core::Tensor squares(device_, {1}, core::Dtype::f64), factor = model_.head->factor();
+  core::Tensor squares(device_, {1}, core::Dtype::f64), factor = model_.head->gradient_scale();
   kernels.fill(0, squares);
   for (auto const* p : parameters_)
     if (p->trainable()) kernels.add_squared_norm(p->grad, squares);

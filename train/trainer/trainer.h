@@ -54,8 +54,8 @@ class Trainer {
   comm::GradientBuckets buckets_;
   Optimizer optimizer_;
   layers::RunningStatistics statistics_;
-  core::Tensor one_;  ///< seed of backward
-  core::Tensor now_;  ///< the step's numbers: UpdateRule::now
+  core::Tensor one_;           ///< seed of backward
+  core::Tensor step_scalars_;  ///< the step's numbers: UpdateRule::step_scalars
   Phases phases_;
   std::unique_ptr<core::Feed> images_, labels_;
   int64_t first_sample_ = 0;  ///< place of this rank's first row in the global batch

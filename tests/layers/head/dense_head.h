@@ -103,8 +103,8 @@ class DenseHead {
       if (labels[row] >= 0) add_row(row, x, labels[row], total);
   }
 
-  /// The weights' step from the gradients of `evaluate`. rate, t: UpdateRule::now's first, and the
-  /// number of the step.
+  /// The weights' step from the gradients of `evaluate`. rate, t: UpdateRule::step_scalars's first,
+  /// and the number of the step.
   void update(layers::HeadStep const& step, double rate, double number, double factor = 1) {
     for (Numbers* g : {&dw, &db})
       for (double& value : *g) value *= factor;

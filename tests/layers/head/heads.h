@@ -84,7 +84,7 @@ inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
 /// A rule with its numbers for step `t`.
 inline core::UpdateRule at_step(core::Device& device, core::UpdateRule rule, double rate,
                                 int64_t t) {
-  rule.now = core::step_numbers(device, rule, rate, t);
+  rule.step_scalars = core::make_step_scalars(device, rule, rate, t);
   return rule;
 }
 

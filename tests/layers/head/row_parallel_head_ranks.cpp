@@ -133,7 +133,7 @@ TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[
     auto const before = tests::values(tests::state_of(head, "head.weight"));
     tests::forward_backward(head, batch);
     CHECK(tests::values(tests::state_of(head, "head.weight")) == before);  // it waits
-    Tensor squares = core::scalar(device(), 0), factor = head.factor();
+    Tensor squares = core::scalar(device(), 0), factor = head.gradient_scale();
     head.add_gradient_squared_norm(squares);
     device().kernels().clip_factor(limit, squares, factor);
     head.finish();
@@ -165,7 +165,7 @@ TEST_CASE("row-parallel head: a loss that is not finite changes nothing", "[rank
   }
   auto const result = tests::train_step(head, batch, tests::full_rule(device()));
   CHECK(std::isnan(tests::value(result.loss)));
-  CHECK(tests::value(head.factor()) == 0);
+  CHECK(tests::value(head.gradient_scale()) == 0);
   auto const after = head.state();
   for (size_t i = 0; i < after.size(); ++i) CHECK(tests::bytes(after[i].tensor) == before[i]);
 }

@@ -196,11 +196,11 @@ inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dt
     head.set_step(step);
     std::vector<HeadResult> results;
     for (auto const& batch : batches) results.push_back(forward_backward(head, batch));
-    double const factor = step.summed ? value(head.factor()) : 1;
+    double const factor = step.summed ? value(head.gradient_scale()) : 1;
     check_results(ranks, c, dense, batches, results, factor, bound);
     double clip = 1;
     if (c.deferred) {
-      auto squares = core::scalar(device, 0), limit = head.factor();
+      auto squares = core::scalar(device, 0), limit = head.gradient_scale();
       head.add_gradient_squared_norm(squares);
       double const norm = std::sqrt(dense.squares());
       CHECK(value(squares) * factor * factor ==

@@ -58,7 +58,7 @@ std::pair<std::vector<tests::HeadResult>, double> take_step(
   head.set_step(step_of(c, number));
   std::vector<tests::HeadResult> results;
   for (auto const& batch : batches) results.push_back(tests::forward_backward(head, batch));
-  Tensor factor = head.factor();
+  Tensor factor = head.gradient_scale();
   if (c.deferred) {
     Tensor squares = core::scalar(device(), 0);
     head.add_gradient_squared_norm(squares);

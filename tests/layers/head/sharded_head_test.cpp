@@ -220,7 +220,7 @@ TEST_CASE("sharded head: what cannot be is refused") {
   fast.momentum = 0.9;
   CHECK_THROWS_WITH(head.set_step({fast, plain}), Contains("without velocities"));
   CHECK_THROWS_WITH(head.set_step({plain, fast}), Contains("without velocities"));
-  CHECK_THROWS_WITH(head.set_step({plain, {}}), Contains("core::step_numbers"));
+  CHECK_THROWS_WITH(head.set_step({plain, {}}), Contains("core::make_step_scalars"));
   auto const loss = [&](core::Shape const& shape, Dtype dtype, int64_t labels) {
     core::Tape tape;
     head.loss(tape, tape.input(tests::random(device, shape, dtype, 1)),

@@ -45,12 +45,12 @@ Experiment config_of(OptimizerKind kind) {
 }
 
 /// The network after a first step of rate 0.1.
-Network stepped(Experiment const& experiment, Tensor const& factor = {}) {
+Network stepped(Experiment const& experiment, Tensor const& gradient_scale = {}) {
   Device& device = tests::device();
   Network network(device);
   Optimizer optimizer(network.all(), experiment);
   auto const rule = update_rule(experiment, {}, Role::weight);
-  optimizer.step(step_numbers(device, rule, 0.1, 1), factor);
+  optimizer.step(make_step_scalars(device, rule, 0.1, 1), factor);
   return network;
 }
 
@@ -127,7 +127,7 @@ TEST_CASE("optimizer: compute copies follow") {
     Network network(device, Dtype::bf16);
     Experiment const experiment = config_of(kind);
     Optimizer optimizer(network.all(), experiment);
-    optimizer.step(step_numbers(device, update_rule(experiment, {}, Role::weight), 0.1, 1));
+    optimizer.step(make_step_scalars(device, update_rule(experiment, {}, Role::weight), 0.1, 1));
     for (Parameter const* p : {&network.weight, &network.bias, &network.norm})
       CHECK(tests::values(p->compute) == tests::values(tests::as(p->value, Dtype::bf16)));
   }
