@@ -137,7 +137,7 @@ class Steps {
 
 /// Why the steps are not recorded; "" if they are.
 std::string why_not_replayed(train::Experiment const& e, core::Device const& device) {
-  auto const why_not = train::why_not_recorded(e, device);
+  auto const why_not = train::why_not_captured(e, device);
   if (!why_not.empty()) return why_not;
   return e.run.cuda_graph == train::CudaGraph::off ? "run.cuda_graph: off" : "";
 }
@@ -149,7 +149,7 @@ void print(Json const& what, Figures const& f, int64_t steps) {
               what["width"].get<int64_t>(), what["classes"].get<int64_t>(),
               what["precision"].get<std::string>().c_str(),
               what["global_batch_size"].get<int64_t>(), what["ranks"].get<int>());
-  auto const why_not = what["why_not_recorded"].get<std::string>();
+  auto const why_not = what["why_not_captured"].get<std::string>();
   std::printf("steps as a CUDA graph: %s\n",
               why_not.empty() ? "recorded and replayed" : ("no: " + why_not).c_str());
   std::printf("%.2f ms a step, %.1f images/s over %ld steps, loss %.4f at the end\n",
@@ -177,7 +177,7 @@ void run(train::Experiment const& e, Arguments const& a, comm::Session& session)
   plain.run.profile = false;
   Steps steps(plain, *device, ranks);
   auto what = steps.describe();
-  what["why_not_recorded"] = why_not_replayed(plain, *device);
+  what["why_not_captured"] = why_not_replayed(plain, *device);
   if (a.steps > 0) {
     auto const figures = steps.measure(a);
     if (tells) print(what, figures, a.steps);

@@ -11,51 +11,56 @@ struct Nothing final : Pending {
 
 }  // namespace
 
-Dry::Dry(core::dry::Dry& device, int size, std::vector<int> groups, std::string label)
+DryRunCommunicator::DryRunCommunicator(core::dry::DryRunDevice& device, int size,
+                                       std::vector<int> groups, std::string label)
     : device_(device), size_(size), groups_(std::move(groups)), label_(std::move(label)) {}
 
-PendingPtr Dry::filled(core::Tensor const& t) {
+PendingPtr DryRunCommunicator::filled(core::Tensor const& t) {
   if (!label_.empty() && t.count() > 0) device_.assign(t, label_);
   return std::make_unique<Nothing>();
 }
 
-PendingPtr Dry::all_reduce(core::Tensor& t, Reduce) {
+PendingPtr DryRunCommunicator::all_reduce(core::Tensor& t, Reduce) {
   check_all_reduce(*this, t);
   return filled(t);
 }
 
-PendingPtr Dry::all_gather(core::Tensor const& mine, Counts const& counts, core::Tensor& all) {
+PendingPtr DryRunCommunicator::all_gather(core::Tensor const& mine, Counts const& counts,
+                                          core::Tensor& all) {
   check_all_gather(*this, mine, counts, all);
   return filled(all);
 }
 
-PendingPtr Dry::reduce_scatter(core::Tensor const& all, Counts const& counts, core::Tensor& mine) {
+PendingPtr DryRunCommunicator::reduce_scatter(core::Tensor const& all, Counts const& counts,
+                                              core::Tensor& mine) {
   check_reduce_scatter(*this, all, counts, mine);
   return filled(mine);
 }
 
-PendingPtr Dry::all_to_all(core::Tensor const& out, Counts const& send, core::Tensor& in,
-                           Counts const& receive) {
+PendingPtr DryRunCommunicator::all_to_all(core::Tensor const& out, Counts const& send,
+                                          core::Tensor& in, Counts const& receive) {
   check_all_to_all(*this, out, send, in, receive);
   return filled(in);
 }
 
-PendingPtr Dry::broadcast(core::Tensor& t, int root) {
+PendingPtr DryRunCommunicator::broadcast(core::Tensor& t, int root) {
   check_broadcast(*this, t, root);
   return filled(t);
 }
 
-std::unique_ptr<Communicator> Dry::split(int) {
+std::unique_ptr<Communicator> DryRunCommunicator::split(int) {
   core::check(splits_ < groups_.size(), "a dry run was told of ", groups_.size(),
               " groups, and more are split off");
-  return std::make_unique<Dry>(device_, groups_[splits_++]);
+  return std::make_unique<DryRunCommunicator>(device_, groups_[splits_++]);
 }
 
-Communicator& Dry::named(std::string_view label) {
+Communicator& DryRunCommunicator::named(std::string_view label) {
   auto found = named_.find(label);
   if (found == named_.end()) {
     std::string const name(label);
-    found = named_.emplace(name, std::make_unique<Dry>(device_, size_, groups_, name)).first;
+    found =
+        named_.emplace(name, std::make_unique<DryRunCommunicator>(device_, size_, groups_, name))
+            .first;
   }
   return *found->second;
 }

@@ -8,12 +8,13 @@ namespace comm {
 
 /// Rank 0 of a group whose others are not there, on a dry device: sizes are checked as ever and
 /// nothing moves. What a collective fills is for the part of the device's books that has its label.
-class Dry final : public Communicator {
+class DryRunCommunicator final : public Communicator {
  public:
   using Communicator::all_gather;
 
   /// `groups`: the sizes of the groups that calls of `split` give, in their order.
-  Dry(core::dry::Dry& device, int size, std::vector<int> groups = {}, std::string label = "");
+  DryRunCommunicator(core::dry::DryRunDevice& device, int size, std::vector<int> groups = {},
+                     std::string label = "");
 
   int rank() const override { return 0; }
   int size() const override { return size_; }
@@ -31,12 +32,12 @@ class Dry final : public Communicator {
  private:
   PendingPtr filled(core::Tensor const& t);
 
-  core::dry::Dry& device_;
+  core::dry::DryRunDevice& device_;
   int size_;
   std::vector<int> groups_;
   size_t splits_ = 0;
   std::string label_;
-  std::map<std::string, std::unique_ptr<Dry>, std::less<>> named_;
+  std::map<std::string, std::unique_ptr<DryRunCommunicator>, std::less<>> named_;
 };
 
 }  // namespace comm

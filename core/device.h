@@ -10,12 +10,12 @@ class Kernels;
 
 /// Host data on its way to a device, a tensor at a time: the copy of one runs beside the work that
 /// uses the one before.
-class Feed {
+class InputStage {
  public:
-  Feed() = default;
-  virtual ~Feed() = default;
-  Feed(Feed const&) = delete;
-  Feed& operator=(Feed const&) = delete;
+  InputStage() = default;
+  virtual ~InputStage() = default;
+  InputStage(InputStage const&) = delete;
+  InputStage& operator=(InputStage const&) = delete;
 
   /// The data on the device, for work that is queued before the next call. `host` holds the bytes
   /// of such a tensor and may be reused when the call returns.
@@ -23,12 +23,12 @@ class Feed {
 };
 
 /// Work that a device has recorded and can queue again, without the host's going through it.
-class Recording {
+class Graph {
  public:
-  Recording() = default;
-  virtual ~Recording() = default;
-  Recording(Recording const&) = delete;
-  Recording& operator=(Recording const&) = delete;
+  Graph() = default;
+  virtual ~Graph() = default;
+  Graph(Graph const&) = delete;
+  Graph& operator=(Graph const&) = delete;
 
   /// Queues the work once more, on the tensors it was recorded with.
   virtual void replay() = 0;
@@ -80,13 +80,13 @@ class Device {
   /// Waits until all queued work is done.
   virtual void synchronize() = 0;
 
-  virtual std::unique_ptr<Feed> feed() = 0;
+  virtual std::unique_ptr<InputStage> input_stage() = 0;
 
-  virtual bool can_record() const = 0;
+  virtual bool can_capture() const = 0;
   /// Records what `work` queues, which is not run. `work` has run before with the same shapes,
   /// reads no results back, uploads nothing, and leaves what it computes in tensors made before it.
   /// Throws Error where the device cannot record.
-  virtual std::unique_ptr<Recording> record(std::function<void()> const& work) = 0;
+  virtual std::unique_ptr<Graph> capture(std::function<void()> const& work) = 0;
 };
 
 /// The device cannot give the memory asked for.

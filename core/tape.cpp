@@ -4,7 +4,7 @@
 
 namespace core {
 
-Var Tape::use(Parameter& parameter) {
+Var Tape::parameter(Parameter& parameter) {
   return record(parameter.compute, [&parameter](Tensor const& grad) {
     parameter.grad = grad;
     if (parameter.ready) parameter.ready(parameter);
@@ -17,8 +17,8 @@ Var Tape::record(Tensor value, Backward backward) {
   return v;
 }
 
-void Tape::give(Var const& v, Tensor grad) {
-  if (!v.wants_grad()) return;
+void Tape::add_grad(Var const& v, Tensor grad) {
+  if (!v.requires_grad()) return;
   Tensor& slot = grads_[static_cast<size_t>(v.slot)];
   if (!slot) {
     slot = std::move(grad);
@@ -30,7 +30,7 @@ void Tape::give(Var const& v, Tensor grad) {
 
 void Tape::backward(Var const& result, Tensor seed) {
   check(training(), "backward on an inference tape, which recorded nothing");
-  give(result, std::move(seed));
+  add_grad(result, std::move(seed));
   while (!steps_.empty()) {
     Step const step = std::move(steps_.back());
     steps_.pop_back();

@@ -36,7 +36,7 @@ struct Var {
   Tensor value;
   int slot = -1;
 
-  bool wants_grad() const { return slot >= 0; }
+  bool requires_grad() const { return slot >= 0; }
 };
 
 enum class Mode { training, inference };
@@ -67,7 +67,7 @@ class Tape {
   static Var constant(Tensor value) { return {std::move(value)}; }
 
   /// The parameter's compute copy; `grad` and `ready` follow in backward.
-  Var use(Parameter& parameter);
+  Var parameter(Parameter& parameter);
 
   /// Records an operation's result and how its gradient flows on. `backward` runs at most once; it
   /// is dropped, with all it holds, right after.
@@ -75,7 +75,7 @@ class Tape {
 
   /// Adds one share of the gradient of `v`; nothing for a constant. The tensor may be shared, so it
   /// is never written.
-  void give(Var const& v, Tensor grad);
+  void add_grad(Var const& v, Tensor grad);
 
   /// The gradient that has reached `v`, no constant; empty when none has.
   Tensor const& grad(Var const& v) const { return grads_[static_cast<size_t>(v.slot)]; }

@@ -20,7 +20,7 @@ enum class Rule {
 };
 
 /// One step of an optimizer. What changes from step to step lies on the device, so that a recorded
-/// step (Device::record) reads what it holds when it is replayed.
+/// step (Device::capture) reads what it holds when it is replayed.
 struct UpdateRule {
   Rule kind = Rule::sgd;
   double momentum = 0;    ///< Adam's beta1; SGD at 0 does not touch `first`, which may be empty

@@ -30,7 +30,7 @@ core::RandomKey key(Context const& context, std::string const& name) {
 
 std::vector<core::Parameter*> parameters(Layer& layer) {
   std::vector<core::Parameter*> all;
-  layer.each([&](core::Parameter& p) { all.push_back(&p); });
+  layer.visit_parameters([&](core::Parameter& p) { all.push_back(&p); });
   return all;
 }
 

@@ -23,7 +23,7 @@ class Layer {
 
   virtual core::Var forward(core::Tape&, core::Var const& x) = 0;
   /// Calls `visit` for every parameter, running statistics included, in forward order.
-  virtual void each(Visit const& visit) = 0;
+  virtual void visit_parameters(Visit const& visit) = 0;
 };
 
 /// The parameters of a layer, in forward order.

@@ -12,7 +12,7 @@ namespace comm {
 /// in the order in which they were asked for, so that no two ranks can run two of them in different
 /// order. A thread watches over those that are under way.
 ///
-/// Works while work is recorded (Device::record): events then become edges of the graph. Of
+/// Works while work is recorded (Device::capture): events then become edges of the graph. Of
 /// recorded collectives nothing is known when they are replayed but what NCCL says by itself; they
 /// come after all that have been waited for.
 class NcclStream final : Carrier {

@@ -4,7 +4,7 @@
 namespace core::cpu {
 
 /// Where every call is done when it returns, so that there is nothing to run beside.
-class Copies final : public Feed {
+class Copies final : public InputStage {
  public:
   explicit Copies(Device& device) : device_(device) {}
   Tensor next(void const* host, Shape const& shape, Dtype dtype) override {

@@ -120,9 +120,9 @@ void Cpu::download(Tensor const& tensor, void* host) {
   std::copy_n(tensor.raw(), tensor.bytes(), static_cast<std::byte*>(host));
 }
 
-std::unique_ptr<Feed> Cpu::feed() { return std::make_unique<Copies>(*this); }
+std::unique_ptr<InputStage> Cpu::input_stage() { return std::make_unique<Copies>(*this); }
 
-std::unique_ptr<Recording> Cpu::record(std::function<void()> const&) {
+std::unique_ptr<Graph> Cpu::capture(std::function<void()> const&) {
   fail("the CPU runs work at once; there is nothing to record");
 }
 

@@ -24,9 +24,9 @@ class Cpu final : public Device {
   void synchronize() override {}
   int64_t cache_bytes() const override { return int64_t{4} << 20; }
   int64_t capacity() const override;
-  std::unique_ptr<Feed> feed() override;
-  bool can_record() const override { return false; }
-  std::unique_ptr<Recording> record(std::function<void()> const& work) override;
+  std::unique_ptr<InputStage> input_stage() override;
+  bool can_capture() const override { return false; }
+  std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
 
  private:
   /// Freed blocks by size: steps ask for the same sizes again, and fresh pages are slow.

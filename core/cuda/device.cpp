@@ -2,7 +2,7 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
-#include "core/cuda/feed.h"
+#include "core/cuda/input_stage.h"
 
 namespace core::cuda {
 namespace {
@@ -16,7 +16,7 @@ cudaMemPool_t default_pool(int index) {
 }
 
 /// Work recorded from a stream, which it is queued on again.
-class GraphRecording final : public Recording {
+class GraphRecording final : public Graph {
  public:
   GraphRecording(GraphExec graph, cudaStream_t stream)
       : graph_(std::move(graph)), stream_(stream) {}
@@ -134,9 +134,9 @@ void Cuda::synchronize() {
   if (after_wait_) after_wait_();
 }
 
-std::unique_ptr<Feed> Cuda::feed() { return std::make_unique<CudaFeed>(*this); }
+std::unique_ptr<InputStage> Cuda::input_stage() { return std::make_unique<CudaInputStage>(*this); }
 
-std::unique_ptr<Recording> Cuda::record(std::function<void()> const& work) {
+std::unique_ptr<Graph> Cuda::capture(std::function<void()> const& work) {
   memory_->give_back_cached();  // what the graph needs it allocates for itself
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   std::exception_ptr failure;

@@ -35,10 +35,10 @@ class Cuda final : public Device {
   void download(Tensor const& tensor, void* host) override;
   void copy(Tensor const& from, Tensor& to) override;
   void synchronize() override;
-  std::unique_ptr<Feed> feed() override;
-  bool can_record() const override { return true; }
+  std::unique_ptr<InputStage> input_stage() override;
+  bool can_capture() const override { return true; }
   /// A CUDA graph. `work` may use the communication stream, as long as it waits for it at its end.
-  std::unique_ptr<Recording> record(std::function<void()> const& work) override;
+  std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
 
  private:
   struct Memory;

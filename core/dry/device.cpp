@@ -6,7 +6,7 @@
 
 namespace core::dry {
 
-struct Dry::Books {
+struct DryRunDevice::Books {
   struct Block {
     int64_t bytes;
     std::string part;
@@ -22,7 +22,7 @@ struct Dry::Books {
     use.now += size;
     if (use.now > use.peak) {
       use.peak = use.now;
-      at_peak = parts;
+      parts_at_peak = parts;
     }
     return address;
   }
@@ -37,7 +37,7 @@ struct Dry::Books {
   void move(std::string const& to, int64_t bytes) {
     auto& now = parts[to];
     now += bytes;
-    auto& most = at_most[to];
+    auto& most = peak_of_parts[to];
     most = std::max(most, now);
   }
 
@@ -50,38 +50,38 @@ struct Dry::Books {
   uintptr_t next = uintptr_t{1} << 12;
   std::map<uintptr_t, Block> blocks;
   std::string part = "other";
-  Parts parts, at_peak, at_most;
+  Parts parts, parts_at_peak, peak_of_parts;
   MemoryUse use;
 };
 
-Dry::Dry(Traits traits)
+DryRunDevice::DryRunDevice(Traits traits)
     : traits_(std::move(traits)),
       books_(std::make_shared<Books>()),
       kernels_(std::make_unique<DryKernels>(*this)) {}
 
-Dry::~Dry() = default;
+DryRunDevice::~DryRunDevice() = default;
 
-void Dry::enter(std::string part) { books_->part = std::move(part); }
+void DryRunDevice::enter(std::string part) { books_->part = std::move(part); }
 
-void Dry::assign(Tensor const& tensor, std::string const& part) {
+void DryRunDevice::assign(Tensor const& tensor, std::string const& part) {
   auto& block = books_->block_of(tensor);
   books_->move(block.part, -block.bytes);
   books_->move(part, block.bytes);
   block.part = part;
 }
 
-Parts const& Dry::at_peak() const { return books_->at_peak; }
+Parts const& DryRunDevice::parts_at_peak() const { return books_->parts_at_peak; }
 
-Parts const& Dry::at_most() const { return books_->at_most; }
+Parts const& DryRunDevice::peak_of_parts() const { return books_->peak_of_parts; }
 
-void Dry::begin_again() {
+void DryRunDevice::reset() {
   work_.clear();
-  books_->at_most = books_->parts;
+  books_->peak_of_parts = books_->parts;
 }
 
-MemoryUse Dry::memory() const { return books_->use; }
+MemoryUse DryRunDevice::memory() const { return books_->use; }
 
-void Dry::add_work(double flops, std::initializer_list<Tensor const*> tensors) {
+void DryRunDevice::add_work(double flops, std::initializer_list<Tensor const*> tensors) {
   Work work{flops, 0};
   for (auto const* t : tensors)
     if (*t && t->count() > 0 && books_->parts[books_->block_of(*t).part] > 2 * traits_.cache_bytes)
@@ -89,19 +89,23 @@ void Dry::add_work(double flops, std::initializer_list<Tensor const*> tensors) {
   if (work != Work{}) ++work_[work];
 }
 
-std::shared_ptr<std::byte> Dry::allocate(size_t bytes) {
+std::shared_ptr<std::byte> DryRunDevice::allocate(size_t bytes) {
   auto const address = books_->open(bytes);
   return {reinterpret_cast<std::byte*>(address),
           [books = books_, address](std::byte*) { books->close(address); }};
 }
 
-void Dry::upload(void const*, Tensor&) {}
+void DryRunDevice::upload(void const*, Tensor&) {}
 
-void Dry::download(Tensor const& tensor, void* host) { std::memset(host, 0, tensor.bytes()); }
+void DryRunDevice::download(Tensor const& tensor, void* host) {
+  std::memset(host, 0, tensor.bytes());
+}
 
-std::unique_ptr<Feed> Dry::feed() { return std::make_unique<cpu::Copies>(*this); }
+std::unique_ptr<InputStage> DryRunDevice::input_stage() {
+  return std::make_unique<cpu::Copies>(*this);
+}
 
-std::unique_ptr<Recording> Dry::record(std::function<void()> const&) {
+std::unique_ptr<Graph> DryRunDevice::capture(std::function<void()> const&) {
   fail("a dry run has nothing to record");
 }
 

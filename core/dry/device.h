@@ -31,10 +31,10 @@ using Parts = std::map<std::string, int64_t>;
 ///
 /// Counted are tensors, in whole cache lines: what libraries and drivers take for themselves is
 /// not.
-class Dry final : public Device {
+class DryRunDevice final : public Device {
  public:
-  explicit Dry(Traits traits);
-  ~Dry() override;
+  explicit DryRunDevice(Traits traits);
+  ~DryRunDevice() override;
 
   /// Tensors that are made from now on are for `part`.
   void enter(std::string part);
@@ -42,13 +42,13 @@ class Dry final : public Device {
   void assign(Tensor const& tensor, std::string const& part);
 
   /// The parts of MemoryUse::peak.
-  Parts const& at_peak() const;
-  /// The most that there was of each part at once, since the beginning or begin_again.
-  Parts const& at_most() const;
-  /// What kernels did, and how often, since the beginning or begin_again.
+  Parts const& parts_at_peak() const;
+  /// The most that there was of each part at once, since the beginning or reset.
+  Parts const& peak_of_parts() const;
+  /// What kernels did, and how often, since the beginning or reset.
   std::map<Work, int64_t> const& work() const { return work_; }
   /// Forgets work and the most of each part; the peak stays.
-  void begin_again();
+  void reset();
 
   /// Notes a kernel. Bytes of those `tensors` that the cache does not hold from one kernel to the
   /// next: of parts that are more than twice as large.
@@ -65,9 +65,9 @@ class Dry final : public Device {
   void download(Tensor const& tensor, void* host) override;
   void copy(Tensor const& from, Tensor& to) override { add_work(0, {&from, &to}); }
   void synchronize() override {}
-  std::unique_ptr<Feed> feed() override;
-  bool can_record() const override { return false; }
-  std::unique_ptr<Recording> record(std::function<void()> const& work) override;
+  std::unique_ptr<InputStage> input_stage() override;
+  bool can_capture() const override { return false; }
+  std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
 
  private:
   struct Books;

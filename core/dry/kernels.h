@@ -7,7 +7,7 @@ namespace core::dry {
 /// Kernels that do nothing but note what they would have to do.
 class DryKernels final : public Kernels {
  public:
-  explicit DryKernels(Dry& device) : device_(device) {}
+  explicit DryKernels(DryRunDevice& device) : device_(device) {}
   void fill(double, Tensor& t) override { moves(t); }
   void convert(Tensor const& from, Tensor& to) override { moves(from, to); }
   void scale(double, Tensor& t) override { moves(t, t); }
@@ -132,7 +132,7 @@ class DryKernels final : public Kernels {
     device_.add_work(0, {&tensors...});
   }
 
-  Dry& device_;
+  DryRunDevice& device_;
 };
 
 }  // namespace core::dry

@@ -10,8 +10,8 @@ Var add(Tape& tape, Var const& x, Var const& y) {
   Tensor z = empty_like(x.value);
   z.device().kernels().add(x.value, y.value, z);
   return tape.record(z, [&tape, a = Var{{}, x.slot}, b = Var{{}, y.slot}](Tensor const& dz) {
-    tape.give(a, dz);
-    tape.give(b, dz);
+    tape.add_grad(a, dz);
+    tape.add_grad(b, dz);
   });
 }
 

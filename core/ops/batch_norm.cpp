@@ -54,14 +54,14 @@ void backward(Tape& tape, Saved const& saved, Var const& gain, Var const& bias, 
                                    row(saved.moments, 2), saved.epsilon, sums);
   Tensor dx = empty_like(dy);
   // Without ReLU the residual's gradient is dy itself.
-  bool const masked = residual.wants_grad() && saved.y;
+  bool const masked = residual.requires_grad() && saved.y;
   Tensor dresidual = masked ? empty_like(dy) : Tensor{};
   kernels.batch_norm_backward(saved.x, saved.y, dy, saved.moments, saved.epsilon, gain.value,
                               sum_over_ranks(sums, saved.gather), dx, dresidual);
-  tape.give(residual, masked ? dresidual : dy);
-  tape.give(gain, row(sums, 1));
-  tape.give(bias, row(sums, 0));
-  tape.give(x, dx);
+  tape.add_grad(residual, masked ? dresidual : dy);
+  tape.add_grad(gain, row(sums, 1));
+  tape.add_grad(bias, row(sums, 0));
+  tape.add_grad(x, dx);
 }
 
 }  // namespace

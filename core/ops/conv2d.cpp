@@ -32,20 +32,20 @@ Var conv2d(Tape& tape, Var const& x, Var const& w, Var const& bias, Window const
   y.device().kernels().conv2d(x.value, w.value, bias.value, window, groups, y);
   return tape.record(y, [&tape, x, w, bias, window, groups](Tensor const& dy) {
     Kernels& kernels = dy.device().kernels();
-    if (bias.wants_grad()) {
+    if (bias.requires_grad()) {
       Tensor dbias = empty_like(bias.value);
       kernels.sum_rows(dy, dbias);
-      tape.give(bias, dbias);
+      tape.add_grad(bias, dbias);
     }
-    if (w.wants_grad()) {
+    if (w.requires_grad()) {
       Tensor dw(dy.device(), w.value.shape(), accumulator(dy.dtype()));
       kernels.conv2d_backward_weights(x.value, dy, window, groups, dw);
-      tape.give(w, dw);
+      tape.add_grad(w, dw);
     }
-    if (x.wants_grad()) {
+    if (x.requires_grad()) {
       Tensor dx = empty_like(x.value);
       kernels.conv2d_backward_input(dy, w.value, window, groups, dx);
-      tape.give(x, dx);
+      tape.add_grad(x, dx);
     }
   });
 }

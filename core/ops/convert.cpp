@@ -8,11 +8,11 @@ Var convert(Tape& tape, Var const& x, Dtype dtype) {
   if (from == dtype) return x;
   Tensor y(x.value.device(), x.value.shape(), dtype);
   y.device().kernels().convert(x.value, y);
-  if (!x.wants_grad()) return Tape::constant(y);
+  if (!x.requires_grad()) return Tape::constant(y);
   return tape.record(y, [&tape, from, to = Var{{}, x.slot}](Tensor const& dy) {
     Tensor dx(dy.device(), dy.shape(), from);
     dx.device().kernels().convert(dy, dx);
-    tape.give(to, dx);
+    tape.add_grad(to, dx);
   });
 }
 

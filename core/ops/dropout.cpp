@@ -24,11 +24,11 @@ Var dropout(Tape& tape, Var const& x, double probability, uint64_t layer) {
   int64_t const first = tape.position().first_sample * sample;
   Tensor y = empty_like(x.value);
   y.device().kernels().dropout(x.value, key, first, probability, y);
-  if (!x.wants_grad()) return Tape::constant(y);
+  if (!x.requires_grad()) return Tape::constant(y);
   return tape.record(y, [=, &tape, to = Var{{}, x.slot}](Tensor const& dy) {
     Tensor dx = empty_like(dy);
     dx.device().kernels().dropout(dy, key, first, probability, dx);
-    tape.give(to, dx);
+    tape.add_grad(to, dx);
   });
 }
 

@@ -7,9 +7,9 @@ Var flatten(Tape& tape, Var const& x) {
   check(!shape.empty(), "flatten: x is a scalar");
   int64_t const rest = count(Shape(shape.begin() + 1, shape.end()));
   Tensor const y = x.value.reshape({shape[0], rest});
-  if (!x.wants_grad()) return Tape::constant(y);
+  if (!x.requires_grad()) return Tape::constant(y);
   return tape.record(y, [&tape, shape, to = Var{{}, x.slot}](Tensor const& dy) {
-    tape.give(to, dy.reshape(shape));
+    tape.add_grad(to, dy.reshape(shape));
   });
 }
 

@@ -8,11 +8,11 @@ Var l2_normalise(Tape& tape, Var const& x) {
   Tensor y = empty_like(x.value);
   Tensor norm(y.device(), {y.size(0)}, accumulator(y.dtype()));
   y.device().kernels().l2_normalise(x.value, y, norm);
-  if (!x.wants_grad()) return Tape::constant(y);
+  if (!x.requires_grad()) return Tape::constant(y);
   return tape.record(y, [&tape, y, norm, to = Var{{}, x.slot}](Tensor const& dy) {
     Tensor dx = empty_like(dy);
     dx.device().kernels().l2_normalise_backward(y, norm, dy, dx);
-    tape.give(to, dx);
+    tape.add_grad(to, dx);
   });
 }
 

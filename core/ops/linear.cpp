@@ -24,20 +24,20 @@ Var linear(Tape& tape, Var const& x, Var const& w, Var const& bias) {
   if (bias.value) forward.add_bias(bias.value, y);
   return tape.record(y, [&tape, x, w, bias](Tensor const& dy) {
     Kernels& kernels = dy.device().kernels();
-    if (bias.wants_grad()) {
+    if (bias.requires_grad()) {
       Tensor dbias = empty_like(bias.value);
       kernels.sum_rows(dy, dbias);
-      tape.give(bias, dbias);
+      tape.add_grad(bias, dbias);
     }
-    if (w.wants_grad()) {
+    if (w.requires_grad()) {
       Tensor dw(dy.device(), w.value.shape(), accumulator(dy.dtype()));
       kernels.matmul(dy, Transpose::yes, x.value, Transpose::no, 1, 0, dw);
-      tape.give(w, dw);
+      tape.add_grad(w, dw);
     }
-    if (x.wants_grad()) {
+    if (x.requires_grad()) {
       Tensor dx = empty_like(x.value);
       kernels.matmul(dy, Transpose::no, w.value, Transpose::no, 1, 0, dx);
-      tape.give(x, dx);
+      tape.add_grad(x, dx);
     }
   });
 }

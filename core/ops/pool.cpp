@@ -19,10 +19,10 @@ Var average(Tape& tape, char const* op, Var const& x, Window const& window) {
   Tensor y(x.value.device(), pooled(op, shape, window), x.value.dtype());
   y.device().kernels().average_pool(x.value, window, y);
   return tape.record(y, [&tape, to = Var{{}, x.slot}, shape, window](Tensor const& dy) {
-    if (!to.wants_grad()) return;
+    if (!to.requires_grad()) return;
     Tensor dx(dy.device(), shape, dy.dtype());
     dx.device().kernels().average_pool_backward(dy, window, dx);
-    tape.give(to, dx);
+    tape.add_grad(to, dx);
   });
 }
 
@@ -34,10 +34,10 @@ Var max_pool(Tape& tape, Var const& x, Window const& window) {
   Tensor where(y.device(), y.shape(), Dtype::i32);
   y.device().kernels().max_pool(x.value, window, y, where);
   return tape.record(y, [&tape, to = Var{{}, x.slot}, shape, where, window](Tensor const& dy) {
-    if (!to.wants_grad()) return;
+    if (!to.requires_grad()) return;
     Tensor dx(dy.device(), shape, dy.dtype());
     dx.device().kernels().max_pool_backward(dy, where, window, dx);
-    tape.give(to, dx);
+    tape.add_grad(to, dx);
   });
 }
 

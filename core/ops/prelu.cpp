@@ -11,8 +11,8 @@ Var prelu(Tape& tape, Var const& x, Var const& slope) {
   return tape.record(y, [&tape, x, slope](Tensor const& dy) {
     Tensor dx = empty_like(dy), dslope = empty_like(slope.value);
     dx.device().kernels().prelu_backward(x.value, slope.value, dy, dx, dslope);
-    tape.give(slope, dslope);
-    tape.give(x, dx);
+    tape.add_grad(slope, dslope);
+    tape.add_grad(x, dx);
   });
 }
 

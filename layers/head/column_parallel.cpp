@@ -21,19 +21,19 @@ ColumnParallelLinear::ColumnParallelLinear(Context const& context, comm::Communi
 
 Var ColumnParallelLinear::forward(core::Tape& tape, Var const& x) {
   auto const shared = sum_gradient(tape, ranks_, x);
-  auto const w = tape.use(weight_);
-  auto const y = linear(tape, shared, w, bias_.value ? tape.use(bias_) : Var{});
+  auto const w = tape.parameter(weight_);
+  auto const y = linear(tape, shared, w, bias_.value ? tape.parameter(bias_) : Var{});
   return gather_output_ == GatherOutput::yes ? gather(tape, y) : y;
 }
 
 Var ColumnParallelLinear::gather(core::Tape& tape, Var const& mine) {
   return tape.record(gather_columns(ranks_, mine.value, counts_),
                      [this, &tape, mine](Tensor const& dy) {
-                       tape.give(mine, take_columns(dy, begin(), count()));
+                       tape.add_grad(mine, take_columns(dy, begin(), count()));
                      });
 }
 
-void ColumnParallelLinear::each(Visit const& visit) {
+void ColumnParallelLinear::visit_parameters(Visit const& visit) {
   visit(weight_);
   if (bias_.value) visit(bias_);
 }
@@ -61,7 +61,7 @@ Tensor take_columns(Tensor const& x, int64_t begin, int64_t count) {
 }
 
 Var sum_gradient(core::Tape& tape, comm::Communicator& ranks, Var const& x) {
-  if (!x.wants_grad()) return x;
+  if (!x.requires_grad()) return x;
   return tape.record(x.value, [&tape, &ranks, x](Tensor const& share) {
     Tensor sum(share.device(), share.shape(), core::accumulator(share.dtype()));
     auto& kernels = share.device().kernels();
@@ -69,7 +69,7 @@ Var sum_gradient(core::Tape& tape, comm::Communicator& ranks, Var const& x) {
     ranks.all_reduce(sum, comm::Reduce::sum)->wait();
     Tensor dx = core::empty_like(share);
     kernels.convert(sum, dx);
-    tape.give(x, dx);
+    tape.add_grad(x, dx);
   });
 }
 

@@ -27,7 +27,7 @@ class ColumnParallelLinear final : public Layer {
                        Options const& options);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
   int64_t begin() const { return comm::begin_of(counts_, ranks_.rank()); }
   int64_t count() const { return counts_[static_cast<size_t>(ranks_.rank())]; }

@@ -26,25 +26,25 @@ RowParallelLinear::RowParallelLinear(Context const& context, comm::Communicator&
 }
 
 Var RowParallelLinear::forward(core::Tape& tape, Var const& x) {
-  auto const partial = linear(tape, take(tape, x), tape.use(weight_), {});
+  auto const partial = linear(tape, take(tape, x), tape.parameter(weight_), {});
   auto const y = sum(tape, partial);
   if (!bias_.value) return y;
-  auto const b = tape.use(bias_);
+  auto const b = tape.parameter(bias_);
   Tensor biased = clone(y.value);
   biased.device().kernels().add_bias(bias_.value, biased);
   return tape.record(biased, [this, &tape, y, b](Tensor const& dy) {
     Tensor db = core::empty_like(bias_.value);
     dy.device().kernels().sum_rows(dy, db);
-    tape.give(b, db);
-    tape.give(y, dy);
+    tape.add_grad(b, db);
+    tape.add_grad(y, dy);
   });
 }
 
 Var RowParallelLinear::take(core::Tape& tape, Var const& x) {
   auto const mine = take_columns(x.value, begin(), count());
-  if (!x.wants_grad()) return core::Tape::constant(mine);
+  if (!x.requires_grad()) return core::Tape::constant(mine);
   return tape.record(mine, [this, &tape, x](Tensor const& dx) {
-    tape.give(x, gather_columns(ranks_, dx, counts_));
+    tape.add_grad(x, gather_columns(ranks_, dx, counts_));
   });
 }
 
@@ -57,10 +57,10 @@ Var RowParallelLinear::sum(core::Tape& tape, Var const& partial) {
   Tensor y = core::empty_like(partial.value);
   kernels.convert(total, y);
   // Every rank computes the same loss from y, so each partial product's gradient is dy itself.
-  return tape.record(y, [&tape, partial](Tensor const& dy) { tape.give(partial, dy); });
+  return tape.record(y, [&tape, partial](Tensor const& dy) { tape.add_grad(partial, dy); });
 }
 
-void RowParallelLinear::each(Visit const& visit) {
+void RowParallelLinear::visit_parameters(Visit const& visit) {
   visit(weight_);
   if (bias_.value) visit(bias_);
 }

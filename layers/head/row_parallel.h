@@ -23,7 +23,7 @@ class RowParallelLinear final : public Layer {
                     Options const& options);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
   core::Parameter& weight() { return weight_; }  ///< (out, count)
   core::Parameter& bias() { return bias_; }      ///< (out), or no value

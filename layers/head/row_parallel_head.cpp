@@ -91,7 +91,7 @@ Var RowParallelHead::gather(core::Tape& tape, Var const& x, comm::Counts const& 
   int64_t const begin = comm::begin_of(counts, ranks_.rank()), end = begin + x.value.size(0);
   return tape.record(
       gather_rows(ranks_.named("features"), x.value, counts),
-      [&tape, x, begin, end](Tensor const& dx) { tape.give(x, clone(dx.rows(begin, end))); });
+      [&tape, x, begin, end](Tensor const& dx) { tape.add_grad(x, clone(dx.rows(begin, end))); });
 }
 
 Var RowParallelHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
@@ -117,7 +117,7 @@ Var RowParallelHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   return tape.record(mean, [&tape, out, z, rows, y](Tensor const&) {
     Tensor dz = core::empty_like(out.value);
     z.device().kernels().softmax_gradient({}, {}, y, z, rows, dz);
-    tape.give(out, dz);
+    tape.add_grad(out, dz);
   });
 }
 

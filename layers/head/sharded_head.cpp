@@ -174,7 +174,7 @@ Var ShardedHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   auto const pass = begin_pass(features, all_labels, tape.training());
   auto const mean = mean_loss(*pass, all_labels, tape.training());
   return tape.record(mean, [this, &tape, x, pass, features](Tensor const&) {
-    tape.give(x, scatter(second_pass(pass), features));
+    tape.add_grad(x, scatter(second_pass(pass), features));
   });
 }
 

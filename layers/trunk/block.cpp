@@ -18,10 +18,10 @@ Var Shortcut::forward(Tape& tape, Var const& x) {
   return conv_ ? bn_->forward(tape, conv_->forward(tape, x)) : x;
 }
 
-void Shortcut::each(Visit const& visit) {
+void Shortcut::visit_parameters(Visit const& visit) {
   if (!conv_) return;
-  conv_->each(visit);
-  bn_->each(visit);
+  conv_->visit_parameters(visit);
+  bn_->visit_parameters(visit);
 }
 
 BasicBlock::BasicBlock(Context const& context, std::string const& name, int64_t in, int64_t out,
@@ -39,12 +39,12 @@ Var BasicBlock::forward(Tape& tape, Var const& x) {
   return bn2_.forward(tape, conv2_.forward(tape, h), around);
 }
 
-void BasicBlock::each(Visit const& visit) {
-  conv1_.each(visit);
-  bn1_.each(visit);
-  conv2_.each(visit);
-  bn2_.each(visit);
-  shortcut_.each(visit);
+void BasicBlock::visit_parameters(Visit const& visit) {
+  conv1_.visit_parameters(visit);
+  bn1_.visit_parameters(visit);
+  conv2_.visit_parameters(visit);
+  bn2_.visit_parameters(visit);
+  shortcut_.visit_parameters(visit);
 }
 
 Bottleneck::Bottleneck(Context const& context, std::string const& name, int64_t in, int64_t out,
@@ -69,14 +69,14 @@ Var Bottleneck::forward(Tape& tape, Var const& x) {
   return bn3_.forward(tape, conv3_.forward(tape, h), around);
 }
 
-void Bottleneck::each(Visit const& visit) {
-  conv1_.each(visit);
-  bn1_.each(visit);
-  conv2_.each(visit);
-  bn2_.each(visit);
-  conv3_.each(visit);
-  bn3_.each(visit);
-  shortcut_.each(visit);
+void Bottleneck::visit_parameters(Visit const& visit) {
+  conv1_.visit_parameters(visit);
+  bn1_.visit_parameters(visit);
+  conv2_.visit_parameters(visit);
+  bn2_.visit_parameters(visit);
+  conv3_.visit_parameters(visit);
+  bn3_.visit_parameters(visit);
+  shortcut_.visit_parameters(visit);
 }
 
 IresnetBlock::IresnetBlock(Context const& context, std::string const& name, int64_t in, int64_t out,
@@ -99,14 +99,14 @@ Var IresnetBlock::forward(Tape& tape, Var const& x) {
   return bn3_.forward(tape, h, around);
 }
 
-void IresnetBlock::each(Visit const& visit) {
-  bn1_.each(visit);
-  conv1_.each(visit);
-  bn2_.each(visit);
-  prelu_.each(visit);
-  conv2_.each(visit);
-  bn3_.each(visit);
-  shortcut_.each(visit);
+void IresnetBlock::visit_parameters(Visit const& visit) {
+  bn1_.visit_parameters(visit);
+  conv1_.visit_parameters(visit);
+  bn2_.visit_parameters(visit);
+  prelu_.visit_parameters(visit);
+  conv2_.visit_parameters(visit);
+  bn3_.visit_parameters(visit);
+  shortcut_.visit_parameters(visit);
 }
 
 }  // namespace layers

@@ -16,7 +16,7 @@ class Shortcut final : public Layer {
            double stddev = 0);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   std::optional<Conv2d> conv_;
@@ -33,7 +33,7 @@ class BasicBlock final : public Layer {
              int64_t stride);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   Conv2d conv1_;
@@ -54,7 +54,7 @@ class Bottleneck final : public Layer {
              int64_t stride);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   Conv2d conv1_;
@@ -77,7 +77,7 @@ class IresnetBlock final : public Layer {
                int64_t stride);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   BatchNorm bn1_;

@@ -24,11 +24,11 @@ Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o
 }
 
 core::Var Conv2d::forward(core::Tape& tape, core::Var const& x) {
-  auto const w = tape.use(weight_);
-  return conv2d(tape, x, w, bias_.value ? tape.use(bias_) : core::Var{}, window_, groups_);
+  auto const w = tape.parameter(weight_);
+  return conv2d(tape, x, w, bias_.value ? tape.parameter(bias_) : core::Var{}, window_, groups_);
 }
 
-void Conv2d::each(Visit const& visit) {
+void Conv2d::visit_parameters(Visit const& visit) {
   visit(weight_);
   if (bias_.value) visit(bias_);
 }

@@ -18,7 +18,7 @@ class Conv2d final : public Layer {
   Conv2d(Context const& context, std::string const& name, Options const& options);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
   core::Window const& window() const { return window_; }
 
  private:

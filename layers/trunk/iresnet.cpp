@@ -39,14 +39,14 @@ class Iresnet final : public Trunk {
     return features_bn_.forward(tape, fc_.forward(tape, h));
   }
 
-  void each(Visit const& visit) override {
-    stem_.each(visit);
-    stem_bn_.each(visit);
-    stem_prelu_.each(visit);
-    stages_.each(visit);
-    bn_.each(visit);
-    fc_.each(visit);
-    features_bn_.each(visit);
+  void visit_parameters(Visit const& visit) override {
+    stem_.visit_parameters(visit);
+    stem_bn_.visit_parameters(visit);
+    stem_prelu_.visit_parameters(visit);
+    stages_.visit_parameters(visit);
+    bn_.visit_parameters(visit);
+    fc_.visit_parameters(visit);
+    features_bn_.visit_parameters(visit);
   }
 
   int64_t features() const override { return options_.features; }

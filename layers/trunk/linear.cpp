@@ -13,11 +13,11 @@ Linear::Linear(Context const& context, std::string const& name, int64_t in, int6
 }
 
 core::Var Linear::forward(core::Tape& tape, core::Var const& x) {
-  auto const w = tape.use(weight_);
-  return linear(tape, x, w, bias_.value ? tape.use(bias_) : core::Var{});
+  auto const w = tape.parameter(weight_);
+  return linear(tape, x, w, bias_.value ? tape.parameter(bias_) : core::Var{});
 }
 
-void Linear::each(Visit const& visit) {
+void Linear::visit_parameters(Visit const& visit) {
   visit(weight_);
   if (bias_.value) visit(bias_);
 }

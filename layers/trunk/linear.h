@@ -11,7 +11,7 @@ class Linear final : public Layer {
          int64_t channels = 0);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   core::Parameter weight_;

@@ -31,12 +31,12 @@ BatchNorm::BatchNorm(Context const& context, std::string const& name, int64_t ch
 }
 
 core::Var BatchNorm::forward(core::Tape& tape, core::Var const& x, core::Var const& residual) {
-  auto const gain = gain_.trainable() ? tape.use(gain_) : core::Tape::constant(gain_.value);
-  auto const bias = tape.use(bias_);
+  auto const gain = gain_.trainable() ? tape.parameter(gain_) : core::Tape::constant(gain_.value);
+  auto const bias = tape.parameter(bias_);
   return batch_norm(tape, x, gain, bias, state_, activation_, residual);
 }
 
-void BatchNorm::each(Visit const& visit) {
+void BatchNorm::visit_parameters(Visit const& visit) {
   visit(gain_);
   visit(bias_);
   visit(running_mean_);

@@ -18,7 +18,7 @@ class BatchNorm final : public Layer {
   core::Var forward(core::Tape& tape, core::Var const& x) override { return forward(tape, x, {}); }
   /// act(norm(x) + residual)
   core::Var forward(core::Tape& tape, core::Var const& x, core::Var const& residual);
-  void each(Visit const& visit) override;
+  void visit_parameters(Visit const& visit) override;
 
  private:
   core::Activation activation_;

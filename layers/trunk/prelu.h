@@ -10,9 +10,9 @@ class Prelu final : public Layer {
       : slope_(constant(context, name + ".weight", core::Role::norm, {channels}, 0.25)) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
-    return prelu(tape, x, tape.use(slope_));
+    return prelu(tape, x, tape.parameter(slope_));
   }
-  void each(Visit const& visit) override { visit(slope_); }
+  void visit_parameters(Visit const& visit) override { visit(slope_); }
 
  private:
   core::Parameter slope_;

@@ -22,10 +22,10 @@ class Resnet final : public Trunk {
     return global_average_pool(tape, stages_.forward(tape, max_pool(tape, h, stem_pool)));
   }
 
-  void each(Visit const& visit) override {
-    stem_.each(visit);
-    stem_bn_.each(visit);
-    stages_.each(visit);
+  void visit_parameters(Visit const& visit) override {
+    stem_.visit_parameters(visit);
+    stem_bn_.visit_parameters(visit);
+    stages_.visit_parameters(visit);
   }
 
   int64_t features() const override { return features_; }

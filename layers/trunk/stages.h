@@ -31,8 +31,8 @@ class Stages final : public Layer {
     return h;
   }
 
-  void each(Visit const& visit) override {
-    for (auto const& block : blocks_) block->each(visit);
+  void visit_parameters(Visit const& visit) override {
+    for (auto const& block : blocks_) block->visit_parameters(visit);
   }
 
  private:

@@ -23,7 +23,7 @@ class Conv final : public Trunk {
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     return flatten(tape, relu(tape, conv_.forward(tape, x)));
   }
-  void each(Visit const& visit) override { conv_.each(visit); }
+  void visit_parameters(Visit const& visit) override { conv_.visit_parameters(visit); }
   int64_t features() const override { return features_; }
   int64_t channels() const override { return channels_; }
 
@@ -64,12 +64,12 @@ class Small final : public Trunk {
     return features_bn_.forward(tape, fc_.forward(tape, h));
   }
 
-  void each(Visit const& visit) override {
-    stem_.each(visit);
-    stem_bn_.each(visit);
-    stages_.each(visit);
-    fc_.each(visit);
-    features_bn_.each(visit);
+  void visit_parameters(Visit const& visit) override {
+    stem_.visit_parameters(visit);
+    stem_bn_.visit_parameters(visit);
+    stages_.visit_parameters(visit);
+    fc_.visit_parameters(visit);
+    features_bn_.visit_parameters(visit);
   }
 
   int64_t features() const override { return options_.features; }

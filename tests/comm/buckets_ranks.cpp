@@ -152,10 +152,10 @@ TEST_CASE("buckets on a tape: backward's gradients are summed", "[ranks]") {
   core::Tape tape;
   GradientBuckets buckets(tests::world(), pointers(parameters));
   for (Parameter& p : parameters) p.compute = p.value;
-  auto const a = tape.use(parameters[0]), b = tape.use(parameters[1]);
+  auto const a = tape.parameter(parameters[0]), b = tape.parameter(parameters[1]);
   auto const y = tape.record(a.value, [&](Tensor const& dy) {
-    tape.give(a, dy);
-    tape.give(b, dy);
+    tape.add_grad(a, dy);
+    tape.add_grad(b, dy);
   });
   double const rank = tests::world().rank(), size = tests::world().size();
   tape.backward(y, tests::tensor<float>(tests::device(), {2}, {rank, 1}));

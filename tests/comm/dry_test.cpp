@@ -12,8 +12,8 @@ core::dry::Traits const traits{"nowhere", 1 << 20, false};
 }  // namespace
 
 TEST_CASE("ranks that are not there check what they are given", "[dry]") {
-  core::dry::Dry device(traits);
-  comm::Dry ranks(device, 3);
+  core::dry::DryRunDevice device(traits);
+  comm::DryRunCommunicator ranks(device, 3);
   CHECK(ranks.rank() == 0);
   CHECK(ranks.size() == 3);
   Tensor const mine(device, {2, 5}, Dtype::f32);
@@ -24,8 +24,8 @@ TEST_CASE("ranks that are not there check what they are given", "[dry]") {
 }
 
 TEST_CASE("what collectives fill is booked under their label", "[dry]") {
-  core::dry::Dry device(traits);
-  comm::Dry ranks(device, 2);
+  core::dry::DryRunDevice device(traits);
+  comm::DryRunCommunicator ranks(device, 2);
   device.enter("mine");
   Tensor const mine(device, {16}, Dtype::f32);
   Tensor all(device, {2, 16}, Dtype::f32), sum(device, {16}, Dtype::f32);
@@ -33,12 +33,12 @@ TEST_CASE("what collectives fill is booked under their label", "[dry]") {
   ranks.named("sums").all_reduce(sum, comm::Reduce::sum)->wait();
   ranks.all_reduce(sum, comm::Reduce::sum)->wait();
   Tensor const last(device, {16}, Dtype::f32);
-  CHECK(device.at_peak() == core::dry::Parts{{"features", 128}, {"mine", 128}, {"sums", 64}});
+  CHECK(device.parts_at_peak() == core::dry::Parts{{"features", 128}, {"mine", 128}, {"sums", 64}});
 }
 
 TEST_CASE("a mesh of ranks that are not there", "[dry]") {
-  core::dry::Dry device(traits);
-  comm::Dry ranks(device, 6, {2, 3});
+  core::dry::DryRunDevice device(traits);
+  comm::DryRunCommunicator ranks(device, 6, {2, 3});
   comm::Mesh mesh(ranks, 2);
   CHECK(mesh.shards().size() == 2);
   CHECK(mesh.replicas().size() == 3);

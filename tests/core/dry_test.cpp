@@ -5,7 +5,7 @@
 using core::Dtype;
 using core::Tensor;
 using core::Transpose;
-using core::dry::Dry;
+using core::dry::DryRunDevice;
 using core::dry::Work;
 
 namespace {
@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t cache = 1000;
 core::dry::Traits const traits{"nowhere", cache, true, 5000};
 
-Work sum(Dry const& device) {
+Work sum(DryRunDevice const& device) {
   Work all;
   for (auto const& [work, times] : device.work()) {
     all.flops += work.flops * static_cast<double>(times);
@@ -25,17 +25,17 @@ Work sum(Dry const& device) {
 }  // namespace
 
 TEST_CASE("a dry device answers as it was told", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   CHECK(device.describe() == "nowhere");
   CHECK(device.cache_bytes() == cache);
   CHECK(device.fast_bf16());
   CHECK(device.capacity() == 5000);
-  CHECK_FALSE(device.can_record());
+  CHECK_FALSE(device.can_capture());
   CHECK_THROWS_AS(device.record([] {}), core::Error);
 }
 
 TEST_CASE("a dry device counts tensors in cache lines, by part", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   device.enter("a");
   Tensor const a(device, {33}, Dtype::f32);  // 132 bytes
   CHECK(device.memory().now == 192);
@@ -47,43 +47,43 @@ TEST_CASE("a dry device counts tensors in cache lines, by part", "[dry]") {
   Tensor const c(device, {16}, Dtype::f32), empty(device, {0}, Dtype::f32);
   CHECK(device.memory().now == 192 + 64 + 64);
   CHECK(device.memory().peak == 192 + 8000);
-  CHECK(device.at_peak() == core::dry::Parts{{"a", 192}, {"b", 8000}});
+  CHECK(device.parts_at_peak() == core::dry::Parts{{"a", 192}, {"b", 8000}});
   device.enter("c");
   Tensor const d(device, {9000}, Dtype::u8);
-  CHECK(device.at_peak() == core::dry::Parts{{"a", 192}, {"b", 128}, {"c", 9024}});
-  CHECK(device.at_most() == core::dry::Parts{{"a", 192}, {"b", 8000}, {"c", 9024}});
-  device.begin_again();
-  CHECK(device.at_most() == core::dry::Parts{{"a", 192}, {"b", 128}, {"c", 9024}});
+  CHECK(device.parts_at_peak() == core::dry::Parts{{"a", 192}, {"b", 128}, {"c", 9024}});
+  CHECK(device.peak_of_parts() == core::dry::Parts{{"a", 192}, {"b", 8000}, {"c", 9024}});
+  device.reset();
+  CHECK(device.peak_of_parts() == core::dry::Parts{{"a", 192}, {"b", 128}, {"c", 9024}});
   CHECK(device.memory().peak == 192 + 128 + 9024);
 }
 
 TEST_CASE("a tensor without memory may be larger than any machine", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   Tensor const huge(device, {int64_t{1} << 44}, Dtype::f32);
   CHECK(device.memory().now == size_t{1} << 46);
   CHECK(huge.rows(5, 6).count() == 1);
 }
 
 TEST_CASE("a tensor may be for another part than it was made for", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   device.enter("a");
   Tensor const a(device, {4, 16}, Dtype::f32), other(device, {16}, Dtype::f32);
   device.assign(a.rows(1, 3), "b");
   Tensor const more(device, {16}, Dtype::f32);
-  CHECK(device.at_peak() == core::dry::Parts{{"a", 128}, {"b", 256}});
+  CHECK(device.parts_at_peak() == core::dry::Parts{{"a", 128}, {"b", 256}});
 }
 
 TEST_CASE("tensors may outlive their dry device", "[dry]") {
   Tensor left;
   {
-    Dry device(traits);
+    DryRunDevice device(traits);
     left = Tensor(device, {5}, Dtype::f32);
   }
   CHECK(left.count() == 5);
 }
 
 TEST_CASE("downloads from a dry device are zeros", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   Tensor t(device, {2}, Dtype::f32);
   float values[2] = {1, 2};
   device.upload(values, t);
@@ -93,7 +93,7 @@ TEST_CASE("downloads from a dry device are zeros", "[dry]") {
 }
 
 TEST_CASE("dry kernels count products and what the cache does not hold", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   device.enter("large");
   Tensor const a(device, {7, 100}, Dtype::f32), b(device, {11, 100}, Dtype::f32);
   device.enter("small");
@@ -102,7 +102,7 @@ TEST_CASE("dry kernels count products and what the cache does not hold", "[dry]"
   CHECK(sum(device) == Work{2.0 * 7 * 11 * 100, 4.0 * (7 + 11) * 100});
   device.kernels().relu(c, c);  // stays in the cache
   CHECK(sum(device).bytes == 4.0 * (7 + 11) * 100);
-  device.begin_again();
+  device.reset();
   Tensor at(device, {100, 100}, Dtype::f32);  // now the part is large
   device.kernels().matmul(b, Transpose::yes, b, Transpose::no, 1, 0, at);
   device.kernels().relu(c, c);
@@ -110,7 +110,7 @@ TEST_CASE("dry kernels count products and what the cache does not hold", "[dry]"
 }
 
 TEST_CASE("dry convolutions count a product for each weight and place", "[dry]") {
-  Dry device(traits);
+  DryRunDevice device(traits);
   core::Window const window{{3, 3}, {2, 2}, {1, 1}};
   Tensor x(device, {2, 8, 8, 6}, Dtype::f32), w(device, {10, 3, 3, 3}, Dtype::f32);
   Tensor y(device, {2, 4, 4, 10}, Dtype::f32);

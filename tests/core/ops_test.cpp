@@ -54,11 +54,11 @@ TEST_CASE("ops of constants are constants: nothing is computed for them in backw
   Device& device = tests::device();
   Tape tape;
   Var const x = Tape::constant(tests::random(device, {2, 3}, Dtype::f32, 1));
-  CHECK_FALSE(relu(tape, x).wants_grad());
-  CHECK_FALSE(flatten(tape, x).wants_grad());
-  CHECK_FALSE(convert(tape, x, Dtype::bf16).wants_grad());
-  CHECK_FALSE(dropout(tape, x, 0.5, 1).wants_grad());
-  CHECK_FALSE(l2_normalise(tape, x).wants_grad());
+  CHECK_FALSE(relu(tape, x).requires_grad());
+  CHECK_FALSE(flatten(tape, x).requires_grad());
+  CHECK_FALSE(convert(tape, x, Dtype::bf16).requires_grad());
+  CHECK_FALSE(dropout(tape, x, 0.5, 1).requires_grad());
+  CHECK_FALSE(l2_normalise(tape, x).requires_grad());
 }
 
 TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same mask", "[ops]") {

@@ -11,7 +11,7 @@ using Values = std::vector<double>;
 
 /// y = x, passing gradients on as they are.
 Var pass(Tape& tape, Var const& x) {
-  return tape.record(x.value, [&tape, x](Tensor const& dy) { tape.give(x, dy); });
+  return tape.record(x.value, [&tape, x](Tensor const& dy) { tape.add_grad(x, dy); });
 }
 
 Tensor three(Device& device, Values const& numbers) {
@@ -40,8 +40,8 @@ TEST_CASE("tape: constants and values nothing depends on get no gradient", "[tap
   auto const x = tape.input(three(device, {1, 1, 1})), unused = tape.input(x.value);
   bool ran = false;
   tape.record(x.value, [&ran](Tensor const&) { ran = true; });
-  CHECK_FALSE(constant.wants_grad());
-  CHECK(x.wants_grad());
+  CHECK_FALSE(constant.requires_grad());
+  CHECK(x.requires_grad());
   tape.backward(add(tape, x, constant), three(device, {4, 5, 6}));
   CHECK(values(tape.grad(x)) == Values{4, 5, 6});
   CHECK_FALSE(tape.grad(unused));
@@ -58,13 +58,13 @@ TEST_CASE("tape: a parameter is ready once, as soon as its last use is behind", 
   };
   Parameter first = parameter("first"), second = parameter("second");
   Tape tape;
-  auto const w = tape.use(first);
+  auto const w = tape.parameter(first);
   auto const a = add(tape, w, w);
   auto const mark = tape.record(a.value, [&](Tensor const& dy) {
     log.push_back("between");
-    tape.give(a, dy);
+    tape.add_grad(a, dy);
   });
-  tape.backward(add(tape, mark, tape.use(second)), three(device, {1, 2, 4}));
+  tape.backward(add(tape, mark, tape.parameter(second)), three(device, {1, 2, 4}));
   CHECK(log == std::vector<std::string>{"second", "between", "first"});
   CHECK(values(first.grad) == Values{2, 4, 8});
   CHECK(values(second.grad) == Values{1, 2, 4});
@@ -78,11 +78,11 @@ TEST_CASE("tape: a backward is dropped once it has run, with what it holds", "[t
   std::vector<long> owners;
   auto const early = tape.record(x.value, [&, x](Tensor const& dy) {
     owners.push_back(held.use_count());
-    tape.give(x, dy);
+    tape.add_grad(x, dy);
   });
   auto const late = tape.record(x.value, [&, early, held](Tensor const& dy) {
     owners.push_back(held.use_count());
-    tape.give(early, dy);
+    tape.add_grad(early, dy);
   });
   tape.backward(late, three(device, {1, 1, 1}));
   CHECK(owners == std::vector<long>{2, 1});

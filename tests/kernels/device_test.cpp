@@ -21,7 +21,7 @@ TEST_CASE("the simulated device moves data and counts memory") {
   b = {};
   CHECK(device.memory().now == 12);
   CHECK(device.memory().peak == 24);
-  Tensor const fed = device.feed()->next(data.data(), {3}, Dtype::f32);
+  Tensor const fed = device.input_stage()->next(data.data(), {3}, Dtype::f32);
   device.download(fed, got.data());
   CHECK(got == data);
   CHECK_THROWS_AS(Tensor(device, {int64_t{1} << 60}, Dtype::u8), core::OutOfMemory);

@@ -17,9 +17,9 @@ class Elsewhere final : public core::Device {
   void download(core::Tensor const& tensor, void* host) override { host_.download(tensor, host); }
   void copy(core::Tensor const& from, core::Tensor& to) override { host_.copy(from, to); }
   void synchronize() override { host_.synchronize(); }
-  std::unique_ptr<core::Feed> feed() override { return host_.feed(); }
-  bool can_record() const override { return host_.can_record(); }
-  std::unique_ptr<core::Recording> record(std::function<void()> const& work) override {
+  std::unique_ptr<core::InputStage> input_stage() override { return host_.input_stage(); }
+  bool can_capture() const override { return host_.can_capture(); }
+  std::unique_ptr<core::Graph> record(std::function<void()> const& work) override {
     return host_.record(work);
   }
 

@@ -185,7 +185,7 @@ class RecordingDevice::RecordingKernels final : public Kernels {
   RecordingDevice& device_;
 };
 
-class RecordingDevice::WorkList final : public core::Recording {
+class RecordingDevice::WorkList final : public core::Graph {
  public:
   WorkList(RecordingDevice& device, std::vector<Work> list)
       : device_(device), list_(std::move(list)) {}
@@ -200,7 +200,7 @@ class RecordingDevice::WorkList final : public core::Recording {
 };
 
 /// Two tensors in turn, as the CUDA device has: the first is overwritten by the third call.
-class RecordingDevice::Uploads final : public core::Feed {
+class RecordingDevice::Uploads final : public core::InputStage {
  public:
   explicit Uploads(RecordingDevice& device) : device_(device) {}
   Tensor next(void const* host, core::Shape const& shape, core::Dtype dtype) override {
@@ -261,9 +261,11 @@ void RecordingDevice::synchronize() {
   inner_.synchronize();
 }
 
-std::unique_ptr<core::Feed> RecordingDevice::feed() { return std::make_unique<Uploads>(*this); }
+std::unique_ptr<core::InputStage> RecordingDevice::input_stage() {
+  return std::make_unique<Uploads>(*this);
+}
 
-std::unique_ptr<core::Recording> RecordingDevice::record(std::function<void()> const& work) {
+std::unique_ptr<core::Graph> RecordingDevice::capture(std::function<void()> const& work) {
   ++recordings;
   std::vector<Work> list;
   recorded_ = &list;

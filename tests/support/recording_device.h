@@ -30,9 +30,9 @@ class RecordingDevice final : public core::Device {
   void download(core::Tensor const& tensor, void* host) override;
   void copy(core::Tensor const& from, core::Tensor& to) override;
   void synchronize() override;
-  std::unique_ptr<core::Feed> feed() override;
-  bool can_record() const override { return true; }
-  std::unique_ptr<core::Recording> record(std::function<void()> const& work) override;
+  std::unique_ptr<core::InputStage> input_stage() override;
+  bool can_capture() const override { return true; }
+  std::unique_ptr<core::Graph> record(std::function<void()> const& work) override;
 
  private:
   using Work = std::function<void()>;

@@ -16,7 +16,7 @@ class PixelTrunk final : public layers::Trunk {
   core::Var forward(core::Tape&, core::Var const& x) override {
     return {x.value.reshape({x.value.size(0), known_shape.count()})};
   }
-  void each(Visit const&) override {}
+  void visit_parameters(Visit const&) override {}
   int64_t features() const override { return known_shape.count(); }
 };
 

@@ -116,13 +116,13 @@ void row(std::ostream& out, std::string const& name, std::string const& value,
 void print_memory(std::ostream& out, StepPlan const& plan) {
   std::vector<std::pair<int64_t, std::string>> parts;
   int64_t others = plan.peak;
-  for (auto const& [name, most] : plan.at_most)
+  for (auto const& [name, most] : plan.peak_of_parts)
     if (most >= plan.peak / 1000) parts.emplace_back(most, name);
   std::ranges::sort(parts, std::greater<>{});
   row(out, "memory of a rank", "at its peak", "at most");
   for (auto const& [most, name] : parts) {
-    auto const found = plan.at_peak.find(name);
-    int64_t const then = found == plan.at_peak.end() ? 0 : found->second;
+    auto const found = plan.parts_at_peak.find(name);
+    int64_t const then = found == plan.parts_at_peak.end() ? 0 : found->second;
     row(out, name, bytes(then), bytes(most));
     others -= then;
   }

@@ -8,14 +8,14 @@
 namespace train {
 namespace {
 
-using core::dry::Dry;
+using core::dry::DryRunDevice;
 
 constexpr char const* images = "images and labels";
 
 /// A trunk that tells the books when it is at work.
 class BookedTrunk final : public layers::Trunk {
  public:
-  BookedTrunk(std::unique_ptr<layers::Trunk> trunk, Dry& device)
+  BookedTrunk(std::unique_ptr<layers::Trunk> trunk, DryRunDevice& device)
       : trunk_(std::move(trunk)), device_(device) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
@@ -23,22 +23,22 @@ class BookedTrunk final : public layers::Trunk {
     auto const y = trunk_->forward(tape, x);
     return tape.record(y.value, [this, &tape, y](core::Tensor const& dy) {
       device_.enter("trunk gradients");
-      tape.give(y, dy);
+      tape.add_grad(y, dy);
     });
   }
-  void each(Visit const& visit) override { trunk_->each(visit); }
+  void visit_parameters(Visit const& visit) override { trunk_->visit_parameters(visit); }
   int64_t features() const override { return trunk_->features(); }
   int64_t channels() const override { return trunk_->channels(); }
 
  private:
   std::unique_ptr<layers::Trunk> trunk_;
-  Dry& device_;
+  DryRunDevice& device_;
 };
 
 /// A head that does.
 class BookedHead final : public layers::Head {
  public:
-  BookedHead(std::unique_ptr<layers::Head> head, Dry& device)
+  BookedHead(std::unique_ptr<layers::Head> head, DryRunDevice& device)
       : head_(std::move(head)), device_(device) {}
 
   int64_t classes() const override { return head_->classes(); }
@@ -68,11 +68,11 @@ class BookedHead final : public layers::Head {
   void enter() { device_.enter("head: buffers of a chunk and of dX"); }
 
   std::unique_ptr<layers::Head> head_;
-  Dry& device_;
+  DryRunDevice& device_;
 };
 
 /// What is there before the first step.
-void book_state(Trainer& trainer, Model const& model, Dry& device) {
+void book_state(Trainer& trainer, Model const& model, DryRunDevice& device) {
   for (auto const& [name, tensor] : trainer.snapshot(model.head->classes()).trunk)
     device.assign(tensor, "trunk optimizer state");
   for (auto const* p : layers::parameters(*model.trunk)) {
@@ -134,8 +134,8 @@ void describe(Experiment const& e, Model const& model, StepPlan& plan) {
 StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
   Experiment e = experiment;
   e.run.profile = false;  // it waits for a device, and takes nothing of it
-  Dry device(sizes.device), host(sizes.device);
-  comm::Dry ranks(device, sizes.ranks, groups(e, sizes.ranks));
+  DryRunDevice device(sizes.device), host(sizes.device);
+  comm::DryRunCommunicator ranks(device, sizes.ranks, groups(e, sizes.ranks));
   auto model = make_model(e, device, ranks, sizes.image, sizes.classes);
   StepPlan plan;
   describe(e, model, plan);
@@ -151,13 +151,13 @@ StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
   auto const batch = batch_of(e, sizes, host);
   plan.loader = (e.data.prefetch_batches + 1) * bytes_of(batch);
   for (int step = 0; step < 2; ++step) {  // the first makes what the others find
-    device.begin_again();
+    device.reset();
     device.enter(images);
     trainer.step(batch);
   }
   plan.peak = static_cast<int64_t>(device.memory().peak);
-  plan.at_peak = named_parts(device.at_peak());
-  plan.at_most = named_parts(device.at_most());
+  plan.parts_at_peak = named_parts(device.parts_at_peak());
+  plan.peak_of_parts = named_parts(device.peak_of_parts());
   plan.work = device.work();
   return plan;
 }

@@ -17,11 +17,11 @@ struct PlanSizes {
 /// What one training step takes of the fullest rank, rank 0: a real step's code, run on a device
 /// without memory or arithmetic (core/dry).
 struct StepPlan {
-  int64_t peak = 0;          ///< bytes of tensors, at most
-  core::dry::Parts at_peak;  ///< its parts
-  core::dry::Parts at_most;  ///< the most of each part in a step, whenever that is
-  int64_t loader = 0;        ///< bytes of the host: batches read ahead, and the one in use
-  std::string head;          ///< how the head goes over its classes
+  int64_t peak = 0;                ///< bytes of tensors, at most
+  core::dry::Parts parts_at_peak;  ///< its parts
+  core::dry::Parts peak_of_parts;  ///< the most of each part in a step, whenever that is
+  int64_t loader = 0;              ///< bytes of the host: batches read ahead, and the one in use
+  std::string head;                ///< how the head goes over its classes
   core::Dtype dtype = core::Dtype::f32;     ///< of activations
   int64_t features = 0;                     ///< D
   int64_t chunk = 0;                        ///< classes at a time; 0: all

@@ -53,7 +53,7 @@ constexpr int64_t most_skipped = 10;  ///< steps in a row, before a run ends
 
 /// Throws ConfigError where steps must be recorded and cannot be.
 void check_cuda_graph(Experiment const& e, core::Device const& device) {
-  auto const why_not = why_not_recorded(e, device);
+  auto const why_not = why_not_captured(e, device);
   if (e.run.cuda_graph == CudaGraph::on && !why_not.empty())
     throw ConfigError("run.cuda_graph: on, but steps cannot be recorded: " + why_not);
 }
@@ -131,8 +131,8 @@ void Run::go(Existing existing) {
                  .steps = total_,
                  .steps_per_epoch = batches_,
                  .first_step = position_.step});
-  if (auto const why_not = why_not_recorded(e_, device_);
-      device_.can_record() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
+  if (auto const why_not = why_not_captured(e_, device_);
+      device_.can_capture() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
     report_.note("steps are not recorded as a CUDA graph: " + why_not);
   if (!weights.empty()) report_.note(weights);
   report_.note(model_.head->describe(e_.data.global_batch_size / e_.optimizer.accumulation_steps));

@@ -4,8 +4,8 @@
 
 namespace train {
 
-std::string why_not_recorded(Experiment const& experiment, core::Device const& device) {
-  if (!device.can_record()) return "this device runs work at once";
+std::string why_not_captured(Experiment const& experiment, core::Device const& device) {
+  if (!device.can_capture()) return "this device runs work at once";
   if (experiment.model.dropout > 0) return "model.dropout draws other numbers in each step";
   if (experiment.head.sampling.rate < 1) return "head.sampling draws classes on the host";
   if (experiment.run.profile) return "run.profile waits for the device between phases";
@@ -44,12 +44,12 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
       one_(device, {1}, core::Dtype::f32),
       step_scalars_(device, {4}, core::Dtype::f64),
       phases_(experiment.run.profile ? Phases(device) : Phases()),
-      images_(device.feed()),
-      labels_(device.feed()),
-      replay_(
+      images_(device.input_stage()),
+      labels_(device.input_stage()),
+      step_graph_(
           device, [this](StepInputs const& inputs) { return work(inputs); },
           experiment.run.cuda_graph != CudaGraph::off &&
-              why_not_recorded(experiment, device).empty()) {
+              why_not_captured(experiment, device).empty()) {
   device.kernels().fill(1, one_);
 }
 
@@ -62,10 +62,10 @@ core::Tensor Trainer::step(Batch const& batch) {
       update_rule(experiment_, step_scalars_, core::Role::weight), rate(), steps_ + 1);
   device_.upload(numbers.data(), step_scalars_);
   first_sample_ = batch.first_sample;
-  auto const loss =
-      replay_.run({images_->next(batch.images.raw(), batch.images.shape(), batch.images.dtype()),
-                   labels_->next(batch.labels.raw(), batch.labels.shape(), batch.labels.dtype()),
-                   batch.counts});
+  auto const loss = step_graph_.run(
+      {images_->next(batch.images.raw(), batch.images.shape(), batch.images.dtype()),
+       labels_->next(batch.labels.raw(), batch.labels.shape(), batch.labels.dtype()),
+       batch.counts});
   phases_.end_step();
   ++steps_;
   return loss;
@@ -137,7 +137,7 @@ core::Var Trainer::marked(core::Tape& tape, core::Var const& x, char const* phas
   if (!phases_.enabled()) return x;
   return tape.record(x.value, [this, &tape, x, phase](core::Tensor const& dx) {
     phases_.begin(phase);
-    tape.give(x, dx);
+    tape.add_grad(x, dx);
   });
 }
 

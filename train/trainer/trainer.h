@@ -5,12 +5,12 @@
 #include "train/model/model.h"
 #include "train/trainer/optimizer.h"
 #include "train/trainer/phases.h"
-#include "train/trainer/replay.h"
+#include "train/trainer/step_graph.h"
 
 namespace train {
 
 /// Why the steps of an experiment cannot be recorded and replayed on a device; "" if they can.
-std::string why_not_recorded(Experiment const& experiment, core::Device const& device);
+std::string why_not_captured(Experiment const& experiment, core::Device const& device);
 
 /// A step's inputs in parts, each with every rank's share; those that are empty on all ranks are
 /// left out.
@@ -57,9 +57,9 @@ class Trainer {
   core::Tensor one_;           ///< seed of backward
   core::Tensor step_scalars_;  ///< the step's numbers: UpdateRule::step_scalars
   Phases phases_;
-  std::unique_ptr<core::Feed> images_, labels_;
+  std::unique_ptr<core::InputStage> images_, labels_;
   int64_t first_sample_ = 0;  ///< place of this rank's first row in the global batch
-  Replay replay_;
+  StepGraph step_graph_;
 };
 
 }  // namespace train

@@ -74,7 +74,7 @@ void SimulatedDevice::copy(core::Tensor const& from, core::Tensor& to) {
   std::memmove(to.raw(), from.raw(), from.bytes());
 }
 
-std::unique_ptr<core::Feed> SimulatedDevice::feed() {
+std::unique_ptr<core::InputStage> SimulatedDevice::input_stage() {
   return std::make_unique<core::cpu::Copies>(*this);
 }
 

@@ -28,9 +28,9 @@ class SimulatedDevice final : public core::Device {
   void download(core::Tensor const& tensor, void* host) override;
   void copy(core::Tensor const& from, core::Tensor& to) override;
   void synchronize() override { check_guards(); }
-  std::unique_ptr<core::Feed> feed() override;
-  bool can_record() const override { return false; }
-  std::unique_ptr<core::Recording> record(std::function<void()> const&) override {
+  std::unique_ptr<core::InputStage> input_stage() override;
+  bool can_capture() const override { return false; }
+  std::unique_ptr<core::Graph> record(std::function<void()> const&) override {
     core::fail("a simulated GPU runs work at once; there is nothing to record");
   }
 

@@ -31,7 +31,7 @@ void compare(Experiment const& e) {
   CHECK(measured >= plan.peak);
   CHECK(static_cast<double>(measured) <= 1.07 * static_cast<double>(plan.peak));
   CHECK(plan.peak > 10'000'000);
-  CHECK(sum(plan.at_peak) == plan.peak);
+  CHECK(sum(plan.parts_at_peak) == plan.peak);
 }
 
 }  // namespace
@@ -63,15 +63,15 @@ TEST_CASE("the parts of a plan", "[plan]") {
   auto const e = tests::large_head({"head.logits=store", "head.bias=false"});
   auto const plan = train::plan_step(e, sizes_of(e));
   int64_t const weights = 20011 * 128 * 4;
-  CHECK(plan.at_peak.at("head weights") == weights);
-  CHECK(plan.at_peak.at("head optimizer state") == weights);
-  CHECK(plan.at_most.at("exponentials") == Approx(52 * 20011 * 4).epsilon(0.001));
-  CHECK(plan.at_most.at("gathered features") == 52 * 128 * 4);
-  CHECK(plan.at_most.at("trunk activations") > 52 * 16 * 16 * 8 * 4 * 3);
+  CHECK(plan.parts_at_peak.at("head weights") == weights);
+  CHECK(plan.parts_at_peak.at("head optimizer state") == weights);
+  CHECK(plan.peak_of_parts.at("exponentials") == Approx(52 * 20011 * 4).epsilon(0.001));
+  CHECK(plan.peak_of_parts.at("gathered features") == 52 * 128 * 4);
+  CHECK(plan.peak_of_parts.at("trunk activations") > 52 * 16 * 16 * 8 * 4 * 3);
   CHECK(plan.loader == 5 * 52 * (16 * 16 * 4 + 8));
   auto const shared = train::plan_step(e, sizes_of(e, 4));
-  CHECK(shared.at_peak.at("head weights") == 5003 * 128 * 4);
-  CHECK(shared.at_most.at("gathered features") == 52 * 128 * 4);
+  CHECK(shared.parts_at_peak.at("head weights") == 5003 * 128 * 4);
+  CHECK(shared.peak_of_parts.at("gathered features") == 52 * 128 * 4);
   CHECK(shared.loader == 5 * 13 * (16 * 16 * 4 + 8));
 }
 

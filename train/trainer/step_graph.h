@@ -14,12 +14,12 @@ struct StepInputs {
 /// Runs steps; where the device can record, those of the usual batch are recorded once, after a few
 /// have gone as they are, and replayed from then on. Batches of other sizes (the last one of an
 /// epoch) always go as they are.
-class Replay {
+class StepGraph {
  public:
   /// What a step does; gives the loss.
   using Step = std::function<core::Tensor(StepInputs const&)>;
 
-  Replay(core::Device& device, Step step, bool record);
+  StepGraph(core::Device& device, Step step, bool record);
 
   /// The step's loss, good until the next call. All ranks call with the same counts.
   core::Tensor run(StepInputs const& inputs);
@@ -34,7 +34,7 @@ class Replay {
   int64_t seen_ = 0;    ///< such steps in a row
   StepInputs fixed_;    ///< what the recording reads
   core::Tensor loss_;   ///< what it writes
-  std::unique_ptr<core::Recording> recording_;
+  std::unique_ptr<core::Graph> recording_;
 };
 
 }  // namespace train

@@ -7,10 +7,10 @@ namespace core::cuda {
 
 /// Two tensors in turn: while queued work reads the one, the copy into the other runs on a stream
 /// of its own. The host waits only where it is two copies ahead.
-class CudaFeed final : public Feed {
+class CudaInputStage final : public InputStage {
  public:
-  explicit CudaFeed(Cuda& device);
-  ~CudaFeed() override;
+  explicit CudaInputStage(Cuda& device);
+  ~CudaInputStage() override;
   Tensor next(void const* host, Shape const& shape, Dtype dtype) override;
 
  private:

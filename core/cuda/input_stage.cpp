@@ -1,14 +1,14 @@
-#include "core/cuda/feed.h"
+#include "core/cuda/input_stage.h"
 #include <cstring>
 
 namespace core::cuda {
 
-CudaFeed::CudaFeed(Cuda& device) : device_(device) {}
+CudaInputStage::CudaInputStage(Cuda& device) : device_(device) {}
 
 /// Pinned memory must not go while it is being read.
-CudaFeed::~CudaFeed() { cudaStreamSynchronize(copies_.get()); }
+CudaInputStage::~CudaInputStage() { cudaStreamSynchronize(copies_.get()); }
 
-Tensor CudaFeed::next(void const* host, Shape const& shape, Dtype dtype) {
+Tensor CudaInputStage::next(void const* host, Shape const& shape, Dtype dtype) {
   check(cudaEventRecord(slots_[newest_].read.get(), device_.stream()));
   newest_ = 1 - newest_;
   Slot& slot = slots_[newest_];
@@ -24,7 +24,7 @@ Tensor CudaFeed::next(void const* host, Shape const& shape, Dtype dtype) {
   return slot.tensor;
 }
 
-void CudaFeed::fit(Slot& slot, Shape const& shape, Dtype dtype) const {
+void CudaInputStage::fit(Slot& slot, Shape const& shape, Dtype dtype) const {
   if (slot.tensor && slot.tensor.shape() == shape && slot.tensor.dtype() == dtype) return;
   slot.tensor = Tensor(device_, shape, dtype);
   // Queued work may still use the memory in its former life.

@@ -39,12 +39,12 @@ TEST_CASE("steps that are recorded and replayed train as those that are not, bit
 TEST_CASE("what a recording would freeze is not recorded") {
   core::cpu::Cpu inner;
   tests::RecordingDevice device(inner);
-  CHECK(why_not_recorded(tests::small_experiment(), device).empty());
-  CHECK_THAT(why_not_recorded(tests::small_experiment({"model.dropout=0.1"}), device),
+  CHECK(why_not_captured(tests::small_experiment(), device).empty());
+  CHECK_THAT(why_not_captured(tests::small_experiment({"model.dropout=0.1"}), device),
              Catch::Contains("dropout"));
-  CHECK_THAT(why_not_recorded(tests::small_experiment({"run.profile=true"}), device),
+  CHECK_THAT(why_not_captured(tests::small_experiment({"run.profile=true"}), device),
              Catch::Contains("profile"));
-  CHECK_THAT(why_not_recorded(tests::small_experiment(), inner), Catch::Contains("at once"));
+  CHECK_THAT(why_not_captured(tests::small_experiment(), inner), Catch::Contains("at once"));
   tests::SmallTraining training(tests::small_experiment({"model.dropout=0.1"}), device);
   for (int i = 0; i < 6; ++i) training.step();
   CHECK(device.recordings == 0);

@@ -1,4 +1,4 @@
-#include "train/trainer/replay.h"
+#include "train/trainer/step_graph.h"
 
 namespace train {
 namespace {
@@ -8,10 +8,10 @@ constexpr int64_t warm_up_steps = 3;
 
 }  // namespace
 
-Replay::Replay(core::Device& device, Step step, bool record)
+StepGraph::StepGraph(core::Device& device, Step step, bool record)
     : device_(device), step_(std::move(step)), record_(record) {}
 
-core::Tensor Replay::run(StepInputs const& inputs) {
+core::Tensor StepGraph::run(StepInputs const& inputs) {
   if (!record_) return step_(inputs);
   if (!recording_ && inputs.counts != usual_) {
     usual_ = inputs.counts;
@@ -25,10 +25,10 @@ core::Tensor Replay::run(StepInputs const& inputs) {
   return loss_;
 }
 
-void Replay::record(StepInputs const& like) {
+void StepGraph::record(StepInputs const& like) {
   fixed_ = {core::empty_like(like.images), core::empty_like(like.labels), like.counts};
   loss_ = core::Tensor(device_, {1}, core::Dtype::f32);
-  recording_ = device_.record([this] { device_.copy(step_(fixed_), loss_); });
+  recording_ = device_.capture([this] { device_.copy(step_(fixed_), loss_); });
 }
 
 }  // namespace train
