@@ -9,7 +9,7 @@ std::unique_ptr<Communicator> open(Session& session, core::Device& device) {
   auto* const gpu = dynamic_cast<core::cuda::Cuda*>(&device);
   if (gpu == nullptr) return hosts;
   return std::make_unique<Nccl>(std::move(hosts),
-                                std::make_shared<NcclStream>(*gpu, session.stream().patience()));
+                                std::make_shared<NcclStream>(*gpu, session.stream().timeout()));
 }
 
 }  // namespace comm

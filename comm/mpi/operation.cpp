@@ -115,14 +115,14 @@ bool Operation::settle() {
   return through > 0;
 }
 
-std::string Operation::complaint(Clock::duration patience) const {
+std::string Operation::complaint(Clock::duration timeout) const {
   std::string text = name_of(tag()) + ": nothing from rank";
   std::string separator = " ";
   for (size_t m = 0; m < messages_.size(); ++m) {
     if (requests_[m] == MPI_REQUEST_NULL || messages_[m].way == Message::Way::out) continue;
     text += std::exchange(separator, ", ") + std::to_string(messages_[m].peer);
   }
-  return text + core::join(" for ", std::chrono::duration<double>(patience).count(), " s");
+  return text + core::join(" for ", std::chrono::duration<double>(timeout).count(), " s");
 }
 
 void Operation::count(Message const& message, MPI_Status const& status) {

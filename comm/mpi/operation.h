@@ -56,7 +56,7 @@ class Operation final : public Pending {
   /// Counts a message that is through. Throws where it is not the one that was expected.
   void count(Message const& message, MPI_Status const& status);
   /// "all_gather of f32: nothing from rank 2, 3 for 60 s"
-  std::string complaint(Clock::duration patience) const;
+  std::string complaint(Clock::duration timeout) const;
   void add(Message message, MPI_Request request);
   void start_send(std::byte const* data, size_t bytes, int to);
   void start_receive(std::byte* data, size_t bytes, int from);

@@ -5,7 +5,7 @@
 
 namespace comm {
 
-Session::Session(int& argc, char**& argv, Clock::duration patience) {
+Session::Session(int& argc, char**& argv, Clock::duration timeout) {
   int level = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level));
   core::check(level == MPI_THREAD_MULTIPLE,
@@ -18,7 +18,7 @@ Session::Session(int& argc, char**& argv, Clock::duration patience) {
   check_mpi(MPI_Comm_rank(host, &local_rank_));
   check_mpi(MPI_Comm_size(host, &local_size_));
   check_mpi(MPI_Comm_free(&host));
-  stream_ = std::make_unique<Stream>(patience);
+  stream_ = std::make_unique<Stream>(timeout);
 }
 
 Session::~Session() {

@@ -10,9 +10,9 @@ namespace comm {
 /// communicates dies before it.
 class Session {
  public:
-  /// `patience`: how long a rank waits for a message in a collective before it throws Timeout; 0 is
+  /// `timeout`: how long a rank waits for a message in a collective before it throws Timeout; 0 is
   /// for ever.
-  Session(int& argc, char**& argv, Clock::duration patience = {});
+  Session(int& argc, char**& argv, Clock::duration timeout = {});
   ~Session();
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;

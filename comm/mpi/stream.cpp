@@ -36,7 +36,7 @@ void ask_for_short_slices() {
 
 }  // namespace
 
-Stream::Stream(Clock::duration patience) : patience_(patience), thread_([this] { run(); }) {}
+Stream::Stream(Clock::duration timeout) : timeout_(timeout), thread_([this] { run(); }) {}
 
 Stream::~Stream() {
   stop_ = true;
@@ -61,8 +61,8 @@ void Stream::wait(Operation& operation) {
   while (!operation.done_) {
     if (advance()) continue;
     auto const idle = Clock::now() - std::max(begin, moved_);
-    if (patience_ > patience_.zero() && idle > patience_)
-      give_up(std::make_exception_ptr(Timeout(queue_.front()->complaint(patience_))));
+    if (timeout_ > timeout_.zero() && idle > timeout_)
+      give_up(std::make_exception_ptr(Timeout(queue_.front()->complaint(timeout_))));
     lock.unlock();
     std::this_thread::yield();
     lock.lock();

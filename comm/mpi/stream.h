@@ -20,15 +20,15 @@ class Operation;
 /// waits makes them itself, without sleeping, so that waiting costs no change of threads.
 class Stream {
  public:
-  /// `patience`: how long a rank waits without any message arriving before it gives up; 0 is for
+  /// `timeout`: how long a rank waits without any message arriving before it gives up; 0 is for
   /// ever.
-  explicit Stream(Clock::duration patience);
+  explicit Stream(Clock::duration timeout);
   /// Every operation has ended before.
   ~Stream();
   Stream(Stream const&) = delete;
   Stream& operator=(Stream const&) = delete;
 
-  Clock::duration patience() const { return patience_; }
+  Clock::duration timeout() const { return timeout_; }
 
   void push(Operation& operation);
   /// Returns when the operation has ended, well or with an error.
@@ -50,7 +50,7 @@ class Stream {
   std::mutex mutex_;  // the queue, the state of its operations, and MPI's calls for them
   std::deque<Operation*> queue_;
   std::vector<std::byte> scratch_;
-  Clock::duration patience_;
+  Clock::duration timeout_;
   Clock::time_point moved_;  // when something last changed
   std::exception_ptr given_up_;
   std::vector<std::vector<core::Tensor>> abandoned_;  // MPI might still write to them

@@ -17,7 +17,7 @@ bool reached(NcclStream::Event const& event) {
 }
 
 /// A collective between two events, which are both in the past when it has ended.
-struct BetweenEvents final : Watched {
+struct BetweenEvents final : WatchedCollective {
   Collective what;
   core::Dtype dtype;
   int rank, size;
@@ -44,7 +44,7 @@ class NcclPending final : public Pending {
   }
 
   void wait() override {
-    stream_.watch().check();
+    stream_.watchdog().check();
     order();
   }
 
@@ -77,14 +77,14 @@ std::exception_ptr in(std::string const& name) {
 Nccl::Nccl(std::unique_ptr<Communicator> hosts, std::shared_ptr<NcclStream> stream)
     : hosts_(std::move(hosts)),
       stream_(std::move(stream)),
-      group_(*hosts_, stream_->patience()),
+      group_(*hosts_, stream_->timeout()),
       exceptions_(std::uncaught_exceptions()) {
   stream_->add(group_);
 }
 
 Nccl::~Nccl() {
   if (std::uncaught_exceptions() > exceptions_)
-    stream_->watch().fail(std::make_exception_ptr(core::Error("this rank has failed")));
+    stream_->watchdog().fail(std::make_exception_ptr(core::Error("this rank has failed")));
   stream_->remove(group_);
 }
 
@@ -117,12 +117,12 @@ PendingPtr Nccl::broadcast(core::Tensor& t, int root) {
 }
 
 void Nccl::barrier() {
-  stream_->watch().check();
+  stream_->watchdog().check();
   hosts_->barrier();
 }
 
 std::unique_ptr<Communicator> Nccl::split(int color) {
-  stream_->watch().check();
+  stream_->watchdog().check();
   return std::make_unique<Nccl>(hosts_->split(color), stream_);
 }
 
@@ -130,7 +130,7 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
                        Transfers const& transfers) {
   for (core::Tensor const& t : tensors)
     check_device(*this, what, t, &t.device() == &stream_->device(), "this rank's GPU");
-  stream_->watch().check();
+  stream_->watchdog().check();
   auto const collective = std::make_shared<BetweenEvents>();
   collective->what = what;
   collective->dtype = tensors.front().dtype();
@@ -141,11 +141,11 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
     group_.enqueue(transfers, stream_->handle());
   } catch (...) {
     // Others may wait for this rank. Where the watch was first, its reason is the one thrown.
-    stream_->watch().fail(in(collective->name()));
-    stream_->watch().check();
+    stream_->watchdog().fail(in(collective->name()));
+    stream_->watchdog().check();
   }
   collective->done = stream_->mark();
-  if (!stream_->recording()) stream_->watch().add(collective);
+  if (!stream_->recording()) stream_->watchdog().add(collective);
   return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors),
                                        moved_by(transfers, rank(), size()));
 }

@@ -74,7 +74,7 @@ ncclUniqueId shared_id(Communicator& hosts) {
 
 }  // namespace
 
-NcclGroup::NcclGroup(Communicator& hosts, Clock::duration patience) : patience_(patience) {
+NcclGroup::NcclGroup(Communicator& hosts, Clock::duration timeout) : timeout_(timeout) {
   auto const id = shared_id(hosts);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -135,9 +135,9 @@ void NcclGroup::settle() {
       check(status, comm);
       if (status == ncclSuccess) return;
     }
-    if (patience_ > patience_.zero() && Clock::now() - begin > patience_)
+    if (timeout_ > timeout_.zero() && Clock::now() - begin > timeout_)
       throw Timeout(core::join("NCCL waits for other ranks for ",
-                               std::chrono::duration<double>(patience_).count(), " s"));
+                               std::chrono::duration<double>(timeout_).count(), " s"));
   }
 }
 

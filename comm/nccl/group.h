@@ -17,9 +17,9 @@ namespace comm {
 class NcclGroup {
  public:
   /// Joins the ranks of `hosts`, each with the GPU that is its thread's. Collective. Throws Timeout
-  /// where they have not come together within `patience` (0 is for ever), and core::Error with
+  /// where they have not come together within `timeout` (0 is for ever), and core::Error with
   /// NCCL's words where they cannot.
-  NcclGroup(Communicator& hosts, Clock::duration patience);
+  NcclGroup(Communicator& hosts, Clock::duration timeout);
   /// Collective, unless the group was ended.
   ~NcclGroup();
   NcclGroup(NcclGroup const&) = delete;
@@ -40,7 +40,7 @@ class NcclGroup {
   void settle();
   void close();
 
-  Clock::duration patience_;
+  Clock::duration timeout_;
   std::timed_mutex mutex_;
   std::atomic<ncclComm*> comm_ = nullptr;  // null once it has been ended
 };

@@ -27,13 +27,13 @@ struct NcclStream::Events {
   }
 };
 
-NcclStream::NcclStream(core::cuda::Cuda& device, Clock::duration patience)
+NcclStream::NcclStream(core::cuda::Cuda& device, Clock::duration timeout)
     : device_(device),
-      patience_(patience),
+      timeout_(timeout),
       events_(std::make_shared<Events>()),
-      watch_(*this, patience),
+      watchdog_(*this, timeout),
       thread_([this] { run(); }) {
-  device_.after_wait([this] { watch_.check(); });
+  device_.after_wait([this] { watchdog_.check(); });
 }
 
 NcclStream::~NcclStream() {
@@ -46,10 +46,10 @@ void NcclStream::run() {
   try {
     device_.bind();
   } catch (...) {
-    watch_.fail(std::current_exception());
+    watchdog_.fail(std::current_exception());
   }
   while (!stop_) {
-    watch_.look(Clock::now());
+    watchdog_.look(Clock::now());
     std::this_thread::sleep_for(pause);
   }
 }

@@ -3,7 +3,7 @@
 #include <thread>
 #include <vector>
 #include "comm/nccl/group.h"
-#include "comm/nccl/watch.h"
+#include "comm/nccl/watchdog.h"
 #include "core/cuda/device.h"
 
 namespace comm {
@@ -15,21 +15,21 @@ namespace comm {
 /// Works while work is recorded (Device::capture): events then become edges of the graph. Of
 /// recorded collectives nothing is known when they are replayed but what NCCL says by itself; they
 /// come after all that have been waited for.
-class NcclStream final : Carrier {
+class NcclStream final : Transport {
  public:
   using Event = std::shared_ptr<CUevent_st>;
 
-  /// `patience`: how long a collective may take once the GPU has come to it; 0 is for ever. The
+  /// `timeout`: how long a collective may take once the GPU has come to it; 0 is for ever. The
   /// device outlives this.
-  NcclStream(core::cuda::Cuda& device, Clock::duration patience);
+  NcclStream(core::cuda::Cuda& device, Clock::duration timeout);
   ~NcclStream() override;
   NcclStream(NcclStream const&) = delete;
   NcclStream& operator=(NcclStream const&) = delete;
 
   core::cuda::Cuda& device() const { return device_; }
   core::cuda::StreamHandle handle() const { return device_.communication_stream(); }
-  Clock::duration patience() const { return patience_; }
-  Watch& watch() { return watch_; }
+  Clock::duration timeout() const { return timeout_; }
+  Watchdog& watchdog() { return watchdog_; }
 
   /// What is queued on the compute stream comes before all that is queued here after this call; the
   /// event tells when it is done.
@@ -53,11 +53,11 @@ class NcclStream final : Carrier {
   void end() override;
 
   core::cuda::Cuda& device_;
-  Clock::duration patience_;
+  Clock::duration timeout_;
   std::shared_ptr<Events> events_;  // outlives events that are still watched
   std::mutex mutex_;                // the groups
   std::vector<NcclGroup*> groups_;
-  Watch watch_;
+  Watchdog watchdog_;
   std::atomic<bool> stop_ = false;
   std::thread thread_;  // last: it uses the others
 };

@@ -1,23 +1,23 @@
-#include "comm/nccl/watch.h"
+#include "comm/nccl/watchdog.h"
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <thread>
 
 using Catch::Contains;
 using comm::Clock;
-using comm::Watch;
+using comm::Watchdog;
 using std::chrono::seconds;
 
 namespace {
 
-struct FakeCarrier final : comm::Carrier {
+struct FakeTransport final : comm::Transport {
   std::string wrong;
   int aborted = 0;
   std::string error() override { return wrong; }
   void end() override { ++aborted; }
 };
 
-struct FakeCollective final : comm::Watched {
+struct FakeCollective final : comm::WatchedCollective {
   explicit FakeCollective(std::string name) : name_(std::move(name)) {}
   std::string name() const override { return name_; }
   bool begun() const override { return begun_; }
@@ -34,8 +34,8 @@ struct FakeCollective final : comm::Watched {
 
 /// A watch with a patience of 10 s, whose clock the test sets.
 struct Watching {
-  FakeCarrier carrier;
-  Watch watch{carrier, seconds(10)};
+  FakeTransport transport;
+  Watchdog watch{transport, seconds(10)};
   void look_at(int second) { watch.look(Clock::time_point{} + seconds(second)); }
   std::shared_ptr<FakeCollective> start(std::string const& name) {
     auto collective = std::make_shared<FakeCollective>(name);
@@ -57,7 +57,7 @@ TEST_CASE("a collective that ends in time is forgotten") {
   CHECK(first.use_count() == 1);
   w.look_at(1000);
   CHECK_NOTHROW(w.watch.check());
-  CHECK(w.carrier.aborted == 0);
+  CHECK(w.transport.aborted == 0);
 }
 
 TEST_CASE("a collective that has not ended in time is a Timeout, named with the one before") {
@@ -72,7 +72,7 @@ TEST_CASE("a collective that has not ended in time is a Timeout, named with the 
   CHECK_THROWS_AS(w.watch.check(), comm::Timeout);
   CHECK_THROWS_WITH(w.watch.check(), Contains("all_gather of i64 on rank 1 of 4 (after all_reduce "
                                               "of f32 on rank 1 of 4): has not ended for 10 s"));
-  CHECK(w.carrier.aborted == 1);
+  CHECK(w.transport.aborted == 1);
 }
 
 TEST_CASE("time counts from when the device has come to a collective, not from its start") {
@@ -93,8 +93,8 @@ TEST_CASE("time counts from when the device has come to a collective, not from i
 }
 
 TEST_CASE("without patience a collective may take for ever") {
-  FakeCarrier carrier;
-  Watch watch(carrier, Clock::duration::zero());
+  FakeTransport transport;
+  Watchdog watch(transport, Clock::duration::zero());
   auto const collective = std::make_shared<FakeCollective>("first");
   collective->begin();
   watch.add(collective);
@@ -114,10 +114,10 @@ TEST_CASE("the carrier's word ends everything, under way or not, in its words") 
   SECTION("with none") {}
   w.look_at(0);
   CHECK_NOTHROW(w.watch.check());
-  w.carrier.wrong = "NCCL: remote process exited";
+  w.transport.wrong = "NCCL: remote process exited";
   w.look_at(1);
   CHECK_THROWS_WITH(w.watch.check(), Catch::Equals(name + "NCCL: remote process exited"));
-  CHECK(w.carrier.aborted == 1);
+  CHECK(w.transport.aborted == 1);
 }
 
 TEST_CASE("a device that cannot be asked has failed") {
@@ -125,7 +125,7 @@ TEST_CASE("a device that cannot be asked has failed") {
   w.start("first")->broken = true;
   w.look_at(0);
   CHECK_THROWS_WITH(w.watch.check(), Contains("the GPU is lost"));
-  CHECK(w.carrier.aborted == 1);
+  CHECK(w.transport.aborted == 1);
 }
 
 TEST_CASE("the first reason stays, everything is ended once, and what follows fails") {
@@ -133,17 +133,17 @@ TEST_CASE("the first reason stays, everything is ended once, and what follows fa
   auto const under_way = w.start("first");
   w.watch.fail(std::make_exception_ptr(core::Error("cause")));
   w.watch.fail(std::make_exception_ptr(core::Error("consequence")));
-  w.carrier.wrong = "another consequence";
+  w.transport.wrong = "another consequence";
   w.look_at(0);
   CHECK_THROWS_WITH(w.watch.check(), "cause");
-  CHECK(w.carrier.aborted == 1);
+  CHECK(w.transport.aborted == 1);
   CHECK(under_way.use_count() == 1);
   CHECK(w.start("second").use_count() == 1);
 }
 
 TEST_CASE("the reason is known before anyone is let go") {
-  struct Checking final : comm::Carrier {
-    Watch* watch = nullptr;
+  struct Checking final : comm::Transport {
+    Watchdog* watch = nullptr;
     bool known = false;
     std::string error() override { return "gone"; }
     void end() override {  // what a host that waited would do, in another thread
@@ -155,17 +155,17 @@ TEST_CASE("the reason is known before anyone is let go") {
         }
       }).join();
     }
-  } carrier;
-  Watch watch(carrier, seconds(1));
-  carrier.watch = &watch;
+  } transport;
+  Watchdog watch(transport, seconds(1));
+  transport.watch = &watch;
   watch.look(Clock::time_point{});
-  CHECK(carrier.known);
+  CHECK(transport.known);
 }
 
 TEST_CASE("a watch is used from two threads") {
-  FakeCarrier carrier;
-  Watch watch(carrier, seconds(1));
-  struct Now final : comm::Watched {
+  FakeTransport transport;
+  Watchdog watch(transport, seconds(1));
+  struct Now final : comm::WatchedCollective {
     std::string name() const override { return "now"; }
     bool begun() const override { return true; }
     bool ended() const override { return true; }

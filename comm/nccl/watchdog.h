@@ -10,9 +10,9 @@
 namespace comm {
 
 /// A collective on a stream that a device works off by itself.
-class Watched {
+class WatchedCollective {
  public:
-  virtual ~Watched() = default;
+  virtual ~WatchedCollective() = default;
   /// For people: "all_reduce of f32 on rank 1 of 4".
   virtual std::string name() const = 0;
   /// The device has come to it: what it was to follow on this rank is done.
@@ -21,9 +21,9 @@ class Watched {
 };
 
 /// What carries collectives out, as the watch deals with it.
-class Carrier {
+class Transport {
  public:
-  virtual ~Carrier() = default;
+  virtual ~Transport() = default;
   /// What has gone wrong by itself, in the library's words; empty where nothing has.
   virtual std::string error() = 0;
   /// Ends all collectives, done or not, so that nobody waits for them any more. Never throws.
@@ -36,13 +36,14 @@ class Carrier {
 ///
 /// Collectives of a stream run one after another, so time is that of the first under way, from
 /// when the device has come to it: a rank may compute for as long as it likes.
-class Watch {
+class Watchdog {
  public:
-  /// `patience`: how long a collective may take once the device has come to it; 0 is for ever.
-  Watch(Carrier& carrier, Clock::duration patience) : carrier_(carrier), patience_(patience) {}
+  /// `timeout`: how long a collective may take once the device has come to it; 0 is for ever.
+  Watchdog(Transport& transport, Clock::duration timeout)
+      : transport_(transport), timeout_(timeout) {}
 
   /// One more is under way, after those before it.
-  void add(std::shared_ptr<Watched const> collective);
+  void add(std::shared_ptr<WatchedCollective const> collective);
 
   /// Looks at the carrier and at what is under way. Called again and again, by a thread of its own.
   void look(Clock::time_point now);
@@ -58,10 +59,10 @@ class Watch {
   std::exception_ptr find_fault(Clock::time_point now);
   std::string describe_first() const;
 
-  Carrier& carrier_;
-  Clock::duration patience_;
+  Transport& transport_;
+  Clock::duration timeout_;
   mutable std::mutex mutex_;
-  std::deque<std::shared_ptr<Watched const>> under_way_;
+  std::deque<std::shared_ptr<WatchedCollective const>> under_way_;
   std::string last_;                        // the name of the one that ended last
   std::optional<Clock::time_point> begun_;  // when the first under way was seen to have begun
   std::exception_ptr failure_;

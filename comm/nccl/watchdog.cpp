@@ -1,13 +1,13 @@
-#include "comm/nccl/watch.h"
+#include "comm/nccl/watchdog.h"
 
 namespace comm {
 
-void Watch::add(std::shared_ptr<Watched const> collective) {
+void Watchdog::add(std::shared_ptr<WatchedCollective const> collective) {
   std::scoped_lock const lock(mutex_);
   if (!failure_) under_way_.push_back(std::move(collective));
 }
 
-void Watch::look(Clock::time_point now) {
+void Watchdog::look(Clock::time_point now) {
   std::exception_ptr fault;
   {
     std::scoped_lock const lock(mutex_);
@@ -21,40 +21,40 @@ void Watch::look(Clock::time_point now) {
   if (fault) fail(fault);
 }
 
-std::exception_ptr Watch::find_fault(Clock::time_point now) {
+std::exception_ptr Watchdog::find_fault(Clock::time_point now) {
   for (; !under_way_.empty() && under_way_.front()->ended(); under_way_.pop_front()) {
     last_ = under_way_.front()->name();
     begun_.reset();
   }
-  if (auto const error = carrier_.error(); !error.empty())
+  if (auto const error = transport_.error(); !error.empty())
     return std::make_exception_ptr(core::Error(describe_first() + error));
-  if (under_way_.empty() || patience_ == patience_.zero()) return nullptr;
+  if (under_way_.empty() || timeout_ == timeout_.zero()) return nullptr;
   if (!begun_ && under_way_.front()->begun()) begun_ = now;
-  if (!begun_ || now - *begun_ <= patience_) return nullptr;
-  double const seconds = std::chrono::duration<double>(patience_).count();
+  if (!begun_ || now - *begun_ <= timeout_) return nullptr;
+  double const seconds = std::chrono::duration<double>(timeout_).count();
   return std::make_exception_ptr(
       Timeout(core::join(describe_first(), "has not ended for ", seconds,
                          " s: another rank has not come to it, or is in another collective")));
 }
 
 /// "all_gather of f32 on rank 1 of 4 (after all_reduce of f32 on rank 1 of 4): "
-std::string Watch::describe_first() const {
+std::string Watchdog::describe_first() const {
   if (under_way_.empty()) return "";
   auto const before = last_.empty() ? "" : core::join(" (after ", last_, ")");
   return core::join(under_way_.front()->name(), before, ": ");
 }
 
-void Watch::fail(std::exception_ptr const& reason) {
+void Watchdog::fail(std::exception_ptr const& reason) {
   {
     std::scoped_lock const lock(mutex_);
     if (failure_) return;
     failure_ = reason;  // before anyone is let go by the abort
     under_way_.clear();
   }
-  carrier_.end();
+  transport_.end();
 }
 
-void Watch::check() const {
+void Watchdog::check() const {
   std::scoped_lock const lock(mutex_);
   if (failure_) std::rethrow_exception(failure_);
 }
