@@ -46,7 +46,7 @@ void check_rules(HeadStep const& step, Moments kept) {
     core::check(rule.momentum == 0 || kept != Moments::none,
                 "head: a step with momentum, but the head was made without velocities");
   }
-  core::check(step.eta == 0 || step.weight.kind == core::Rule::sgd,
+  core::check(step.trust_coefficient == 0 || step.weight.kind == core::Rule::sgd,
               "head: LARS goes on with SGD, not with Adam");
 }
 

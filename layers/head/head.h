@@ -24,7 +24,7 @@ enum class Moments {
 /// How the head takes one step. Weight decay may differ between weights and biases.
 struct HeadStep {
   core::UpdateRule weight, bias;  ///< `gradient_scale` is the head's own: Head::gradient_scale
-  double eta = 0;                 ///< LARS' trust coefficient, for each class by itself; 0: none
+  double trust_coefficient = 0;   ///< LARS' trust coefficient, for each class by itself; 0: none
   int64_t number = 1;             ///< of the step: keys the draw of classes
   double sampling_rate = 1;       ///< share of the classes that the softmax is over
   /// The update waits for `finish`: the gradient's norm is asked for, or several batches make a

@@ -64,7 +64,7 @@ std::string RowParallelHead::describe(int64_t batch) const {
 void RowParallelHead::set_step(HeadStep const& step) {
   check_deferred(step);
   check_rules(step, options_.momentum ? Moments::velocity : Moments::none);
-  core::check(!step.summed && step.eta == 0 && step.sampling_rate == 1,
+  core::check(!step.summed && step.trust_coefficient == 0 && step.sampling_rate == 1,
               "row-parallel head: several batches a step, LARS and class sampling are the "
               "class-sharded head's");
   step_ = step;

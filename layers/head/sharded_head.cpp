@@ -20,7 +20,7 @@ struct ShardedHead::Features {
 
 namespace {
 
-ClassRows::Options rows_options(ShardedHead::Options const& o) {
+ClassShard::Options rows_options(ShardedHead::Options const& o) {
   check_head(o.classes, o.features);
   check_loss(o.loss, o.bias);
   core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
@@ -208,7 +208,7 @@ core::LogitRule ShardedHead::logit_rule(Features const& features, Tensor const& 
 
 ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor const& labels,
                                              bool training) {
-  ClassPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
+  ShardPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
   batch.rule = logit_rule(features, labels, training);
   double const rate = training ? step_.sampling_rate : 1;
   // Batches of one step walk the same sets.
@@ -217,13 +217,13 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
     batch.labels =
         draw_classes({seed_, step_.number, rate, options_.log_q}, rows_, labels, wide_, sets);
   bool const early = training && options_.passes == Passes::one;
-  return std::make_shared<ClassPass>(
+  return std::make_shared<ShardPass>(
       rows_, std::move(batch), std::move(sets), class_weights_,
-      ClassPass::Options{.store = training && stores(features.most()), .early_dx = early});
+      ShardPass::Options{.store = training && stores(features.most()), .early_dx = early});
 }
 
 /// The first pass, and all ranks' statistics merged.
-Tensor ShardedHead::mean_loss(ClassPass& pass, Tensor const& labels, bool training) {
+Tensor ShardedHead::mean_loss(ShardPass& pass, Tensor const& labels, bool training) {
   auto& kernels = device_.kernels();
   int64_t const batch = labels.count();
   auto const mine = pass.statistics();

@@ -1,7 +1,7 @@
 #pragma once
-#include "layers/head/class_draw.h"
-#include "layers/head/class_pass.h"
+#include "layers/head/class_sampler.h"
 #include "layers/head/head_loss.h"
+#include "layers/head/shard_pass.h"
 
 namespace layers {
 
@@ -68,7 +68,7 @@ class ShardedHead final : public Head {
   struct Storing {
     int64_t bytes, share, room;
   };
-  using PassPtr = std::shared_ptr<ClassPass>;
+  using PassPtr = std::shared_ptr<ShardPass>;
   struct Share {
     PassPtr pass;
     core::Tensor g;
@@ -83,7 +83,7 @@ class ShardedHead final : public Head {
   core::Tensor target_products(Features const& features, core::Tensor const& labels);
   core::LogitRule logit_rule(Features const& features, core::Tensor const& labels, bool training);
   PassPtr begin_pass(Features const& features, core::Tensor const& labels, bool training);
-  core::Tensor mean_loss(ClassPass& pass, core::Tensor const& labels, bool training);
+  core::Tensor mean_loss(ShardPass& pass, core::Tensor const& labels, bool training);
   core::Tensor second_pass(PassPtr const& pass);
   ClassGradient weight_gradient(std::vector<Share> const& shares, ClassWeights const& weights);
   void add_bias_gradient(core::Tensor const& g, core::Tensor& sum) const;
@@ -97,7 +97,7 @@ class ShardedHead final : public Head {
   uint64_t seed_;
   comm::Communicator& ranks_;
   comm::Communicator* replicas_;
-  ClassRows rows_;
+  ClassShard rows_;
   Margins margins_;
   core::Tensor class_weights_;
   double weight_sum_;

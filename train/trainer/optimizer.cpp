@@ -47,7 +47,8 @@ layers::HeadStep head_step(Experiment const& e, core::Tensor const& step_scalars
                            double sampling_rate) {
   layers::HeadStep step{update_rule(e, step_scalars, core::Role::weight),
                         update_rule(e, step_scalars, core::Role::bias)};
-  if (e.optimizer.kind == OptimizerKind::lars) step.eta = e.optimizer.trust_coefficient;
+  if (e.optimizer.kind == OptimizerKind::lars)
+    step.trust_coefficient = e.optimizer.trust_coefficient;
   step.number = number;
   step.sampling_rate = sampling_rate;
   return step;

@@ -25,18 +25,20 @@ struct DenseState {
 
   /// torch.optim's SGD, Adam and AdamW, on rows of `width`; LARS in front of SGD where eta > 0.
   /// rate, t: of the step. `rows`: those that move; none given: all.
-  void step(core::UpdateRule const& rule, double rate, double t, double eta, int64_t width,
-            Numbers const& gradient, std::vector<bool> const& rows) {
+  void step(core::UpdateRule const& rule, double rate, double t, double trust_coefficient,
+            int64_t width, Numbers const& gradient, std::vector<bool> const& rows) {
     for (int64_t begin = 0; begin < static_cast<int64_t>(w.size()); begin += width) {
       if (!rows.empty() && !rows[static_cast<size_t>(begin / width)]) continue;
-      double const trust = eta > 0 ? trust_of(begin, width, eta, rule.decay, gradient) : 1;
+      double const trust = trust_coefficient > 0
+                               ? trust_of(begin, width, trust_coefficient, rule.decay, gradient)
+                               : 1;
       for (int64_t i = begin; i < begin + width; ++i)
         element(static_cast<size_t>(i), rule, rate, t, trust, gradient);
     }
   }
 
  private:
-  double trust_of(int64_t begin, int64_t width, double eta, double decay,
+  double trust_of(int64_t begin, int64_t width, double trust_coefficient, double decay,
                   Numbers const& gradient) const {
     double ww = 0, gg = 0;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(begin + width); ++i) {
@@ -44,7 +46,7 @@ struct DenseState {
       gg += gradient[i] * gradient[i];
     }
     if (ww == 0 || gg == 0) return 1;
-    return eta * std::sqrt(ww) / (std::sqrt(gg) + decay * std::sqrt(ww));
+    return trust_coefficient * std::sqrt(ww) / (std::sqrt(gg) + decay * std::sqrt(ww));
   }
 
   void element(size_t i, core::UpdateRule const& rule, double rate, double t, double trust,
@@ -81,7 +83,7 @@ class DenseHead {
   DenseState weight, bias;
   layers::HeadLoss rule;
   Numbers class_weights;           ///< (C), or none
-  std::vector<bool> drawn;         ///< classes of the softmax; none given: all
+  std::vector<bool> sampled;       ///< classes of the softmax; none given: all
   Numbers log_q;                   ///< (C), taken off logits; or none
   bool dense_rows = false;         ///< rows that are not drawn move too
   double mean = 20, stddev = 100;  ///< AdaFace's
@@ -108,8 +110,8 @@ class DenseHead {
   void update(layers::HeadStep const& step, double rate, double number, double factor = 1) {
     for (Numbers* g : {&dw, &db})
       for (double& value : *g) value *= factor;
-    auto const& rows = dense_rows ? std::vector<bool>{} : drawn;
-    weight.step(step.weight, rate, number, step.eta, features_, dw, rows);
+    auto const& rows = dense_rows ? std::vector<bool>{} : sampled;
+    weight.step(step.weight, rate, number, step.trust_coefficient, features_, dw, rows);
     bias.step(step.bias, rate, number, 0, 1, db, rows);
   }
 
@@ -226,7 +228,7 @@ class DenseHead {
     for (int64_t c = 0; c < classes_; ++c) {
       double const p = dot(u, unit(row_of(c)));
       auto const l = c == y ? target_logit(p, norm(x)) : other_logit(p, target);
-      bool const in = drawn.empty() || drawn[size_t(c)];
+      bool const in = sampled.empty() || sampled[size_t(c)];
       z.push_back(!in ? -INFINITY
                       : l.value + (bias.w.empty() ? 0 : bias.w[size_t(c)]) -
                             (log_q.empty() ? 0 : log_q[size_t(c)]));

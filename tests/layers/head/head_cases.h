@@ -74,7 +74,7 @@ inline std::vector<HeadCase> ways(HeadCase const& like) {
     add("AdamW", [](HeadCase& c) {
       c.weight = c.bias = {.kind = core::Rule::adamw, .momentum = 0.8, .decay = 0.1};
     });
-    add("LARS", [](HeadCase& c) { c.eta = 0.1; });
+    add("LARS", [](HeadCase& c) { c.trust_coefficient = 0.1; });
   }
   add("clipped", [](HeadCase& c) { c.deferred = true; });
   // AdaFace's and CurricularFace's memories move with each batch.

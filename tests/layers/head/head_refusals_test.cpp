@@ -127,7 +127,7 @@ TEST_CASE("sharded head: options and steps that do not go together are refused")
   auto const adam_head = make(both);
   CHECK_THROWS_WITH(adam_head->set_step(with({})), Contains("a step of SGD"));
   auto lars = with(adam);
-  lars.eta = 0.1;
+  lars.trust_coefficient = 0.1;
   CHECK_THROWS_WITH(adam_head->set_step(lars), Contains("LARS goes on with SGD"));
   CHECK_THROWS_WITH(head->set_class_weights(tests::random(device, {4}, core::Dtype::f32, 1)),
                     Contains("class weights (4) f32 for 5 classes"));

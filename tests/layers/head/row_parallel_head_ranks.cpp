@@ -174,9 +174,9 @@ TEST_CASE("row-parallel head: steps that are the sharded head's are refused", "[
   RowParallelHead head({device()}, world(), {.classes = 5, .features = 3});
   auto const told = Contains("are the class-sharded head's");
   auto step = tests::full_rule(device());
-  step.eta = 0.1;
+  step.trust_coefficient = 0.1;
   CHECK_THROWS_WITH(head.set_step(step), told);
-  step.eta = 0;
+  step.trust_coefficient = 0;
   step.sampling_rate = 0.5;
   CHECK_THROWS_WITH(head.set_step(step), told);
   step.sampling_rate = 1;

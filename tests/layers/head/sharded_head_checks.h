@@ -11,7 +11,7 @@ struct HeadCase {
   std::string name;
   layers::ShardedHead::Options options;
   core::UpdateRule weight, bias;
-  double eta = 0;  ///< LARS
+  double trust_coefficient = 0;  ///< LARS
   double sampling_rate = 1;
   bool class_weights = false;
   bool ignored = false;  ///< the batch has a row that does not count
@@ -70,10 +70,10 @@ inline void draw(DenseHead& dense, HeadCase const& c, int64_t number,
                  std::vector<int64_t> const& labels) {
   if (c.sampling_rate == 1) return;
   auto const classes = size_t(c.options.classes);
-  dense.drawn.assign(classes, false);
+  dense.sampled.assign(classes, false);
   for (int64_t const label :
        layers::drawn_classes({1, number, c.sampling_rate}, 0, c.options.classes, labels))
-    dense.drawn[size_t(label)] = true;
+    dense.sampled[size_t(label)] = true;
   if (!c.options.log_q) return;
   dense.log_q.assign(classes, std::log(c.sampling_rate));
   for (int64_t const label : labels)
@@ -188,7 +188,7 @@ inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dt
 
     layers::HeadStep step{at_step(device, c.weight, full_rate, number),
                           at_step(device, c.bias, full_rate, number)};
-    step.eta = c.eta;
+    step.trust_coefficient = c.trust_coefficient;
     step.number = number;
     step.sampling_rate = c.sampling_rate;
     step.deferred = c.deferred;

@@ -43,7 +43,7 @@ std::vector<HeadCase> all_ways() {
 layers::HeadStep step_of(HeadCase const& c, int64_t number) {
   layers::HeadStep step{tests::at_step(device(), c.weight, 0.1, number),
                         tests::at_step(device(), c.bias, 0.1, number)};
-  step.eta = c.eta;
+  step.trust_coefficient = c.trust_coefficient;
   step.number = number;
   step.sampling_rate = c.sampling_rate;
   step.deferred = c.deferred;

@@ -4,7 +4,7 @@
 
 using core::Dtype;
 using core::Rule;
-using layers::ClassRows;
+using layers::ClassShard;
 using layers::Moments;
 using layers::Storage;
 using tests::device;
@@ -24,8 +24,8 @@ std::vector<Optimized> optimizers() {
           {"AdamW", {.kind = Rule::adamw, .momentum = 0.9, .decay = 0.01}, Moments::both}};
 }
 
-ClassRows rows_of(comm::Communicator& ranks, Optimized const& o, Storage storage, int64_t classes,
-                  int64_t features, bool bias = false) {
+ClassShard rows_of(comm::Communicator& ranks, Optimized const& o, Storage storage, int64_t classes,
+                   int64_t features, bool bias = false) {
   return {{device(), Dtype::f32},
           ranks,
           {.classes = classes,
@@ -36,7 +36,7 @@ ClassRows rows_of(comm::Communicator& ranks, Optimized const& o, Storage storage
 }
 
 /// Steps with the same gradient of all classes (C, D), of which the rank takes its rows.
-void take_steps(ClassRows& rows, Optimized const& o, core::Tensor const& gradient, double rate,
+void take_steps(ClassShard& rows, Optimized const& o, core::Tensor const& gradient, double rate,
                 int count) {
   auto const end = rows.begin() + rows.count();
   for (int t = 1; t <= count; ++t) {

@@ -1,4 +1,4 @@
-#include "layers/head/class_rows.h"
+#include "layers/head/class_shard.h"
 #include <algorithm>
 #include "core/device.h"
 
@@ -29,7 +29,7 @@ constexpr int64_t rows_at_once = 4096;  ///< that start wide before they are rou
 
 }  // namespace
 
-ClassRows::ClassRows(Context const& c, comm::Communicator& ranks, Options const& o)
+ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options const& o)
     : options_(o), device_(c.device), products_(c.dtype) {
   auto const counts = comm::split_evenly(o.classes, ranks.size());
   begin_ = comm::begin_of(counts, ranks.rank());
@@ -57,7 +57,7 @@ ClassRows::ClassRows(Context const& c, comm::Communicator& ranks, Options const&
   }
 }
 
-size_t ClassRows::bytes_a_class() const {
+size_t ClassShard::bytes_a_class() const {
   size_t sum = 0;
   for (auto const& [name, tensor] : state()) {
     int64_t const width = tensor.shape().size() > 1 ? tensor.size(1) : 1;
@@ -66,12 +66,12 @@ size_t ClassRows::bytes_a_class() const {
   return sum;
 }
 
-Tensor ClassRows::kept_rows(ClassSet const& set) const {
+Tensor ClassShard::kept_rows(ClassSet const& set) const {
   auto const rows = weight_.w.rows(set.begin, set.end);
-  return set.drawn ? gathered(rows, set.drawn) : rows;
+  return set.sampled ? gathered(rows, set.sampled) : rows;
 }
 
-ClassWeights ClassRows::for_products(Tensor const& kept) const {
+ClassWeights ClassShard::for_products(Tensor const& kept) const {
   ClassWeights weights;
   Dtype const wide = core::accumulator(products_);
   if (!options_.cosine && kept.dtype() == products_) return {kept, {}, {}};
@@ -90,12 +90,12 @@ ClassWeights ClassRows::for_products(Tensor const& kept) const {
   return weights;
 }
 
-ClassWeights ClassRows::read(ClassSet const& set) const {
+ClassWeights ClassShard::read(ClassSet const& set) const {
   auto weights = for_products(kept_rows(set));
   weights.bias = set.shift;
   if (!bias_.w) return weights;
   weights.bias = bias_.w.rows(set.begin, set.end);
-  if (set.drawn) weights.bias = gathered(weights.bias, set.drawn);
+  if (set.sampled) weights.bias = gathered(weights.bias, set.sampled);
   if (!set.shift) return weights;
   Tensor shifted = core::empty_like(set.shift);
   device_.kernels().add(weights.bias, set.shift, shifted);
@@ -103,68 +103,69 @@ ClassWeights ClassRows::read(ClassSet const& set) const {
   return weights;
 }
 
-Tensor ClassRows::read_classes(Tensor const& classes) const {
+Tensor ClassShard::read_classes(Tensor const& classes) const {
   return for_products(gathered(weight_.w, classes, begin_)).w;
 }
 
-void ClassRows::to_kept(ClassWeights const& weights, Tensor& dw) const {
+void ClassShard::to_kept(ClassWeights const& weights, Tensor& dw) const {
   if (options_.cosine) device_.kernels().l2_normalise_backward(weights.w, weights.norm, dw, dw);
 }
 
-UpdateState ClassRows::rows_of(UpdateState const& whole, int64_t begin, int64_t end) const {
+UpdateState ClassShard::rows_of(UpdateState const& whole, int64_t begin, int64_t end) const {
   UpdateState part;
   each_array(whole, part, [=](Tensor const& all, Tensor& rows) { rows = all.rows(begin, end); });
   return part;
 }
 
-void ClassRows::update_rows(HeadStep const& step, Tensor const& gradient_scale, int64_t first_row,
-                            ClassGradient const& gradient, UpdateState& weight,
-                            UpdateState& bias) const {
+void ClassShard::update_rows(HeadStep const& step, Tensor const& gradient_scale, int64_t first_row,
+                             ClassGradient const& gradient, UpdateState& weight,
+                             UpdateState& bias) const {
   auto& kernels = device_.kernels();
   auto rule = step.weight, bias_rule = step.bias;
   rule.gradient_scale = bias_rule.gradient_scale = gradient_scale;
   Tensor trust;
-  if (step.eta > 0) {
+  if (step.trust_coefficient > 0) {
     trust = Tensor(device_, {weight.w.size(0)}, gradient.w.dtype());
-    kernels.lars_trust_ratio(step.eta, rule.decay, gradient_scale, gradient.w, weight.w, trust);
+    kernels.lars_trust_ratio(step.trust_coefficient, rule.decay, gradient_scale, gradient.w,
+                             weight.w, trust);
   }
   kernels.update(rule, first_row, trust, gradient.w, weight);
   if (bias.w) kernels.update(bias_rule, first_row, {}, gradient.bias, bias);
 }
 
-void ClassRows::update(HeadStep const& step, Tensor const& gradient_scale, ClassSet const& set,
-                       ClassGradient const& gradient) {
-  if (set.drawn) return update_drawn(step, gradient_scale, set, gradient);
+void ClassShard::update(HeadStep const& step, Tensor const& gradient_scale, ClassSet const& set,
+                        ClassGradient const& gradient) {
+  if (set.sampled) return update_sampled(step, gradient_scale, set, gradient);
   auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
   update_rows(step, gradient_scale, begin_ + set.begin, gradient, weight, bias);
 }
 
-void ClassRows::update_drawn(HeadStep const& step, Tensor const& gradient_scale,
-                             ClassSet const& set, ClassGradient const& gradient) {
+void ClassShard::update_sampled(HeadStep const& step, Tensor const& gradient_scale,
+                                ClassSet const& set, ClassGradient const& gradient) {
   auto& kernels = device_.kernels();
   auto weight = rows_of(weight_, set.begin, set.end), bias = rows_of(bias_, set.begin, set.end);
   if (options_.unsampled == UnsampledRows::dense) {
     auto const spread = [&](Tensor const& from, Tensor const& like) {
       if (!from) return Tensor{};
       auto to = filled(device_, like.shape(), from.dtype(), 0);
-      kernels.scatter_rows(from, set.drawn, to);
+      kernels.scatter_rows(from, set.sampled, to);
       return to;
     };
     ClassGradient const whole{spread(gradient.w, weight.w), spread(gradient.bias, bias.w)};
     return update_rows(step, gradient_scale, begin_ + set.begin, whole, weight, bias);
   }
-  auto const take = [&](Tensor const& all, Tensor& rows) { rows = gathered(all, set.drawn); };
+  auto const take = [&](Tensor const& all, Tensor& rows) { rows = gathered(all, set.sampled); };
   auto const put_back = [&](Tensor const& rows, Tensor& all) {
-    kernels.scatter_rows(rows, set.drawn, all);
+    kernels.scatter_rows(rows, set.sampled, all);
   };
-  UpdateState drawn, drawn_bias;
-  each_array(weight, drawn, take);
-  each_array(bias, drawn_bias, take);
-  update_rows(step, gradient_scale, begin_ + set.begin, gradient, drawn, drawn_bias);
-  each_array(drawn, weight, put_back);
-  each_array(drawn_bias, bias, put_back);
+  UpdateState sampled, sampled_bias;
+  each_array(weight, sampled, take);
+  each_array(bias, sampled_bias, take);
+  update_rows(step, gradient_scale, begin_ + set.begin, gradient, sampled, sampled_bias);
+  each_array(sampled, weight, put_back);
+  each_array(sampled_bias, bias, put_back);
 }
 
-std::vector<Head::State> ClassRows::state() const { return named_state(weight_, bias_); }
+std::vector<Head::State> ClassShard::state() const { return named_state(weight_, bias_); }
 
 }  // namespace layers

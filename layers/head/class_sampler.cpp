@@ -1,4 +1,4 @@
-#include "layers/head/class_draw.h"
+#include "layers/head/class_sampler.h"
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -46,7 +46,7 @@ core::Tensor log_q(core::Device& device, core::Dtype wide, double rate,
 
 }  // namespace
 
-std::vector<int64_t> drawn_classes(ClassDraw const& draw, int64_t begin, int64_t count,
+std::vector<int64_t> drawn_classes(ClassSampler const& draw, int64_t begin, int64_t count,
                                    std::vector<int64_t> const& labels) {
   constexpr int64_t at_once = 1 << 16;
   core::RandomKey const key{draw.seed, core::Purpose::classes, static_cast<uint64_t>(draw.step)};
@@ -54,7 +54,7 @@ std::vector<int64_t> drawn_classes(ClassDraw const& draw, int64_t begin, int64_t
   auto positive = positives.begin();
   core::cpu::Cpu host(1);
   core::Tensor numbers(host, {std::min(count, at_once)}, core::Dtype::f32);
-  std::vector<int64_t> drawn;
+  std::vector<int64_t> sampled;
   for (int64_t first = 0; first < count; first += at_once) {
     int64_t const size = std::min(at_once, count - first);
     auto part = numbers.rows(0, size);
@@ -63,34 +63,35 @@ std::vector<int64_t> drawn_classes(ClassDraw const& draw, int64_t begin, int64_t
     for (int64_t i = 0; i < size; ++i) {
       bool const has_sample = positive != positives.end() && *positive == first + i;
       if (has_sample) ++positive;
-      if (has_sample || uniform[i] < draw.rate) drawn.push_back(first + i);
+      if (has_sample || uniform[i] < draw.rate) sampled.push_back(first + i);
     }
   }
-  return drawn;
+  return sampled;
 }
 
-core::Tensor draw_classes(ClassDraw const& draw, ClassRows const& rows, core::Tensor const& labels,
-                          core::Dtype wide, std::vector<ClassSet>& sets) {
+core::Tensor draw_classes(ClassSampler const& draw, ClassShard const& rows,
+                          core::Tensor const& labels, core::Dtype wide,
+                          std::vector<ClassSet>& sets) {
   constexpr int64_t elsewhere = std::numeric_limits<int64_t>::max() / 2;
   auto& device = rows.device();
   std::vector<int64_t> host(static_cast<size_t>(labels.count()));
   device.download(labels, host.data());
-  auto const drawn = drawn_classes(draw, rows.begin(), rows.count(), host);
+  auto const sampled = drawn_classes(draw, rows.begin(), rows.count(), host);
   auto const positives = positives_of(host, rows.begin(), rows.count());
-  auto at = drawn.begin();
+  auto at = sampled.begin();
   for (ClassSet& set : sets) {
-    auto const last = std::lower_bound(at, drawn.end(), set.end);
+    auto const last = std::lower_bound(at, sampled.end(), set.end);
     std::vector<int64_t> places(at, last);
     if (draw.log_q) set.shift = log_q(device, wide, draw.rate, places, positives);
     for (int64_t& place : places) place -= set.begin;
-    set.drawn = on_device(device, core::Dtype::i64, places);
-    set.first = at - drawn.begin();
+    set.sampled = on_device(device, core::Dtype::i64, places);
+    set.first = at - sampled.begin();
     set.count = last - at;
     at = last;
   }
   for (int64_t& label : host) {
     if (label < 0) continue;
-    int64_t const place = place_of(label - rows.begin(), drawn);
+    int64_t const place = place_of(label - rows.begin(), sampled);
     label = place < 0 ? elsewhere : place;
   }
   return on_device(device, core::Dtype::i64, host);

@@ -4,7 +4,7 @@
 #include "tests/layers/head/heads.h"
 #include "tests/support/device.h"
 
-using layers::ClassDraw;
+using layers::ClassSampler;
 using layers::drawn_classes;
 
 namespace {
@@ -12,7 +12,7 @@ namespace {
 std::vector<int64_t> const labels{3, 70000, -1, 3, 99999, 0};
 
 /// A draw in pieces at these places, as shards make it.
-std::vector<int64_t> in_pieces(ClassDraw const& draw, std::vector<int64_t> const& places) {
+std::vector<int64_t> in_pieces(ClassSampler const& draw, std::vector<int64_t> const& places) {
   std::vector<int64_t> all;
   for (size_t i = 0; i + 1 < places.size(); ++i)
     for (int64_t const c : drawn_classes(draw, places[i], places[i + 1] - places[i], labels))
@@ -25,7 +25,7 @@ std::vector<int64_t> in_pieces(ClassDraw const& draw, std::vector<int64_t> const
 TEST_CASE("class draw: the same however classes are split", "[cpu]") {
   int64_t const classes = 100'000;
   for (double const rate : {0.001, 0.3, 1.0}) {
-    ClassDraw const draw{.seed = 5, .step = 9, .rate = rate};
+    ClassSampler const draw{.seed = 5, .step = 9, .rate = rate};
     auto const whole = drawn_classes(draw, 0, classes, labels);
     CHECK(in_pieces(draw, {0, 1, 2, 65536, 65537, classes}) == whole);
     CHECK(in_pieces(draw, {0, 33334, 33334, 66667, classes}) == whole);
@@ -69,20 +69,20 @@ TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[c
 TEST_CASE("class draw: sets keep their drawn classes, and labels count them") {
   core::Device& device = tests::device();
   comm::Self self;
-  layers::ClassRows const rows({device}, self, {.classes = 10, .features = 2});
+  layers::ClassShard const rows({device}, self, {.classes = 10, .features = 2});
   std::vector<layers::ClassSet> sets{
       {0, 4, 0, 4, {}, {}}, {4, 8, 4, 4, {}, {}}, {8, 10, 8, 2, {}, {}}};
-  ClassDraw const draw{.step = 3, .rate = 0.4, .log_q = true};
+  ClassSampler const draw{.step = 3, .rate = 0.4, .log_q = true};
   std::vector<int64_t> const batch{9, 2, -1, 2};
   auto const places = tests::values(layers::draw_classes(
       draw, rows, tests::labels_tensor(device, batch), core::Dtype::f32, sets));
-  auto const drawn = drawn_classes(draw, 0, 10, batch);
+  auto const sampled = drawn_classes(draw, 0, 10, batch);
   std::vector<int64_t> found;
   for (auto const& set : sets) {
     CHECK(set.first == int64_t(found.size()));
-    CHECK(set.count == set.drawn.count());
+    CHECK(set.count == set.sampled.count());
     auto const shift = tests::values(set.shift);
-    for (double const place : tests::values(set.drawn)) {
+    for (double const place : tests::values(set.sampled)) {
       int64_t const c = set.begin + int64_t(place);
       CHECK(c < set.end);
       double const want = c == 9 || c == 2 ? 0 : -std::log(0.4);
@@ -90,11 +90,11 @@ TEST_CASE("class draw: sets keep their drawn classes, and labels count them") {
       found.push_back(c);
     }
   }
-  CHECK(found == drawn);
+  CHECK(found == sampled);
   CHECK(found.size() < 10);  // or nothing is tested
   REQUIRE(places.size() == 4);
-  CHECK(drawn[size_t(places[0])] == 9);
-  CHECK(drawn[size_t(places[1])] == 2);
+  CHECK(sampled[size_t(places[0])] == 9);
+  CHECK(sampled[size_t(places[1])] == 2);
   CHECK(places[2] < 0);
   CHECK(places[3] == places[1]);
 }

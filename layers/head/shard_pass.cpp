@@ -1,11 +1,11 @@
-#include "layers/head/class_pass.h"
+#include "layers/head/shard_pass.h"
 #include "core/device.h"
 
 namespace layers {
 using core::Tensor;
 using core::Transpose;
 
-ClassPass::ClassPass(ClassRows const& rows, Batch batch, std::vector<ClassSet> sets,
+ShardPass::ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> sets,
                      Tensor const& class_weights, Options const& options)
     : class_rows_(rows),
       batch_(std::move(batch)),
@@ -15,25 +15,25 @@ ClassPass::ClassPass(ClassRows const& rows, Batch batch, std::vector<ClassSet> s
       wide_(core::accumulator(batch_.x.dtype())) {}
 
 /// (B, n), Wide.
-Tensor ClassPass::products(ClassWeights const& weights) const {
+Tensor ShardPass::products(ClassWeights const& weights) const {
   auto const& x = batch_.x;
   Tensor z(x.device(), {x.size(0), weights.w.size(0)}, wide_);
   x.device().kernels().matmul(x, Transpose::no, weights.w, Transpose::yes, 1, 0, z);
   return z;
 }
 
-core::ClassChunk ClassPass::chunk(ClassSet const& set, ClassWeights const& weights) const {
+core::ClassChunk ShardPass::chunk(ClassSet const& set, ClassWeights const& weights) const {
   core::ClassChunk chunk{set.first, weights.bias, {}};
   if (!class_weights_) return chunk;
   chunk.weights = class_weights_.rows(set.begin, set.end);
-  if (!set.drawn) return chunk;
-  Tensor drawn(chunk.weights.device(), {set.count}, wide_);
-  drawn.device().kernels().gather_rows(chunk.weights, set.drawn, 0, drawn);
-  chunk.weights = drawn;
+  if (!set.sampled) return chunk;
+  Tensor sampled(chunk.weights.device(), {set.count}, wide_);
+  sampled.device().kernels().gather_rows(chunk.weights, set.sampled, 0, sampled);
+  chunk.weights = sampled;
   return chunk;
 }
 
-Tensor ClassPass::statistics() {
+Tensor ShardPass::statistics() {
   auto const& x = batch_.x;
   auto& kernels = x.device().kernels();
   Tensor stats(x.device(), {x.size(0), core::math::RowStatistics::count}, wide_);
@@ -55,7 +55,7 @@ Tensor ClassPass::statistics() {
 }
 
 /// A set of the first pass whose exponentials are used again.
-void ClassPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Tensor& stats) {
+void ShardPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Tensor& stats) {
   auto& device = z.device();
   Tensor e(device, z.shape(), batch_.x.dtype()), reference(device, {z.size(0)}, wide_);
   Tensor rescale(device, {z.size(0)}, wide_);
@@ -71,7 +71,7 @@ void ClassPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Ten
 
 /// The sums of exp(z - reference) dz/dp w become gradients: in a row's softmax they have the factor
 /// of a class whose exponential is 1, and the target's part is added.
-Tensor ClassPass::early_dx() {
+Tensor ShardPass::early_dx() {
   if (sets_.empty()) return std::move(dx_);
   auto& device = dx_.device();
   auto& kernels = device.kernels();
@@ -87,7 +87,7 @@ Tensor ClassPass::early_dx() {
   return std::move(dx_);
 }
 
-Tensor ClassPass::gradient(size_t i, ClassWeights const& weights) {
+Tensor ShardPass::gradient(size_t i, ClassWeights const& weights) {
   auto& kernels = batch_.x.device().kernels();
   auto const part = chunk(sets_[i], weights);
   if (options_.store) {

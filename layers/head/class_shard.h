@@ -10,10 +10,10 @@ namespace layers {
 /// were drawn.
 struct ClassSet {
   int64_t begin, end;
-  int64_t first;       ///< what a label of the first class is
-  int64_t count;       ///< of classes
-  core::Tensor drawn;  ///< (count), i64: numbers from `begin`; empty: all rows
-  core::Tensor shift;  ///< (count), Wide, added to logits: the log-Q correction; or empty
+  int64_t first;         ///< what a label of the first class is
+  int64_t count;         ///< of classes
+  core::Tensor sampled;  ///< (count), i64: numbers from `begin`; empty: all rows
+  core::Tensor shift;    ///< (count), Wide, added to logits: the log-Q correction; or empty
 };
 
 /// A set's weights, ready for products.
@@ -30,7 +30,7 @@ struct ClassGradient {
 
 /// The classes of this rank: rows [begin, begin + count) of the weight (C, D), dealt by
 /// comm::split_evenly, with the optimizer's state. A rank may have one row or none.
-class ClassRows {
+class ClassShard {
  public:
   struct Options {
     int64_t classes, features;
@@ -42,7 +42,7 @@ class ClassRows {
     UnsampledRows unsampled = UnsampledRows::lazy;
   };
 
-  ClassRows(Context const& context, comm::Communicator& ranks, Options const& options);
+  ClassShard(Context const& context, comm::Communicator& ranks, Options const& options);
 
   int64_t begin() const { return begin_; }
   int64_t count() const { return count_; }  ///< C_r
@@ -67,8 +67,8 @@ class ClassRows {
   void update_rows(HeadStep const& step, core::Tensor const& gradient_scale, int64_t first_row,
                    ClassGradient const& gradient, core::UpdateState& weight,
                    core::UpdateState& bias) const;
-  void update_drawn(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
-                    ClassGradient const& gradient);
+  void update_sampled(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
+                      ClassGradient const& gradient);
   core::Tensor kept_rows(ClassSet const& set) const;
   ClassWeights for_products(core::Tensor const& kept) const;
 

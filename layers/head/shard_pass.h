@@ -1,11 +1,11 @@
 #pragma once
-#include "layers/head/class_rows.h"
+#include "layers/head/class_shard.h"
 
 namespace layers {
 
 /// One batch on its way over this rank's classes, a set at a time, with no more logits alive than a
 /// set's unless they are stored. docs/head.md has the arithmetic.
-class ClassPass {
+class ShardPass {
  public:
   struct Options {
     bool store = false;     ///< keep exponentials between the passes: B × C_r numbers
@@ -20,7 +20,7 @@ class ClassPass {
   };
 
   /// `rows` outlives this. class_weights (C_r), Wide, or empty.
-  ClassPass(ClassRows const& rows, Batch batch, std::vector<ClassSet> sets,
+  ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> sets,
             core::Tensor const& class_weights, Options const& options);
 
   /// The first pass: stats (B, 6), of this rank's classes.
@@ -40,7 +40,7 @@ class ClassPass {
   core::ClassChunk chunk(ClassSet const& set, ClassWeights const& weights) const;
   void keep(size_t i, ClassWeights const& weights, core::Tensor const& z, core::Tensor& stats);
 
-  ClassRows const& class_rows_;
+  ClassShard const& class_rows_;
   Batch batch_;
   std::vector<ClassSet> sets_;
   core::Tensor class_weights_;
