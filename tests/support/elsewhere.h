@@ -19,7 +19,7 @@ class Elsewhere final : public core::Device {
   void synchronize() override { host_.synchronize(); }
   std::unique_ptr<core::InputStage> input_stage() override { return host_.input_stage(); }
   bool can_capture() const override { return host_.can_capture(); }
-  std::unique_ptr<core::Graph> record(std::function<void()> const& work) override {
+  std::unique_ptr<core::Graph> capture(std::function<void()> const& work) override {
     return host_.record(work);
   }
 

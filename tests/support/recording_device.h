@@ -32,7 +32,7 @@ class RecordingDevice final : public core::Device {
   void synchronize() override;
   std::unique_ptr<core::InputStage> input_stage() override;
   bool can_capture() const override { return true; }
-  std::unique_ptr<core::Graph> record(std::function<void()> const& work) override;
+  std::unique_ptr<core::Graph> capture(std::function<void()> const& work) override;
 
  private:
   using Work = std::function<void()>;

@@ -2,7 +2,7 @@
 #include <optional>
 #include "tests/support/ranks.h"
 #include "tests/train/files.h"
-#include "train/checkpoint/together.h"
+#include "train/checkpoint/on_all_ranks.h"
 
 namespace tests {
 

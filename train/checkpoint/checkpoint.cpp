@@ -4,7 +4,7 @@
 #include "core/device.h"
 #include "train/checkpoint/files.h"
 #include "train/checkpoint/folder.h"
-#include "train/checkpoint/together.h"
+#include "train/checkpoint/on_all_ranks.h"
 
 namespace train {
 namespace fs = std::filesystem;
@@ -59,7 +59,7 @@ void Checkpoints::save(Snapshot const& state, Position const& at) {
   core::check(at.step >= 0, "checkpoints: step ", at.step);
   auto const name = folder_ / step_name(at.step), partial = partial_of(name);
   auto const on_first = [&](auto const& work) {
-    together(ranks_, device_of(state), [&] {
+    on_all_ranks(ranks_, device_of(state), [&] {
       if (ranks_.rank() == 0) work();
       return std::string();
     });
@@ -67,7 +67,8 @@ void Checkpoints::save(Snapshot const& state, Position const& at) {
   try {
     on_first([&] { make_fresh(partial); });
     Manifest manifest{at, state.seed, ranks_.size(), state.classes, state.image, {}};
-    auto const files = together(ranks_, device_of(state), [&] { return write(state, partial); });
+    auto const files =
+        on_all_ranks(ranks_, device_of(state), [&] { return write(state, partial); });
     on_first([&] {
       for (auto const& text : files) manifest.files.merge(parse_files(text));
       write_manifest(manifest, partial);
@@ -107,12 +108,12 @@ std::optional<Position> Checkpoints::load(Snapshot& state,
   for (auto const& folder : newest_first(device)) {
     if (step && step_of(folder) != step) continue;
     Manifest manifest;
-    auto const refused = refusal(outcomes(ranks_, device, [&] {
+    auto const refused = refusal(rank_outcomes(ranks_, device, [&] {
       manifest = inspect(folder, state);
       return std::string();
     }));
     if (!refused) {
-      together(ranks_, device, [&] { return read(folder, state); });
+      on_all_ranks(ranks_, device, [&] { return read(folder, state); });
       return manifest.at;
     }
     auto const reason = core::join("rank ", refused->rank, ": ", refused->text);
@@ -127,7 +128,7 @@ std::optional<Position> Checkpoints::load(Snapshot& state,
 
 /// What rank 0 finds, newest first: all ranks walk one list.
 std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
-  std::istringstream names(together(ranks_, device, [&] {
+  std::istringstream names(on_all_ranks(ranks_, device, [&] {
     std::string text;
     if (ranks_.rank() == 0)
       for (auto const& folder : list()) text.insert(0, folder.filename().string() + '\n');

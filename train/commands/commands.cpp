@@ -65,7 +65,7 @@ void train_command(Experiment const& experiment, Existing existing, comm::Sessio
   auto const device = open_device(experiment, session);
   auto const joined = comm::open(session, *device);
   comm::Communicator& ranks = *joined;
-  run_training(experiment, existing, *device, ranks, out);
+  train(experiment, existing, *device, ranks, out);
 }
 
 void eval_command(Experiment const& e, EvalOptions const& options, comm::Session& session,

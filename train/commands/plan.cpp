@@ -138,8 +138,8 @@ void print_fit(std::ostream& out, Experiment const& e, PlanSizes const& sizes, i
       << "; about " << most_classes(e, sizes, memory) << " classes do\n";
   if (peak <= memory) return;
   out << "what makes it smaller, each by itself\n";
-  for (auto const& remedy : remedies(e, sizes, peak))
-    row(out, remedy.change, bytes(remedy.peak), remedy.peak <= memory ? "fits" : "");
+  for (auto const& suggestion : suggestions(e, sizes, peak))
+    row(out, suggestion.change, bytes(suggestion.peak), suggestion.peak <= memory ? "fits" : "");
 }
 
 void print_traffic(std::ostream& out, StepPlan const& plan, int ranks) {

@@ -1,7 +1,7 @@
 #include "train/evaluation/evaluate.h"
 #include "core/cpu/device.h"
 #include "train/data/upload.h"
-#include "train/evaluation/tally.h"
+#include "train/evaluation/accuracy_counter.h"
 
 namespace train {
 namespace {
@@ -25,9 +25,9 @@ std::vector<int64_t> best_classes(layers::TopK const& top, int64_t row) {
 
 }  // namespace
 
-void answer(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
-            comm::Communicator& ranks, int places,
-            std::function<void(Answers const&)> const& seen) {
+void for_each_batch(Model& model, Split const& split, Experiment const& experiment,
+                    core::Device& device, comm::Communicator& ranks, int places,
+                    std::function<void(BatchPrediction const&)> const& on_batch) {
   core::cpu::Cpu host(1);
   // Batches as in training: what fitted there fits here.
   Loader loader(host, split, experiment.data, experiment.seed, Pass::evaluation, ranks.rank(),
@@ -35,25 +35,25 @@ void answer(Model& model, Split const& split, Experiment const& experiment, core
   int64_t read = 0;  // samples of earlier batches
   for (Batch batch; loader.next(batch); read += comm::begin_of(batch.counts, ranks.size())) {
     auto const x = features(model, batch, device);
-    seen({batch, read, x, model.head->top_k(x, batch.counts, places)});
+    on_batch({batch, read, x, model.head->top_k(x, batch.counts, places)});
   }
 }
 
 Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
-               comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen) {
-  Tally tally;
-  answer(model, split, experiment, device, ranks, places, [&](Answers const& all) {
+               comm::Communicator& ranks, std::function<void(Prediction const&)> const& on_batch) {
+  AccuracyCounter counter;
+  for_each_batch(model, split, experiment, device, ranks, places, [&](BatchPrediction const& all) {
     int64_t const begin = comm::begin_of(all.batch.counts, ranks.rank());
     auto const* const labels = all.batch.labels.data<int64_t>();
     for (int64_t row = 0; row < all.batch.labels.size(0); ++row) {
       if (labels[row] == Dataset::ignored) continue;
       Prediction const mine{all.first + begin + row, labels[row],
                             best_classes(all.top, begin + row)};
-      tally.add(mine.best, mine.label);
-      if (seen) seen(mine);
+      counter.add(mine.best, mine.label);
+      if (on_batch) on_batch(mine);
     }
   });
-  return tally.score(split.name, device, ranks);
+  return counter.score(split.name, device, ranks);
 }
 
 }  // namespace train

@@ -20,7 +20,7 @@ struct Prediction {
 };
 
 /// What a model makes of one batch of a split.
-struct Answers {
+struct BatchPrediction {
   Batch const& batch;     ///< this rank's rows
   int64_t first = 0;      ///< index in the split of the batch's first sample
   core::Tensor features;  ///< of the trunk, (b, D), of this rank's rows
@@ -29,14 +29,16 @@ struct Answers {
 
 /// Walks through a split in its order, without augmentation, and tells `seen` of every batch.
 /// Collective, and so may `seen` be. Samples are dealt to the ranks batch by batch.
-void answer(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
-            comm::Communicator& ranks, int places, std::function<void(Answers const&)> const& seen);
+void for_each_batch(Model& model, Split const& split, Experiment const& experiment,
+                    core::Device& device, comm::Communicator& ranks, int places,
+                    std::function<void(BatchPrediction const&)> const& on_batch);
 
 /// Exact top-1 and top-5 over all classes, the same on every rank. Samples are dealt to the ranks
 /// batch by batch; `seen`, where given, is told of every sample of this rank. Samples whose label
 /// is Dataset::ignored are left out, here and below.
 Score evaluate(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
-               comm::Communicator& ranks, std::function<void(Prediction const&)> const& seen = {});
+               comm::Communicator& ranks,
+               std::function<void(Prediction const&)> const& on_batch = {});
 
 /// The same scores for the nearest neighbour on pixels: each sample is given the classes of the
 /// training images nearest to it (Euclidean distance, images as the set has them, a class counted

@@ -2,7 +2,7 @@
 #include <limits>
 #include "core/device.h"
 #include "core/kernels.h"
-#include "train/evaluation/tally.h"
+#include "train/evaluation/accuracy_counter.h"
 
 /// |q - g|² = |q|² - 2 (q·g - |g|² / 2), so the nearest training image g of a sample q has the
 /// largest q·g - |g|² / 2: a product of matrices, and a search through it.
@@ -124,10 +124,10 @@ Score nearest_neighbour(Split const& train, Split const& split, core::Device& de
       compare(queries.pixels.rows(row, std::min(row + queries_at_a_time, count)), images,
               best.data() + row, products);
   }
-  Tally tally;
+  AccuracyCounter counter;
   for (size_t i = 0; i < best.size(); ++i)
-    if (queries.labels[i] != Dataset::ignored) tally.add(best[i].classes(), queries.labels[i]);
-  return tally.score(split.name, device, ranks);
+    if (queries.labels[i] != Dataset::ignored) counter.add(best[i].classes(), queries.labels[i]);
+  return counter.score(split.name, device, ranks);
 }
 
 }  // namespace train

@@ -39,7 +39,8 @@ class Output {
 };
 
 /// A batch's features of all ranks, (B, D), on the host.
-std::vector<float> embeddings(Answers const& answers, bool cosine, comm::Communicator& ranks) {
+std::vector<float> embeddings(BatchPrediction const& answers, bool cosine,
+                              comm::Communicator& ranks) {
   auto& device = answers.features.device();
   Tensor mine(device, answers.features.shape(), Dtype::f32);
   device.kernels().convert(answers.features, mine);
@@ -78,7 +79,7 @@ void predict(Model& model, Split const& split, Experiment const& e, core::Device
                   {{"labels", Dtype::i64, {samples}},
                    {"embeddings", Dtype::f32, {samples, model.trunk->features()}}},
                   about);
-  answer(model, split, e, device, ranks, places, [&](Answers const& answers) {
+  for_each_batch(model, split, e, device, ranks, places, [&](BatchPrediction const& answers) {
     auto const these = labels(*split.data, answers.first, answers.first + answers.top.rows);
     classes.append(0, answers.top.classes);
     classes.append(1, these);

@@ -183,8 +183,8 @@ int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memo
   return fits;
 }
 
-std::vector<Remedy> remedies(Experiment const& e, PlanSizes const& sizes, int64_t peak) {
-  std::vector<Remedy> all;
+std::vector<Suggestion> suggestions(Experiment const& e, PlanSizes const& sizes, int64_t peak) {
+  std::vector<Suggestion> all;
   auto const consider = [&](std::string const& change, auto const& apply) {
     Experiment changed = e;
     PlanSizes other = sizes;
@@ -218,7 +218,7 @@ std::vector<Remedy> remedies(Experiment const& e, PlanSizes const& sizes, int64_
     consider("head.sampling.rate=0.1", [](auto& x, auto&) { x.head.sampling.rate = 0.1; });
   if (!e.head.shards && 2 * sizes.ranks <= sizes.classes)
     consider(core::join("--ranks ", 2 * sizes.ranks), [](auto&, auto& s) { s.ranks *= 2; });
-  std::ranges::sort(all, {}, &Remedy::peak);
+  std::ranges::sort(all, {}, &Suggestion::peak);
   return all;
 }
 

@@ -38,13 +38,14 @@ StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes);
 int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memory);
 
 /// An experiment with something changed, and what that does to the peak.
-struct Remedy {
+struct Suggestion {
   std::string change;  ///< "head.storage=bf16"
   int64_t peak;
 };
 
 /// What makes the peak smaller, each change by itself, the best first.
-std::vector<Remedy> remedies(Experiment const& experiment, PlanSizes const& sizes, int64_t peak);
+std::vector<Suggestion> suggestions(Experiment const& experiment, PlanSizes const& sizes,
+                                    int64_t peak);
 
 /// Of a machine: FLOP/s, and bytes a second of memory and of a rank's network; 0: not known.
 struct Rates {

@@ -7,7 +7,7 @@
 #include "train/evaluation/evaluate.h"
 #include "train/report/report.h"
 #include "train/report/terminal.h"
-#include "train/trainer/losses.h"
+#include "train/trainer/loss_history.h"
 #include "train/trainer/traffic.h"
 #include "train/trainer/trainer.h"
 #include "train/weights/load_weights.h"
@@ -59,9 +59,10 @@ void check_cuda_graph(Experiment const& e, core::Device const& device) {
 }
 
 /// A run's parts, alive for its length, and what happens between steps.
-class Run {
+class TrainingRun {
  public:
-  Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out);
+  TrainingRun(Experiment const& e, core::Device& device, comm::Communicator& ranks,
+              std::ostream& out);
   void go(Existing existing);
 
  private:
@@ -88,12 +89,13 @@ class Run {
   Trainer trainer_;
   Checkpoints checkpoints_;
   Report report_;
-  Losses losses_;
+  LossHistory losses_;
   int64_t skipped_ = 0;  ///< steps in a row
   Position position_;
 };
 
-Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, std::ostream& out)
+TrainingRun::TrainingRun(Experiment const& e, core::Device& device, comm::Communicator& ranks,
+                 std::ostream& out)
     : e_(e),
       device_(device),
       traffic_(e.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
@@ -111,7 +113,7 @@ Run::Run(Experiment const& e, core::Device& device, comm::Communicator& ranks, s
       losses_(device, e.run.log_every) {}
 
 /// False where there is nothing to go on from.
-bool Run::resume() {
+bool TrainingRun::resume() {
   auto state = trainer_.snapshot(task_.classes);
   auto const found = checkpoints_.load(state, [&](std::string const& text) { report_.note(text); });
   if (!found) return false;
@@ -120,7 +122,7 @@ bool Run::resume() {
   return true;
 }
 
-void Run::go(Existing existing) {
+void TrainingRun::go(Existing existing) {
   bool const resumed = existing == Existing::resume && resume();
   auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_);
   report_.begin({.device = device_.describe(),
@@ -153,7 +155,7 @@ void Run::go(Existing existing) {
   if (e_.run.profile) tell_profile();
 }
 
-core::Tensor Run::step(Batch const& batch) {
+core::Tensor TrainingRun::step(Batch const& batch) {
   if (!traffic_) return trainer_.step(batch);
   traffic_->begin_step();
   auto const loss = trainer_.step(batch);
@@ -163,13 +165,13 @@ core::Tensor Run::step(Batch const& batch) {
   return loss;
 }
 
-void Run::tell_profile() {
+void TrainingRun::tell_profile() {
   report_.note(trainer_.phases().table());
   auto const table = traffic_->table(device_);  // of all ranks
   if (ranks_.size() > 1) report_.note(table);
 }
 
-void Run::after_step(Batch const& batch) {
+void TrainingRun::after_step(Batch const& batch) {
   bool const epoch_ends = batch.index + 1 == batches_;
   position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
   bool const save_now =
@@ -186,7 +188,7 @@ void Run::after_step(Batch const& batch) {
   if (last() || due) evaluate_all(batch.epoch);
 }
 
-void Run::log(Batch const& batch) {
+void TrainingRun::log(Batch const& batch) {
   auto const losses = losses_.take();
   report_.step({position_.step, batch.epoch, losses.back(), trainer_.rate()});
   count_skipped(losses);
@@ -194,7 +196,7 @@ void Run::log(Batch const& batch) {
 
 /// A step whose loss is not finite has changed nothing, on any rank. One may be a matter of its
 /// batch; when none gets through any more, the weights are at fault.
-void Run::count_skipped(std::vector<float> const& losses) {
+void TrainingRun::count_skipped(std::vector<float> const& losses) {
   int64_t skipped = 0;
   for (float const loss : losses) {
     skipped_ = std::isfinite(loss) ? 0 : skipped_ + 1;
@@ -211,12 +213,12 @@ void Run::count_skipped(std::vector<float> const& losses) {
                             " steps were skipped: their loss was not finite"));
 }
 
-void Run::save() {
+void TrainingRun::save() {
   report_.pause();
   checkpoints_.save(trainer_.snapshot(task_.classes), position_);
 }
 
-void Run::evaluate_all(int64_t epoch) {
+void TrainingRun::evaluate_all(int64_t epoch) {
   report_.pause();
   for (auto const& split : task_.evaluation) {
     report_.score(position_.step, epoch, evaluate(model_, split, e_, device_, ranks_));
@@ -224,7 +226,7 @@ void Run::evaluate_all(int64_t epoch) {
 }
 
 /// For the row-parallel head: how far its logits are from the unsplit layer's.
-void Run::compare_with_unsplit(Batch const& batch) {
+void TrainingRun::compare_with_unsplit(Batch const& batch) {
   auto* const head = dynamic_cast<layers::RowParallelHead*>(model_.head.get());
   if (head == nullptr) return;
   core::Tape tape(core::Mode::inference);
@@ -236,11 +238,11 @@ void Run::compare_with_unsplit(Batch const& batch) {
 
 }  // namespace
 
-void run_training(Experiment const& e, Existing existing, core::Device& device,
-                  comm::Communicator& ranks, std::ostream& out) {
+void train(Experiment const& e, Existing existing, core::Device& device, comm::Communicator& ranks,
+           std::ostream& out) {
   check_cuda_graph(e, device);
   prepare_folder(e, existing, ranks);
-  Run(e, device, ranks, out).go(existing);
+  TrainingRun(e, device, ranks, out).go(existing);
 }
 
 }  // namespace train

@@ -16,7 +16,7 @@ enum class Existing {
 /// Trains an experiment to its end: steps, evaluation, checkpoints, metrics.jsonl. All ranks call
 /// alike; rank 0 tells `out` how it goes. Throws what goes wrong, as the types of errors.h where
 /// one fits.
-void run_training(Experiment const& experiment, Existing existing, core::Device& device,
-                  comm::Communicator& ranks, std::ostream& out);
+void train(Experiment const& experiment, Existing existing, core::Device& device,
+           comm::Communicator& ranks, std::ostream& out);
 
 }  // namespace train

@@ -47,7 +47,7 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
       images_(device.input_stage()),
       labels_(device.input_stage()),
       step_graph_(
-          device, [this](StepInputs const& inputs) { return work(inputs); },
+          device, [this](StepInputs const& inputs) { return run_step(inputs); },
           experiment.run.cuda_graph != CudaGraph::off &&
               why_not_captured(experiment, device).empty()) {
   device.kernels().fill(1, one_);
@@ -71,7 +71,7 @@ core::Tensor Trainer::step(Batch const& batch) {
   return loss;
 }
 
-core::Tensor Trainer::work(StepInputs const& inputs) {
+core::Tensor Trainer::run_step(StepInputs const& inputs) {
   bool const clips = experiment_.optimizer.max_grad_norm.has_value();
   auto const parts = parts_of(inputs, experiment_.optimizer.accumulation_steps);
   auto& head = *model_.head;

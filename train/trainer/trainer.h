@@ -38,7 +38,7 @@ class Trainer {
   void restored(int64_t steps);
 
  private:
-  core::Tensor work(StepInputs const& inputs);
+  core::Tensor run_step(StepInputs const& inputs);
   layers::HeadStep head_step(bool clips, bool summed) const;
   core::Tensor forward_backward(StepInputs const& inputs, int64_t first_sample);
   void clip_gradients();

@@ -30,7 +30,7 @@ class SimulatedDevice final : public core::Device {
   void synchronize() override { check_guards(); }
   std::unique_ptr<core::InputStage> input_stage() override;
   bool can_capture() const override { return false; }
-  std::unique_ptr<core::Graph> record(std::function<void()> const&) override {
+  std::unique_ptr<core::Graph> capture(std::function<void()> const&) override {
     core::fail("a simulated GPU runs work at once; there is nothing to record");
   }
 

@@ -54,13 +54,13 @@ TEST_CASE("an error on any rank is thrown on all, with its rank", "[ranks]") {
     if (rank() == size() - 1) throw train::BadData("no good");
     return std::string("fine");
   };
-  auto const all = train::outcomes(tests::world(), tests::device(), at_last);
+  auto const all = train::rank_outcomes(tests::world(), tests::device(), at_last);
   CHECK(all.back().exit == train::Exit::bad_data);
   CHECK(all.back().text == "no good");
   if (size() > 1) CHECK(all.front().text == "fine");
-  CHECK_THAT(
-      thrown<train::IoError>([&] { train::together(tests::world(), tests::device(), at_last); }),
-      Contains(core::join("rank ", size() - 1, ": no good")));
+  CHECK_THAT(thrown<train::IoError>(
+                 [&] { train::on_all_ranks(tests::world(), tests::device(), at_last); }),
+             Contains(core::join("rank ", size() - 1, ": no good")));
 }
 
 TEST_CASE("checkpoint: every rank gets its shard back", "[ranks]") {

@@ -114,13 +114,13 @@ TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
 
   sizes.classes = *e.data.classes;
   auto const peak = train::plan_step(e, sizes).peak;
-  auto const all = train::remedies(e, sizes, peak);
+  auto const all = train::suggestions(e, sizes, peak);
   std::vector<std::string> changes;
-  for (auto const& remedy : all) {
-    CHECK(remedy.peak < peak);
-    changes.push_back(remedy.change);
+  for (auto const& suggestion : all) {
+    CHECK(suggestion.peak < peak);
+    changes.push_back(suggestion.change);
   }
-  CHECK(std::ranges::is_sorted(all, {}, &train::Remedy::peak));
+  CHECK(std::ranges::is_sorted(all, {}, &train::Suggestion::peak));
   for (auto const* change : {"head.storage=bf16", "optimizer.momentum=0", "--ranks 2"})
     CHECK(std::ranges::count(changes, change) == 1);
 }

@@ -3,7 +3,7 @@
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
 #include "tests/train/files.h"
-#include "train/checkpoint/together.h"
+#include "train/checkpoint/on_all_ranks.h"
 #include "train/trainer/trainer.h"
 
 using namespace train;

@@ -28,7 +28,7 @@ checkpoint: {initial: true}
 /// Trains on the ranks given and exports the checkpoint of `step` on the first; the file's bytes.
 std::string exported(Experiment const& e, comm::Communicator& ranks, int64_t step) {
   std::ostringstream log;
-  run_training(e, Existing::overwrite, tests::device(), ranks, log);
+  train(e, Existing::overwrite, tests::device(), ranks, log);
   ranks.barrier();
   auto const to = e.run.out + "/weights.safetensors";
   if (ranks.rank() == 0) export_command(e, {to, step}, log);
@@ -128,7 +128,7 @@ TEST_CASE("export: more files than classes, and what an index leaves behind", "[
   comm::Self self;
   auto const e = experiment(folder.file("run"));
   std::ostringstream log;
-  run_training(e, Existing::refuse, tests::device(), self, log);
+  train(e, Existing::refuse, tests::device(), self, log);
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
   auto const why = tests::thrown<ConfigError>([&] { export_command(e, {to, {}, 12}, log); });
   CHECK_THAT(why, Catch::Contains("--head-shards: 12, but there are 11 classes"));

@@ -20,12 +20,12 @@ struct Outcome {
 };
 
 /// Runs `work` on every rank; the outcomes of all, in rank order, on each.
-std::vector<Outcome> outcomes(comm::Communicator& ranks, core::Device& device,
-                              std::function<std::string()> const& work);
+std::vector<Outcome> rank_outcomes(comm::Communicator& ranks, core::Device& device,
+                                   std::function<std::string()> const& work);
 
 /// What `work` returned on every rank, in rank order. When it threw on any, throws IoError on all,
 /// with the first such rank and its message.
-std::vector<std::string> together(comm::Communicator& ranks, core::Device& device,
-                                  std::function<std::string()> const& work);
+std::vector<std::string> on_all_ranks(comm::Communicator& ranks, core::Device& device,
+                                      std::function<std::string()> const& work);
 
 }  // namespace train

@@ -1,4 +1,4 @@
-#include "train/checkpoint/together.h"
+#include "train/checkpoint/on_all_ranks.h"
 #include "core/device.h"
 
 namespace train {
@@ -46,8 +46,8 @@ std::vector<std::string> gather_texts(comm::Communicator& ranks, core::Device& d
   return texts;
 }
 
-std::vector<Outcome> outcomes(comm::Communicator& ranks, core::Device& device,
-                              std::function<std::string()> const& work) {
+std::vector<Outcome> rank_outcomes(comm::Communicator& ranks, core::Device& device,
+                                   std::function<std::string()> const& work) {
   Outcome const mine = attempt(work);
   auto const texts = gather_texts(ranks, device, static_cast<char>(mine.exit) + mine.text);
   std::vector<Outcome> all;
@@ -57,10 +57,10 @@ std::vector<Outcome> outcomes(comm::Communicator& ranks, core::Device& device,
   return all;
 }
 
-std::vector<std::string> together(comm::Communicator& ranks, core::Device& device,
-                                  std::function<std::string()> const& work) {
+std::vector<std::string> on_all_ranks(comm::Communicator& ranks, core::Device& device,
+                                      std::function<std::string()> const& work) {
   std::vector<std::string> results;
-  for (auto const& outcome : outcomes(ranks, device, work)) {
+  for (auto const& outcome : rank_outcomes(ranks, device, work)) {
     if (outcome.exit != Exit::done)
       throw IoError(core::join("rank ", outcome.rank, ": ", outcome.text));
     results.push_back(outcome.text);

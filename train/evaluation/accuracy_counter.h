@@ -4,7 +4,7 @@
 namespace train {
 
 /// This rank's right answers on a split, on the way to a Score.
-struct Tally {
+struct AccuracyCounter {
   int64_t samples = 0, top1 = 0, top5 = 0;
 
   /// `best`: at most five classes, best first.

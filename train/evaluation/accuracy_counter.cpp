@@ -1,17 +1,18 @@
-#include "train/evaluation/tally.h"
+#include "train/evaluation/accuracy_counter.h"
 #include <algorithm>
 #include <array>
 #include "core/device.h"
 
 namespace train {
 
-void Tally::add(std::vector<int64_t> const& best, int64_t label) {
+void AccuracyCounter::add(std::vector<int64_t> const& best, int64_t label) {
   ++samples;
   top1 += !best.empty() && best.front() == label;
   top5 += std::ranges::find(best, label) != best.end();
 }
 
-Score Tally::score(std::string split, core::Device& device, comm::Communicator& ranks) const {
+Score AccuracyCounter::score(std::string split, core::Device& device,
+                             comm::Communicator& ranks) const {
   std::array counts{samples, top1, top5};
   core::Tensor sum(device, {std::ssize(counts)}, core::Dtype::i64);
   device.upload(counts.data(), sum);

@@ -5,10 +5,10 @@
 namespace train {
 
 /// The losses of the latest steps, on the device: to look at one waits for it.
-class Losses {
+class LossHistory {
  public:
   /// Of `most` steps.
-  Losses(core::Device& device, int64_t most)
+  LossHistory(core::Device& device, int64_t most)
       : device_(device), recent_(device, {most}, core::Dtype::f32) {}
 
   /// loss (1), f32.
