@@ -1,9 +1,20 @@
 """Rules for code: what stands where, what is forbidden, and how long things get."""
+import posixpath
 import re
 
 import source
 
 FLOORS = ["core", "comm", "layers", "train"]
+# The rooms of a floor, lowest first, each with the patterns of its files. A room may include itself
+# and those before it.
+ROOMS = {
+    "comm": [r"comm/(?!open|without_nccl)\w+\.", r"comm/mpi/", r"comm/nccl/",
+             r"comm/(open|without_nccl)"],
+    "layers": [r"layers/\w+\.", r"layers/trunk/", r"layers/head/"],
+    "train": [r"train/\w+\.", *(f"train/{room}/" for room in (
+        "formats", "config", "model", "checkpoint", "data", "weights", "evaluation", "report",
+        "trainer", "plan", "commands"))],
+}
 CODE = (".h", ".cpp", ".cu", ".cuh")
 MAX_FILE, MAX_FUNCTION, MAX_LINE = 400, 60, 100
 
@@ -78,7 +89,25 @@ def floor_of(path):
     return FLOORS.index(folder) if folder in FLOORS else -1
 
 
+def room_of(path):
+    """(floor, number of the room in it) of a source file; None where the floor has no rooms."""
+    floor = path.split("/")[0]
+    for number, pattern in enumerate(ROOMS.get(floor, [])):
+        if re.match(pattern, path):
+            return floor, number
+    return None
+
+
+def check_rooms(name, text):
+    room = room_of(name)
+    for line, quoted, path in source.includes(text):
+        other = room_of(path)
+        if quoted and room and other and room[0] == other[0] and room[1] < other[1]:
+            yield line, f"{posixpath.dirname(name)} stands below {posixpath.dirname(path)}: {path}"
+
+
 def check_includes(name, text):
+    yield from check_rooms(name, text)
     for line, quoted, path in source.includes(text):
         if 0 <= floor_of(name) < floor_of(path) and quoted:
             yield line, f"{FLOORS[floor_of(name)]} stands below {FLOORS[floor_of(path)]}"

@@ -5,6 +5,7 @@
 #include "train/checkpoint/files.h"
 #include "train/checkpoint/folder.h"
 #include "train/checkpoint/on_all_ranks.h"
+#include "train/errors.h"
 
 namespace train {
 namespace fs = std::filesystem;

@@ -3,7 +3,7 @@
 #include <functional>
 #include <optional>
 #include "comm/communicator.h"
-#include "train/data/dataset.h"
+#include "core/image_shape.h"
 #include "train/formats/tensor_file.h"
 
 namespace train {

@@ -1,5 +1,6 @@
 #include "train/checkpoint/files.h"
 #include "train/checkpoint/folder.h"
+#include "train/errors.h"
 
 namespace train {
 namespace fs = std::filesystem;

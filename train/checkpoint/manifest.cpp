@@ -1,6 +1,7 @@
 #include "train/checkpoint/manifest.h"
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include "train/errors.h"
 
 namespace train {
 namespace {

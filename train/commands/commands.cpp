@@ -2,6 +2,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include "comm/open.h"
+#include "train/errors.h"
 #include "train/model/open_device.h"
 #include "train/report/picture.h"
 #include "train/report/report.h"
@@ -13,12 +14,13 @@ namespace {
 constexpr int64_t pictured_samples = 12;  ///< of each split
 
 /// Loads a checkpoint into the trainer's model; gives its step.
-int64_t restore(Experiment const& e, std::optional<int64_t> step, Trainer& trainer,
+int64_t restore(Experiment const& experiment, std::optional<int64_t> step, Trainer& trainer,
                 comm::Communicator& ranks, int64_t classes, std::ostream& out) {
-  auto const folder = std::filesystem::path(e.run.out) / "checkpoints";
+  auto const folder = std::filesystem::path(experiment.run.out) / "checkpoints";
   auto state = trainer.snapshot(classes);
   auto const warn = [&](std::string const& text) { out << text << '\n'; };
-  auto const at = Checkpoints(folder, ranks, e.checkpoint.keep_last).load(state, warn, step);
+  auto const at =
+      Checkpoints(folder, ranks, experiment.checkpoint.keep_last).load(state, warn, step);
   if (!at && step)
     throw MissingInput(core::join(folder.string(), " has no checkpoint of step ", *step));
   if (!at) throw MissingInput(folder.string() + " has no complete checkpoint; train first");
@@ -68,22 +70,22 @@ void train_command(Experiment const& experiment, Existing existing, comm::Sessio
   train(experiment, existing, *device, ranks, out);
 }
 
-void eval_command(Experiment const& e, EvalOptions const& options, comm::Session& session,
+void eval_command(Experiment const& experiment, EvalOptions const& options, comm::Session& session,
                   std::ostream& out) {
-  auto const device = open_device(e, session);
+  auto const device = open_device(experiment, session);
   auto const joined = comm::open(session, *device);
   comm::Communicator& ranks = *joined;
-  auto const task = open_task(e.data, e.seed);
-  auto model = make_model(e, *device, ranks, task.train.data->shape(), task.classes);
-  Trainer trainer(e, *device, ranks, model, 0);
-  int64_t const step = restore(e, options.step, trainer, ranks, task.classes, out);
+  auto const task = open_task(experiment.data, experiment.seed);
+  auto model = make_model(experiment, *device, ranks, task.train.data->shape(), task.classes);
+  Trainer trainer(experiment, *device, ranks, model, 0);
+  int64_t const step = restore(experiment, options.step, trainer, ranks, task.classes, out);
 
   std::vector<Score> scores, baseline;
   std::vector<Shown> shown;
   for (auto const& split : task.evaluation) {
-    SampleDraw draw(split, options.picture.empty() ? 0 : pictured_samples, e.seed);
-    scores.push_back(
-        evaluate(model, split, e, *device, ranks, [&](Prediction const& seen) { draw.see(seen); }));
+    SampleDraw draw(split, options.picture.empty() ? 0 : pictured_samples, experiment.seed);
+    scores.push_back(evaluate(model, split, experiment, *device, ranks,
+                              [&](Prediction const& seen) { draw.see(seen); }));
     for (auto& sample : draw.gather(*device, ranks)) shown.push_back(std::move(sample));
     if (options.baseline) {
       baseline.push_back(nearest_neighbour(task.train, split, *device, ranks));
@@ -91,21 +93,21 @@ void eval_command(Experiment const& e, EvalOptions const& options, comm::Session
   }
   if (ranks.rank() != 0) return;
   out << score_table(scores, baseline, "nearest neighbour on pixels") << std::endl;
-  write_scores(std::filesystem::path(e.run.out) / "eval.json", step, scores, baseline);
+  write_scores(std::filesystem::path(experiment.run.out) / "eval.json", step, scores, baseline);
   if (!options.picture.empty()) draw_predictions(options.picture, task, shown);
 }
 
-void predict_command(Experiment const& e, PredictCommand const& options, comm::Session& session,
-                     std::ostream& out) {
-  auto const device = open_device(e, session);
+void predict_command(Experiment const& experiment, PredictCommand const& options,
+                     comm::Session& session, std::ostream& out) {
+  auto const device = open_device(experiment, session);
   auto const joined = comm::open(session, *device);
   comm::Communicator& ranks = *joined;
-  auto const task = open_task(e.data, e.seed);
+  auto const task = open_task(experiment.data, experiment.seed);
   auto const& split = split_named(task, options.split);
-  auto model = make_model(e, *device, ranks, task.train.data->shape(), task.classes);
-  Trainer trainer(e, *device, ranks, model, 0);
-  int64_t const step = restore(e, options.step, trainer, ranks, task.classes, out);
-  predict(model, split, e, *device, ranks, options.files);
+  auto model = make_model(experiment, *device, ranks, task.train.data->shape(), task.classes);
+  Trainer trainer(experiment, *device, ranks, model, 0);
+  int64_t const step = restore(experiment, options.step, trainer, ranks, task.classes, out);
+  predict(model, split, experiment, *device, ranks, options.files);
   if (ranks.rank() != 0) return;
   out << "step " << step << ", " << split.data->size() << " samples of " << split.name << ':';
   for (auto const& file : {options.files.classes_to, options.files.embeddings_to})

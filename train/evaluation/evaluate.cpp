@@ -1,6 +1,7 @@
 #include "train/evaluation/evaluate.h"
 #include "core/cpu/device.h"
 #include "train/data/upload.h"
+#include "train/errors.h"
 #include "train/evaluation/accuracy_counter.h"
 
 namespace train {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include "train/errors.h"
 #include "train/formats/safetensors.h"
 #include "train/model/make_head.h"
 
@@ -64,11 +65,11 @@ std::vector<int64_t> labels(Dataset const& set, int64_t begin, int64_t end) {
 
 }  // namespace
 
-void predict(Model& model, Split const& split, Experiment const& e, core::Device& device,
+void predict(Model& model, Split const& split, Experiment const& experiment, core::Device& device,
              comm::Communicator& ranks, PredictOptions const& options) {
   int64_t const samples = split.data->size();
   int const places = static_cast<int>(std::min<int64_t>(options.places, model.head->classes()));
-  bool const first = ranks.rank() == 0, cosine = head_loss(e.head).cosine();
+  bool const first = ranks.rank() == 0, cosine = head_loss(experiment.head).cosine();
   Metadata const about{{"split", split.name}};
   Output classes(options.classes_to, first,
                  {{"classes", Dtype::i64, {samples, places}},
@@ -79,15 +80,16 @@ void predict(Model& model, Split const& split, Experiment const& e, core::Device
                   {{"labels", Dtype::i64, {samples}},
                    {"embeddings", Dtype::f32, {samples, model.trunk->features()}}},
                   about);
-  for_each_batch(model, split, e, device, ranks, places, [&](BatchPrediction const& answers) {
-    auto const these = labels(*split.data, answers.first, answers.first + answers.top.rows);
-    classes.append(0, answers.top.classes);
-    classes.append(1, these);
-    classes.append(2, std::vector<float>(answers.top.scores.begin(), answers.top.scores.end()));
-    if (options.embeddings_to.empty()) return;
-    features.append(0, these);
-    features.append(1, embeddings(answers, cosine, ranks));
-  });
+  for_each_batch(
+      model, split, experiment, device, ranks, places, [&](BatchPrediction const& answers) {
+        auto const these = labels(*split.data, answers.first, answers.first + answers.top.rows);
+        classes.append(0, answers.top.classes);
+        classes.append(1, these);
+        classes.append(2, std::vector<float>(answers.top.scores.begin(), answers.top.scores.end()));
+        if (options.embeddings_to.empty()) return;
+        features.append(0, these);
+        features.append(1, embeddings(answers, cosine, ranks));
+      });
   classes.finish();
   features.finish();
 }

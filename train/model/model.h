@@ -1,8 +1,9 @@
 #pragma once
 #include "comm/mesh.h"
+#include "core/image_shape.h"
 #include "layers/head/head.h"
 #include "layers/trunk/trunk.h"
-#include "train/data/dataset.h"
+#include "train/config/experiment.h"
 
 namespace train {
 

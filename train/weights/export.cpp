@@ -5,6 +5,7 @@
 #include "core/cpu/device.h"
 #include "train/checkpoint/files.h"
 #include "train/checkpoint/folder.h"
+#include "train/errors.h"
 #include "train/formats/tensor_file.h"
 #include "train/model/model.h"
 #include "train/weights/state_dict.h"
@@ -89,7 +90,7 @@ void write_text(fs::path const& path, std::string const& text) {
 /// The parts of one export.
 class Export {
  public:
-  Export(Experiment const& e, Checkpoint checkpoint);
+  Export(Experiment const& experiment, Checkpoint checkpoint);
   void write(ExportOptions const& options) const;
 
  private:
@@ -117,12 +118,12 @@ class Export {
   bool bias_;
 };
 
-Export::Export(Experiment const& e, Checkpoint checkpoint)
-    : kind_(e.head.kind),
-      shards_(e.head.shards.value_or(0)),
+Export::Export(Experiment const& experiment, Checkpoint checkpoint)
+    : kind_(experiment.head.kind),
+      shards_(experiment.head.shards.value_or(0)),
       checkpoint_(std::move(checkpoint)),
-      trunk_(
-          make_trunk({device_, core::Dtype::f32, e.seed, {}}, e.model, checkpoint_.manifest.image)),
+      trunk_(make_trunk({device_, core::Dtype::f32, experiment.seed, {}}, experiment.model,
+                        checkpoint_.manifest.image)),
       classes_(checkpoint_.manifest.classes),
       features_(trunk_->features()),
       bias_(head(0).contains("head.bias")) {
@@ -238,9 +239,10 @@ std::vector<float> Export::biases(int64_t begin, int64_t end) const {
 
 }  // namespace
 
-void export_command(Experiment const& e, ExportOptions const& options, std::ostream& out) {
-  auto const checkpoint = newest_good(fs::path(e.run.out) / "checkpoints", options.step, out);
-  Export(e, checkpoint).write(options);
+void export_command(Experiment const& experiment, ExportOptions const& options, std::ostream& out) {
+  auto const checkpoint =
+      newest_good(fs::path(experiment.run.out) / "checkpoints", options.step, out);
+  Export(experiment, checkpoint).write(options);
   out << "step " << checkpoint.manifest.at.step << ", " << checkpoint.manifest.classes
       << " classes: " << (options.head_shards > 0 ? index_of(options.to) : options.to).string()
       << std::endl;

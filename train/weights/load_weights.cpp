@@ -1,6 +1,7 @@
 #include "train/weights/load_weights.h"
 #include <algorithm>
 #include "core/device.h"
+#include "train/errors.h"
 #include "train/formats/tensor_file.h"
 #include "train/weights/state_dict.h"
 #include "train/weights/state_dict_reader.h"
@@ -23,7 +24,7 @@ struct Classifier {
   int64_t channels = 0;  ///< Trunk::channels
 };
 
-Classifier classifier_of(Experiment const& e, Model& model) {
+Classifier classifier_of(Experiment const& experiment, Model& model) {
   auto const prefix = classifier_prefix(*model.trunk);
   Classifier c{.weight_name = prefix + "weight",
                .bias_name = prefix + "bias",
@@ -31,7 +32,7 @@ Classifier classifier_of(Experiment const& e, Model& model) {
                .features = model.trunk->features(),
                .channels = model.trunk->channels()};
   auto& shards = model.mesh->shards();
-  c.part = part_of(e.head.kind, c.classes, c.features, shards.rank(), shards.size());
+  c.part = part_of(experiment.head.kind, c.classes, c.features, shards.rank(), shards.size());
   for (auto const& [name, tensor] : model.head->state()) {
     if (name == "head.weight") c.weight = tensor;
     if (name == "head.bias") c.bias = tensor;
@@ -125,8 +126,8 @@ void load_bias(StateDictReader const& file, Classifier const& c) {
 }
 
 /// What may be done about a classifier that does not fit.
-std::string hint(Experiment const& e, Classifier const& c, int64_t given) {
-  if (e.init.grow_classes)
+std::string hint(Experiment const& experiment, Classifier const& c, int64_t given) {
+  if (experiment.init.grow_classes)
     return given > c.classes ? ". init.grow_classes adds classes to the file's and takes none away"
                              : "";
   std::string const skip = ". With init.head: skip the file's classifier is left out";
@@ -135,14 +136,14 @@ std::string hint(Experiment const& e, Classifier const& c, int64_t given) {
 
 }  // namespace
 
-std::string load_weights(Experiment const& e, Model& model) {
-  StateDictReader const file(e.init.from);
+std::string load_weights(Experiment const& experiment, Model& model) {
+  StateDictReader const file(experiment.init.from);
   auto const parameters = layers::parameters(*model.trunk);
-  auto c = classifier_of(e, model);
-  bool const has_head = file.contains(c.weight_name), skip = e.init.head == InitHead::skip;
-  bool const takes_head = (has_head || e.init.grow_classes) && !skip;
+  auto c = classifier_of(experiment, model);
+  bool const has_head = file.contains(c.weight_name), skip = experiment.init.head == InitHead::skip;
+  bool const takes_head = (has_head || experiment.init.grow_classes) && !skip;
   int64_t const given = has_head ? rows_of(file.tensors().at(c.weight_name)) : 0;
-  c.known = e.init.grow_classes && has_head ? std::min(given, c.classes) : c.classes;
+  c.known = experiment.init.grow_classes && has_head ? std::min(given, c.classes) : c.classes;
 
   std::vector<TensorDeclaration> expected;
   for (auto const* p : parameters) expected.push_back(in_file(*p));
@@ -152,7 +153,7 @@ std::string load_weights(Experiment const& e, Model& model) {
   }
   std::vector<std::string> ignored;
   if (skip) ignored = {c.weight_name, c.bias_name};
-  check_file(file, expected, ignored, has_head && !skip ? hint(e, c, given) : "");
+  check_file(file, expected, ignored, has_head && !skip ? hint(experiment, c, given) : "");
 
   for (auto* p : parameters) load(file, *p);
   if (takes_head) {
