@@ -54,7 +54,8 @@ def draw(path, runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER")
-    parser.add_argument("--batch", type=int, required=True, help="data.global_batch_size of the runs")
+    parser.add_argument("--batch", type=int, required=True,
+                        help="data.global_batch_size of the runs")
     parser.add_argument("--picture", type=pathlib.Path)
     a = parser.parse_args()
     runs = [read_run(*run.split("=", 1), a.batch) for run in a.runs]

@@ -41,12 +41,12 @@ struct Figures {
 };
 
 /// The rank's share of the first batch.
-train::Batch first_batch(train::Experiment const& e, train::Task const& task, core::Device& host,
-                         comm::Communicator const& ranks) {
-  auto config = e.data;
+train::Batch first_batch(train::Experiment const& experiment, train::Task const& task,
+                         core::Device& host, comm::Communicator const& ranks) {
+  auto config = experiment.data;
   config.prefetch_batches = 1;
-  train::Loader loader(host, task.train, config, e.seed, train::Pass::training, ranks.rank(),
-                       ranks.size());
+  train::Loader loader(host, task.train, config, experiment.seed, train::Pass::training,
+                       ranks.rank(), ranks.size());
   train::Batch batch;
   loader.next(batch);
   return batch;
@@ -55,17 +55,18 @@ train::Batch first_batch(train::Experiment const& e, train::Task const& task, co
 /// An experiment on this rank's device.
 class Steps {
  public:
-  Steps(train::Experiment const& e, core::Device& device, comm::Communicator& ranks)
-      : e_(e),
+  Steps(train::Experiment const& experiment, core::Device& device, comm::Communicator& ranks)
+      : experiment_(experiment),
         device_(device),
         ranks_(ranks),
         host_(1),
-        task_(train::open_task(e.data, e.seed)),
-        batch_(first_batch(e, task_, host_, ranks)) {}
+        task_(train::open_task(experiment.data, experiment.seed)),
+        batch_(first_batch(experiment, task_, host_, ranks)) {}
 
   Figures measure(Arguments const& a) {
-    auto model = train::make_model(e_, device_, ranks_, task_.train.data->shape(), task_.classes);
-    train::Trainer trainer(e_, device_, ranks_, model, a.warm_up + a.steps);
+    auto model =
+        train::make_model(experiment_, device_, ranks_, task_.train.data->shape(), task_.classes);
+    train::Trainer trainer(experiment_, device_, ranks_, model, a.warm_up + a.steps);
     core::Tensor loss;
     run(trainer, a.warm_up, loss);
     trainer.phases().clear();
@@ -91,24 +92,24 @@ class Steps {
   Json describe() const {
     bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device_) != nullptr;
     auto const image = task_.train.data->shape();
-    auto const& rule = e_.optimizer;
+    auto const& rule = experiment_.optimizer;
     return {{"program", "colonnade"},
             {"device", cpu ? "cpu" : "cuda"},
             {"device_name", device_.describe()},
             {"ranks", ranks_.size()},
-            {"precision", core::name(train::resolve(e_.precision, device_))},
-            {"tf32", e_.run.tf32},
-            {"trunk", train::names<train::Trunk>[static_cast<size_t>(e_.model.trunk)]},
-            {"features", e_.model.features ? Json(*e_.model.features) : Json()},
-            {"model_width", e_.model.width},
-            {"model_depth", e_.model.depth},
-            {"model_kernel", e_.model.kernel},
-            {"model_stride", e_.model.stride},
+            {"precision", core::name(train::resolve(experiment_.precision, device_))},
+            {"tf32", experiment_.run.tf32},
+            {"trunk", train::names<train::Trunk>[static_cast<size_t>(experiment_.model.trunk)]},
+            {"features", experiment_.model.features ? Json(*experiment_.model.features) : Json()},
+            {"model_width", experiment_.model.width},
+            {"model_depth", experiment_.model.depth},
+            {"model_kernel", experiment_.model.kernel},
+            {"model_stride", experiment_.model.stride},
             {"height", image.height},
             {"width", image.width},
             {"channels", image.channels},
             {"classes", task_.classes},
-            {"bias", e_.head.bias},
+            {"bias", experiment_.head.bias},
             {"global_batch_size", comm::begin_of(batch_.counts, ranks_.size())},
             {"lr", rule.lr},
             {"momentum", rule.momentum},
@@ -127,7 +128,7 @@ class Steps {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
-  train::Experiment const& e_;
+  train::Experiment const& experiment_;
   core::Device& device_;
   comm::Communicator& ranks_;
   core::cpu::Cpu host_;
@@ -136,10 +137,10 @@ class Steps {
 };
 
 /// Why the steps are not recorded; "" if they are.
-std::string why_not_replayed(train::Experiment const& e, core::Device const& device) {
-  auto const why_not = train::why_not_captured(e, device);
+std::string why_not_replayed(train::Experiment const& experiment, core::Device const& device) {
+  auto const why_not = train::why_not_captured(experiment, device);
   if (!why_not.empty()) return why_not;
-  return e.run.cuda_graph == train::CudaGraph::off ? "run.cuda_graph: off" : "";
+  return experiment.run.cuda_graph == train::CudaGraph::off ? "run.cuda_graph: off" : "";
 }
 
 void print(Json const& what, Figures const& f, int64_t steps) {
@@ -168,12 +169,12 @@ Json json(Json what, Figures const& f, int64_t steps) {
   return what;
 }
 
-void run(train::Experiment const& e, Arguments const& a, comm::Session& session) {
-  auto const device = train::open_device(e, session);
+void run(train::Experiment const& experiment, Arguments const& a, comm::Session& session) {
+  auto const device = train::open_device(experiment, session);
   auto const joined = comm::open(session, *device);
   comm::Communicator& ranks = *joined;
   bool const tells = ranks.rank() == 0;
-  auto plain = e;
+  auto plain = experiment;
   plain.run.profile = false;
   Steps steps(plain, *device, ranks);
   auto what = steps.describe();
@@ -184,7 +185,7 @@ void run(train::Experiment const& e, Arguments const& a, comm::Session& session)
     what = json(what, figures, a.steps);
   }
   if (a.steps > 0 && a.phases) {
-    auto profiled = e;
+    auto profiled = experiment;
     profiled.run.profile = true;
     auto const figures = Steps(profiled, *device, ranks).measure(a);
     if (tells)

@@ -273,7 +273,8 @@ def describe(a, training):
         f"CPU, {torch.get_num_threads()} threads"
     return {"program": f"PyTorch {torch.__version__}", "device": a.device, "device_name": name,
             "precision": a.precision, "trunk": a.trunk, "height": a.height, "width": a.width,
-            "classes": a.classes, "global_batch_size": a.global_batch_size, "compiled": training.compiled,
+            "classes": a.classes, "global_batch_size": a.global_batch_size,
+            "compiled": training.compiled,
             "optimizer": training.how}
 
 

@@ -29,22 +29,22 @@ constexpr int64_t rows_at_once = 4096;  ///< that start wide before they are rou
 
 }  // namespace
 
-ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options const& o)
-    : options_(o), device_(c.device), products_(c.dtype) {
-  auto const counts = comm::split_evenly(o.classes, ranks.size());
+ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options const& options)
+    : options_(options), device_(c.device), products_(c.dtype) {
+  auto const counts = comm::split_evenly(options.classes, ranks.size());
   begin_ = comm::begin_of(counts, ranks.rank());
   count_ = counts[static_cast<size_t>(ranks.rank())];
   Dtype const wide = core::accumulator(c.dtype);
-  core::check(wide == Dtype::f32 || o.storage == Storage::f32,
+  core::check(wide == Dtype::f32 || options.storage == Storage::f32,
               "head: bf16 storage of a head in f64, which is for reference");
-  Dtype const moment = o.storage == Storage::f32 ? wide : Dtype::bf16;
-  weight_.w =
-      Tensor(device_, {count_, o.features}, o.storage == Storage::bf16 ? Dtype::bf16 : wide);
-  if (o.bias) bias_.w = filled(device_, {count_}, wide, 0);
+  Dtype const moment = options.storage == Storage::f32 ? wide : Dtype::bf16;
+  weight_.w = Tensor(device_, {count_, options.features},
+                     options.storage == Storage::bf16 ? Dtype::bf16 : wide);
+  if (options.bias) bias_.w = filled(device_, {count_}, wide, 0);
   auto const keep = [&](UpdateState& state, Dtype dtype) {
     if (!state.w) return;
-    if (o.moments != Moments::none) state.first = filled(device_, state.w.shape(), dtype, 0);
-    if (o.moments == Moments::both) state.second = filled(device_, state.w.shape(), dtype, 0);
+    if (options.moments != Moments::none) state.first = filled(device_, state.w.shape(), dtype, 0);
+    if (options.moments == Moments::both) state.second = filled(device_, state.w.shape(), dtype, 0);
   };
   keep(weight_, moment);
   keep(bias_, wide);
@@ -52,7 +52,7 @@ ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options cons
     auto part = weight_.w.rows(row, std::min(row + rows_at_once, count_));
     Tensor start(device_, part.shape(), wide);
     device_.kernels().random_normal({c.seed, core::Purpose::head_weights, 0},
-                                    (begin_ + row) * o.features, 0, o.init_std, start);
+                                    (begin_ + row) * options.features, 0, options.init_std, start);
     device_.kernels().convert(start, part);
   }
 }

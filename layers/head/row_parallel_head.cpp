@@ -19,14 +19,14 @@ Tensor widened(Tensor const& x) {
 }  // namespace
 
 RowParallelHead::RowParallelHead(Context const& context, comm::Communicator& ranks,
-                                 Options const& o)
-    : options_(o),
+                                 Options const& options)
+    : options_(options),
       dtype_(context.dtype),
       ranks_(ranks),
       linear_(context, ranks.named("split linear"), "head",
-              {.in = o.features, .out = o.classes, .bias = o.bias}),
+              {.in = options.features, .out = options.classes, .bias = options.bias}),
       gradient_scale_(core::scalar(context.device, 1)) {
-  check_head(o.classes, o.features);
+  check_head(options.classes, options.features);
   begin_update(linear_.weight(), weight_);
   begin_update(linear_.bias(), bias_);
 }

@@ -20,21 +20,22 @@ struct ShardedHead::Features {
 
 namespace {
 
-ClassShard::Options rows_options(ShardedHead::Options const& o) {
-  check_head(o.classes, o.features);
-  check_loss(o.loss, o.bias);
-  core::check(o.chunk >= 0, "head: chunk ", o.chunk, "; must be 0 (automatic) or positive");
-  core::check(o.passes == Passes::two || o.loss.smoothing == 0,
+ClassShard::Options rows_options(ShardedHead::Options const& options) {
+  check_head(options.classes, options.features);
+  check_loss(options.loss, options.bias);
+  core::check(options.chunk >= 0, "head: chunk ", options.chunk,
+              "; must be 0 (automatic) or positive");
+  core::check(options.passes == Passes::two || options.loss.smoothing == 0,
               "head: plan one_pass with label smoothing, whose gradient is known only after all "
               "classes");
-  return {.classes = o.classes,
-          .features = o.features,
-          .bias = o.bias,
-          .moments = o.moments,
-          .storage = o.storage,
-          .init_std = o.init_std,
-          .cosine = o.loss.cosine(),
-          .unsampled = o.unsampled};
+  return {.classes = options.classes,
+          .features = options.features,
+          .bias = options.bias,
+          .moments = options.moments,
+          .storage = options.storage,
+          .init_std = options.init_std,
+          .cosine = options.loss.cosine(),
+          .unsampled = options.unsampled};
 }
 
 /// Rows of ranks [first, last).
@@ -44,18 +45,18 @@ int64_t rows_between(comm::Counts const& counts, int first, int last) {
 
 }  // namespace
 
-ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& o,
+ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Options const& options,
                          comm::Communicator* replicas)
-    : options_(o),
+    : options_(options),
       device_(context.device),
       dtype_(context.dtype),
       wide_(core::accumulator(context.dtype)),
       seed_(context.seed),
       ranks_(ranks),
       replicas_(replicas),
-      rows_(context, ranks, rows_options(o)),
-      margins_(device_, wide_, o.loss),
-      weight_sum_(static_cast<double>(o.classes)),
+      rows_(context, ranks, rows_options(options)),
+      margins_(device_, wide_, options.loss),
+      weight_sum_(static_cast<double>(options.classes)),
       gradient_scale_(core::scalar(device_, 1)),
       sums_(filled(device_, {2}, Dtype::f64, 0)) {}
 

@@ -4,22 +4,24 @@
 namespace layers {
 using core::Role;
 
-Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o)
-    : window_{{o.kernel, o.kernel},
-              {o.stride, o.stride},
-              {o.padding, o.padding},
-              {o.dilation, o.dilation}},
-      groups_(o.groups) {
-  core::check(o.groups > 0 && o.in % o.groups == 0 && o.out % o.groups == 0, "convolution ", name,
-              ": ", o.in, " input and ", o.out, " output channels do not divide into ", o.groups,
-              " groups");
-  int64_t const inputs = o.in / o.groups;
-  auto const fan_in = static_cast<double>(o.kernel * o.kernel * inputs);
-  auto const fan_out = static_cast<double>(o.kernel * o.kernel * o.out);
-  weight_ = normal(context, name + ".weight", Role::weight, {o.out, o.kernel, o.kernel, inputs},
-                   o.stddev > 0 ? o.stddev : std::sqrt(2 / fan_out));
-  if (o.bias) {
-    bias_ = uniform(context, name + ".bias", Role::bias, {o.out}, 1 / std::sqrt(fan_in));
+Conv2d::Conv2d(Context const& context, std::string const& name, Options const& options)
+    : window_{{options.kernel, options.kernel},
+              {options.stride, options.stride},
+              {options.padding, options.padding},
+              {options.dilation, options.dilation}},
+      groups_(options.groups) {
+  core::check(
+      options.groups > 0 && options.in % options.groups == 0 && options.out % options.groups == 0,
+      "convolution ", name, ": ", options.in, " input and ", options.out,
+      " output channels do not divide into ", options.groups, " groups");
+  int64_t const inputs = options.in / options.groups;
+  auto const fan_in = static_cast<double>(options.kernel * options.kernel * inputs);
+  auto const fan_out = static_cast<double>(options.kernel * options.kernel * options.out);
+  weight_ = normal(context, name + ".weight", Role::weight,
+                   {options.out, options.kernel, options.kernel, inputs},
+                   options.stddev > 0 ? options.stddev : std::sqrt(2 / fan_out));
+  if (options.bias) {
+    bias_ = uniform(context, name + ".bias", Role::bias, {options.out}, 1 / std::sqrt(fan_in));
   }
 }
 

@@ -13,24 +13,25 @@ int64_t after_stages(core::ImageShape const& image) {
 
 class Iresnet final : public Trunk {
  public:
-  Iresnet(Context const& context, IresnetTrunk const& o, core::ImageShape const& image)
-      : options_(o),
+  Iresnet(Context const& context, IresnetTrunk const& options, core::ImageShape const& image)
+      : options_(options),
         stem_(context, "conv1",
               {.in = image.channels,
-               .out = o.width,
+               .out = options.width,
                .kernel = 3,
                .padding = 1,
                .stddev = IresnetBlock::stddev}),
-        stem_bn_(context, "bn1", o.width),
-        stem_prelu_(context, "prelu", o.width),
-        stages_(context, o.width,
-                {{o.stages[0], o.width, 2},
-                 {o.stages[1], 2 * o.width, 2},
-                 {o.stages[2], 4 * o.width, 2},
-                 {o.stages[3], 8 * o.width, 2}}),
-        bn_(context, "bn2", 8 * o.width),
-        fc_(context, "fc", after_stages(image) * 8 * o.width, o.features, true, 8 * o.width),
-        features_bn_(context, "features", o.features, core::Activation::none, Gain::fixed) {}
+        stem_bn_(context, "bn1", options.width),
+        stem_prelu_(context, "prelu", options.width),
+        stages_(context, options.width,
+                {{options.stages[0], options.width, 2},
+                 {options.stages[1], 2 * options.width, 2},
+                 {options.stages[2], 4 * options.width, 2},
+                 {options.stages[3], 8 * options.width, 2}}),
+        bn_(context, "bn2", 8 * options.width),
+        fc_(context, "fc", after_stages(image) * 8 * options.width, options.features, true,
+            8 * options.width),
+        features_bn_(context, "features", options.features, core::Activation::none, Gain::fixed) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     auto h = stem_prelu_.forward(tape, stem_bn_.forward(tape, stem_.forward(tape, x)));
@@ -64,9 +65,9 @@ class Iresnet final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, IresnetTrunk const& o,
+std::unique_ptr<Trunk> make_trunk(Context const& context, IresnetTrunk const& options,
                                   core::ImageShape image) {
-  return std::make_unique<Iresnet>(context, o, image);
+  return std::make_unique<Iresnet>(context, options, image);
 }
 
 }  // namespace layers

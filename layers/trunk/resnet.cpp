@@ -10,12 +10,12 @@ constexpr core::Window stem_pool{.size = {3, 3}, .stride = {2, 2}, .padding = {1
 template <class Block>
 class Resnet final : public Trunk {
  public:
-  Resnet(Context const& context, ResnetTrunk const& o, int64_t channels)
-      : features_(8 * o.width * Block::expansion),
+  Resnet(Context const& context, ResnetTrunk const& options, int64_t channels)
+      : features_(8 * options.width * Block::expansion),
         stem_(context, "conv1",
-              {.in = channels, .out = o.width, .kernel = 7, .stride = 2, .padding = 3}),
-        stem_bn_(context, "bn1", o.width, core::Activation::relu),
-        stages_(context, o.width, stages(o)) {}
+              {.in = channels, .out = options.width, .kernel = 7, .stride = 2, .padding = 3}),
+        stem_bn_(context, "bn1", options.width, core::Activation::relu),
+        stages_(context, options.width, stages(options)) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     auto const h = stem_bn_.forward(tape, stem_.forward(tape, x));
@@ -31,12 +31,12 @@ class Resnet final : public Trunk {
   int64_t features() const override { return features_; }
 
  private:
-  static std::vector<Stage> stages(ResnetTrunk const& o) {
-    int64_t const out = o.width * Block::expansion;
-    return {{o.stages[0], out, 1},
-            {o.stages[1], 2 * out, 2},
-            {o.stages[2], 4 * out, 2},
-            {o.stages[3], 8 * out, 2}};
+  static std::vector<Stage> stages(ResnetTrunk const& options) {
+    int64_t const out = options.width * Block::expansion;
+    return {{options.stages[0], out, 1},
+            {options.stages[1], 2 * out, 2},
+            {options.stages[2], 4 * out, 2},
+            {options.stages[3], 8 * out, 2}};
   }
 
   int64_t features_;
@@ -47,11 +47,11 @@ class Resnet final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, ResnetTrunk const& o,
+std::unique_ptr<Trunk> make_trunk(Context const& context, ResnetTrunk const& options,
                                   core::ImageShape image) {
-  if (o.block == ResnetTrunk::Block::basic)
-    return std::make_unique<Resnet<BasicBlock>>(context, o, image.channels);
-  return std::make_unique<Resnet<Bottleneck>>(context, o, image.channels);
+  if (options.block == ResnetTrunk::Block::basic)
+    return std::make_unique<Resnet<BasicBlock>>(context, options, image.channels);
+  return std::make_unique<Resnet<Bottleneck>>(context, options, image.channels);
 }
 
 }  // namespace layers

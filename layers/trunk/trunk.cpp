@@ -8,17 +8,17 @@ namespace {
 
 class Conv final : public Trunk {
  public:
-  Conv(Context const& context, ConvTrunk const& o, core::ImageShape image)
+  Conv(Context const& context, ConvTrunk const& options, core::ImageShape image)
       : conv_(context, "conv",
               {.in = image.channels,
-               .out = o.width,
-               .kernel = o.kernel,
-               .stride = o.stride,
-               .padding = o.kernel / 2,
+               .out = options.width,
+               .kernel = options.kernel,
+               .stride = options.stride,
+               .padding = options.kernel / 2,
                .bias = true}),
         features_(conv_.window().out_height(image.height) * conv_.window().out_width(image.width) *
-                  o.width),
-        channels_(o.width) {}
+                  options.width),
+        channels_(options.width) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     return flatten(tape, relu(tape, conv_.forward(tape, x)));
@@ -39,23 +39,25 @@ int64_t after_stages(int64_t height, int64_t width) {
 
 class Small final : public Trunk {
  public:
-  Small(Context const& context, SmallTrunk const& o, core::ImageShape image)
-      : options_(o),
+  Small(Context const& context, SmallTrunk const& options, core::ImageShape image)
+      : options_(options),
         stem_(context, "conv1",
               {.in = image.channels,
-               .out = o.width,
-               .kernel = o.kernel,
-               .stride = o.stride,
-               .padding = o.kernel / 2}),
-        stem_bn_(context, "bn1", o.width, core::Activation::relu),
-        stages_(context, o.width,
-                {{o.depth, 2 * o.width, 2}, {o.depth, 4 * o.width, 2}, {o.depth, 8 * o.width, 2}}),
+               .out = options.width,
+               .kernel = options.kernel,
+               .stride = options.stride,
+               .padding = options.kernel / 2}),
+        stem_bn_(context, "bn1", options.width, core::Activation::relu),
+        stages_(context, options.width,
+                {{options.depth, 2 * options.width, 2},
+                 {options.depth, 4 * options.width, 2},
+                 {options.depth, 8 * options.width, 2}}),
         fc_(context, "fc",
             after_stages(stem_.window().out_height(image.height),
                          stem_.window().out_width(image.width)) *
-                8 * o.width,
-            o.features, false, 8 * o.width),
-        features_bn_(context, "features", o.features) {}
+                8 * options.width,
+            options.features, false, 8 * options.width),
+        features_bn_(context, "features", options.features) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     auto h = stem_bn_.forward(tape, stem_.forward(tape, x));
@@ -85,14 +87,14 @@ class Small final : public Trunk {
 
 }  // namespace
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, ConvTrunk const& o,
+std::unique_ptr<Trunk> make_trunk(Context const& context, ConvTrunk const& options,
                                   core::ImageShape image) {
-  return std::make_unique<Conv>(context, o, image);
+  return std::make_unique<Conv>(context, options, image);
 }
 
-std::unique_ptr<Trunk> make_trunk(Context const& context, SmallTrunk const& o,
+std::unique_ptr<Trunk> make_trunk(Context const& context, SmallTrunk const& options,
                                   core::ImageShape image) {
-  return std::make_unique<Small>(context, o, image);
+  return std::make_unique<Small>(context, options, image);
 }
 
 }  // namespace layers

@@ -26,31 +26,31 @@ using Json = nlohmann::ordered_json;
 enum Draw : uint64_t { features, labels };  ///< items of Purpose::synthetic
 
 /// The experiment whose head and optimizer are measured.
-Experiment experiment_of(BenchHead const& b) {
+Experiment experiment_of(BenchHead const& bench) {
   auto const text =
-      core::join("data: {kind: synthetic, global_batch_size: ", b.batch, ", classes: ", b.classes,
-                 ", samples: ", b.batch,
+      core::join("data: {kind: synthetic, global_batch_size: ", bench.batch,
+                 ", classes: ", bench.classes, ", samples: ", bench.batch,
                  "}\nrun: {steps: 1}\noptimizer: {lr: 0.01, momentum: 0.9, weight_decay: 0}\n");
-  auto e = parse_experiment("bench head", text, b.settings);
-  e.device = b.device;
-  e.precision = b.precision;
-  e.seed = b.seed;
-  e.run.threads = b.threads;
-  if (e.head.kind == HeadKind::row_parallel)
+  auto experiment = parse_experiment("bench head", text, bench.settings);
+  experiment.device = bench.device;
+  experiment.precision = bench.precision;
+  experiment.seed = bench.seed;
+  experiment.run.threads = bench.threads;
+  if (experiment.head.kind == HeadKind::row_parallel)
     throw ConfigError("bench head: head.kind row_parallel; the class-sharded head is measured");
-  return e;
+  return experiment;
 }
 
 /// The rows of one rank, of the features (B, D) in the products' dtype and of the labels (B).
 class Rows {
  public:
-  Rows(BenchHead const& b, core::Device& device, comm::Communicator const& ranks)
-      : counts(comm::split_evenly(b.batch, ranks.size())) {
+  Rows(BenchHead const& bench, core::Device& device, comm::Communicator const& ranks)
+      : counts(comm::split_evenly(bench.batch, ranks.size())) {
     int64_t const first = comm::begin_of(counts, ranks.rank());
     int64_t const count = counts[static_cast<size_t>(ranks.rank())];
-    x = draw_features(b, device, first, count);
+    x = draw_features(bench, device, first, count);
     y = Tensor(device, {count}, core::Dtype::i64);
-    auto const all = draw_labels(b);
+    auto const all = draw_labels(bench);
     device.upload(all.data() + first, y);
   }
 
@@ -58,23 +58,23 @@ class Rows {
   Tensor x, y;
 
  private:
-  static Tensor draw_features(BenchHead const& b, core::Device& device, int64_t first,
+  static Tensor draw_features(BenchHead const& bench, core::Device& device, int64_t first,
                               int64_t count) {
-    auto const dtype = resolve(b.precision, device);
-    Tensor wide(device, {count, b.features}, core::accumulator(dtype));
-    device.kernels().random_normal({b.seed, core::Purpose::synthetic, Draw::features},
-                                   first * b.features, 0, 1, wide);
+    auto const dtype = resolve(bench.precision, device);
+    Tensor wide(device, {count, bench.features}, core::accumulator(dtype));
+    device.kernels().random_normal({bench.seed, core::Purpose::synthetic, Draw::features},
+                                   first * bench.features, 0, 1, wide);
     if (wide.dtype() == dtype) return wide;
     Tensor narrow(device, wide.shape(), dtype);
     device.kernels().convert(wide, narrow);
     return narrow;
   }
 
-  static std::vector<int64_t> draw_labels(BenchHead const& b) {
-    core::Random random({b.seed, core::Purpose::synthetic, Draw::labels});
-    std::vector<int64_t> all(static_cast<size_t>(b.batch));
+  static std::vector<int64_t> draw_labels(BenchHead const& bench) {
+    core::Random random({bench.seed, core::Purpose::synthetic, Draw::labels});
+    std::vector<int64_t> all(static_cast<size_t>(bench.batch));
     for (auto& label : all)
-      label = static_cast<int64_t>(random.below(static_cast<uint64_t>(b.classes)));
+      label = static_cast<int64_t>(random.below(static_cast<uint64_t>(bench.classes)));
     return all;
   }
 };
@@ -82,15 +82,15 @@ class Rows {
 /// A head in training on one batch.
 class HeadSteps {
  public:
-  HeadSteps(BenchHead const& b, core::Device& device, comm::Communicator& ranks)
-      : b_(b),
-        e_(experiment_of(b)),
+  HeadSteps(BenchHead const& bench, core::Device& device, comm::Communicator& ranks)
+      : bench_(bench),
+        experiment_(experiment_of(bench)),
         device_(device),
         ranks_(ranks),
-        mesh_(ranks, e_.head.shards.value_or(ranks.size())),
-        rows_(b, device, ranks) {
-    layers::Context const context{device, resolve(b.precision, device), b.seed, {}};
-    head_ = make_sharded_head(context, e_, mesh_, b.features, b.classes);
+        mesh_(ranks, experiment_.head.shards.value_or(ranks.size())),
+        rows_(bench, device, ranks) {
+    layers::Context const context{device, resolve(bench.precision, device), bench.seed, {}};
+    head_ = make_sharded_head(context, experiment_, mesh_, bench.features, bench.classes);
   }
 
   layers::ShardedHead const& head() const { return *head_; }
@@ -99,9 +99,10 @@ class HeadSteps {
 
   /// The loss (1) of a step.
   Tensor step() {
-    auto const rule = update_rule(e_, {}, core::Role::weight);
-    auto const step_scalars = core::make_step_scalars(device_, rule, e_.optimizer.lr, ++number_);
-    head_->set_step(head_step(e_, step_scalars, number_, e_.head.sampling.rate));
+    auto const rule = update_rule(experiment_, {}, core::Role::weight);
+    auto const step_scalars =
+        core::make_step_scalars(device_, rule, experiment_.optimizer.lr, ++number_);
+    head_->set_step(head_step(experiment_, step_scalars, number_, experiment_.head.sampling.rate));
     core::Tape tape;
     auto const x = tape.input(rows_.x);
     auto const loss = head_->loss(tape, x, rows_.y, rows_.counts);
@@ -131,12 +132,12 @@ class HeadSteps {
     auto const found = std::find_if(state.begin(), state.end(),
                                     [](auto const& one) { return one.name == "head.weight"; });
     return layers::gather_rows(ranks_, found->tensor,
-                               comm::split_evenly(b_.classes, ranks_.size()));
+                               comm::split_evenly(bench_.classes, ranks_.size()));
   }
 
  private:
-  BenchHead const& b_;
-  Experiment e_;
+  BenchHead const& bench_;
+  Experiment experiment_;
   core::Device& device_;
   comm::Communicator& ranks_;
   comm::Mesh mesh_;
@@ -154,28 +155,28 @@ Tensor widened(Tensor const& t) {
 }
 
 /// Takes the steps, and rank 0 writes what went in and came out.
-void write_check(BenchHead const& b, core::Device& device, comm::Communicator& ranks) {
-  HeadSteps steps(b, device, ranks);
+void write_check(BenchHead const& bench, core::Device& device, comm::Communicator& ranks) {
+  HeadSteps steps(bench, device, ranks);
   auto const all = [&](Tensor const& mine) {
     return layers::gather_rows(ranks, mine, steps.rows().counts);
   };
   Tensor const weight = core::clone(steps.weight());
   std::vector<float> losses;
-  for (int64_t i = 0; i < b.steps; ++i) {
+  for (int64_t i = 0; i < bench.steps; ++i) {
     losses.emplace_back();
     device.download(steps.step(), &losses.back());
   }
-  Tensor history(device, {b.steps}, core::Dtype::f32);
+  Tensor history(device, {bench.steps}, core::Dtype::f32);
   device.upload(losses.data(), history);
   auto const x = widened(all(steps.rows().x)), dx = widened(all(steps.dx()));
   auto const y = all(steps.rows().y), updated = steps.weight();
   if (ranks.rank() == 0)
-    write_tensors(b.check, {{"x", x},
-                            {"labels", y},
-                            {"weight", weight},
-                            {"losses", history},
-                            {"dx", dx},
-                            {"updated", updated}});
+    write_tensors(bench.check, {{"x", x},
+                                {"labels", y},
+                                {"weight", weight},
+                                {"losses", history},
+                                {"dx", dx},
+                                {"updated", updated}});
   ranks.barrier();
 }
 
@@ -191,12 +192,12 @@ struct Figures {
   ProductRates rates;
 };
 
-Figures measure(BenchHead const& b, core::Device& device, comm::Communicator& ranks) {
+Figures measure(BenchHead const& bench, core::Device& device, comm::Communicator& ranks) {
   double const before = process_memory().now;
-  HeadSteps steps(b, device, ranks);
-  for (int64_t i = 0; i < b.warm_up; ++i) steps.step();
+  HeadSteps steps(bench, device, ranks);
+  for (int64_t i = 0; i < bench.warm_up; ++i) steps.step();
   Figures f;
-  for (int64_t i = 0; i < b.steps; ++i) f.seconds.push_back(steps.timed_step());
+  for (int64_t i = 0; i < bench.steps; ++i) f.seconds.push_back(steps.timed_step());
 
   double const taken = process_memory().peak - before;
   auto const tensors = static_cast<double>(device.memory().peak);
@@ -210,49 +211,50 @@ Figures measure(BenchHead const& b, core::Device& device, comm::Communicator& ra
   float loss = 0;
   device.download(steps.step(), &loss);
   f.loss = loss;
-  f.chunk = steps.head().chunk(b.batch);
-  f.products = steps.head().stores(b.batch) ? 3 : 4;
+  f.chunk = steps.head().chunk(bench.batch);
+  f.products = steps.head().stores(bench.batch) ? 3 : 4;
   ranks.barrier();
-  f.rates = measure_products(device, resolve(b.precision, device), b.batch, b.features,
-                             std::min(f.chunk, b.classes));
+  f.rates = measure_products(device, resolve(bench.precision, device), bench.batch, bench.features,
+                             std::min(f.chunk, bench.classes));
   return f;
 }
 
 /// Seconds of the products of a step at their own rates, on the rank with the most classes.
-double product_seconds(BenchHead const& b, Figures const& f, int64_t most) {
-  auto const chunk = static_cast<double>(std::min(f.chunk, b.classes));
+double product_seconds(BenchHead const& bench, Figures const& f, int64_t most) {
+  auto const chunk = static_cast<double>(std::min(f.chunk, bench.classes));
   double const of_a_chunk = f.rates.logits * (f.products - 2) + f.rates.features + f.rates.weights;
   return of_a_chunk * static_cast<double>(most) / chunk;
 }
 
 /// GFLOP/s of a product on one chunk.
-double rate(BenchHead const& b, Figures const& f, double seconds) {
-  auto const chunk = static_cast<double>(std::min(f.chunk, b.classes));
-  return 2e-9 * static_cast<double>(b.batch) * static_cast<double>(b.features) * chunk / seconds;
+double rate(BenchHead const& bench, Figures const& f, double seconds) {
+  auto const chunk = static_cast<double>(std::min(f.chunk, bench.classes));
+  return 2e-9 * static_cast<double>(bench.batch) * static_cast<double>(bench.features) * chunk /
+         seconds;
 }
 
-Json describe(BenchHead const& b, core::Device& device, comm::Communicator const& ranks) {
+Json describe(BenchHead const& bench, core::Device& device, comm::Communicator const& ranks) {
   bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device) != nullptr;
   return {{"program", "colonnade"},
           {"device", cpu ? "cpu" : "cuda"},
           {"device_name", device.describe()},
           {"ranks", ranks.size()},
-          {"classes", b.classes},
-          {"features", b.features},
-          {"batch", b.batch},
-          {"precision", core::name(resolve(b.precision, device))},
-          {"rate", experiment_of(b).optimizer.lr},
-          {"momentum", experiment_of(b).optimizer.momentum}};
+          {"classes", bench.classes},
+          {"features", bench.features},
+          {"batch", bench.batch},
+          {"precision", core::name(resolve(bench.precision, device))},
+          {"rate", experiment_of(bench).optimizer.lr},
+          {"momentum", experiment_of(bench).optimizer.momentum}};
 }
 
-void add(Json& all, BenchHead const& b, Figures const& f, comm::Communicator const& ranks) {
-  int64_t const most = comm::split_evenly(b.classes, ranks.size()).front();
-  double const seconds = median(f.seconds), products = product_seconds(b, f, most);
-  double const flops = 2.0 * f.products * static_cast<double>(b.batch) * static_cast<double>(most) *
-                       static_cast<double>(b.features);
+void add(Json& all, BenchHead const& bench, Figures const& f, comm::Communicator const& ranks) {
+  int64_t const most = comm::split_evenly(bench.classes, ranks.size()).front();
+  double const seconds = median(f.seconds), products = product_seconds(bench, f, most);
+  double const flops = 2.0 * f.products * static_cast<double>(bench.batch) *
+                       static_cast<double>(most) * static_cast<double>(bench.features);
   all["logits"] = f.products == 3 ? "store" : "recompute";
   all["chunk"] = f.chunk;
-  all["steps"] = b.steps;
+  all["steps"] = bench.steps;
   all["ms_a_step"] = 1e3 * seconds;
   all["ms_of_steps"] = Json::array();
   for (double const one : f.seconds) all["ms_of_steps"].push_back(1e3 * one);
@@ -261,9 +263,9 @@ void add(Json& all, BenchHead const& b, Figures const& f, comm::Communicator con
   all["process_bytes"] = f.process_bytes;
   all["all_peak_bytes"] = f.all_peak_bytes;
   all["all_process_bytes"] = f.all_process_bytes;
-  all["gflops_logits"] = rate(b, f, f.rates.logits);
-  all["gflops_features"] = rate(b, f, f.rates.features);
-  all["gflops_weights"] = rate(b, f, f.rates.weights);
+  all["gflops_logits"] = rate(bench, f, f.rates.logits);
+  all["gflops_features"] = rate(bench, f, f.rates.features);
+  all["gflops_weights"] = rate(bench, f, f.rates.weights);
   all["gflops_peak"] = 1e-9 * f.rates.peak;
   all["share_of_products"] = products / seconds;
   all["share_of_peak"] = flops / f.rates.peak / seconds;
@@ -289,19 +291,19 @@ void print(Json const& f, std::ostream& out) {
 
 }  // namespace
 
-void bench_head_command(BenchHead const& b, comm::Session& session, std::ostream& out) {
-  if (session.size() > b.classes)
-    throw ConfigError(core::join(session.size(), " ranks for ", b.classes,
-                                 " classes: start at most ", b.classes, " ranks"));
-  auto const device = open_device(experiment_of(b), session);
+void bench_head_command(BenchHead const& bench, comm::Session& session, std::ostream& out) {
+  if (session.size() > bench.classes)
+    throw ConfigError(core::join(session.size(), " ranks for ", bench.classes,
+                                 " classes: start at most ", bench.classes, " ranks"));
+  auto const device = open_device(experiment_of(bench), session);
   auto const ranks = comm::open(session, *device);
-  auto figures = describe(b, *device, *ranks);
-  if (!b.check.empty()) {
-    write_check(b, *device, *ranks);
+  auto figures = describe(bench, *device, *ranks);
+  if (!bench.check.empty()) {
+    write_check(bench, *device, *ranks);
     if (ranks->rank() == 0) out << figures << std::endl;
     return;
   }
-  add(figures, b, measure(b, *device, *ranks), *ranks);
+  add(figures, bench, measure(bench, *device, *ranks), *ranks);
   if (ranks->rank() != 0) return;
   print(figures, out);
   out << figures << std::endl;

@@ -25,29 +25,31 @@ struct Target {
   std::unique_ptr<core::Device> here;  ///< itself, where it is this machine's
 };
 
-Target target_without_memory(Experiment const& e, PlanArguments const& a) {
-  bool const gpu = e.device != DeviceChoice::cpu;
-  if (!a.cache.empty()) {
-    auto const cache = static_cast<int64_t>(parse_quantity("--cache", a.cache, "B"));
-    return {{"a device with a cache of " + a.cache, cache, gpu}, nullptr};
+Target target_without_memory(Experiment const& experiment, PlanArguments const& arguments) {
+  bool const gpu = experiment.device != DeviceChoice::cpu;
+  if (!arguments.cache.empty()) {
+    auto const cache = static_cast<int64_t>(parse_quantity("--cache", arguments.cache, "B"));
+    return {{"a device with a cache of " + arguments.cache, cache, gpu}, nullptr};
   }
   Target target;
   if (gpu && core::cuda::available().count > 0)
-    target.here = core::cuda::open(0, {e.run.tf32, e.run.deterministic});
-  else if (e.device == DeviceChoice::cuda)
+    target.here = core::cuda::open(0, {experiment.run.tf32, experiment.run.deterministic});
+  else if (experiment.device == DeviceChoice::cuda)
     return {{"a GPU with a cache of 50 MB", assumed_cache, true}, nullptr};
   else
-    target.here = std::make_unique<core::cpu::Cpu>(threads_of(e.run, a.ranks));
+    target.here = std::make_unique<core::cpu::Cpu>(threads_of(experiment.run, arguments.ranks));
   target.traits = {target.here->describe(), target.here->cache_bytes(), target.here->fast_bf16()};
   return target;
 }
 
-Target target_of(Experiment const& e, PlanArguments const& a) {
-  auto target = target_without_memory(e, a);
+Target target_of(Experiment const& experiment, PlanArguments const& arguments) {
+  auto target = target_without_memory(experiment, arguments);
   bool const shared = dynamic_cast<core::cpu::Cpu const*>(target.here.get()) != nullptr;
-  if (target.here) target.traits.capacity = target.here->capacity() / (shared ? a.ranks : 1);
-  if (!a.memory.empty())
-    target.traits.capacity = static_cast<int64_t>(parse_quantity("--memory", a.memory, "B"));
+  if (target.here)
+    target.traits.capacity = target.here->capacity() / (shared ? arguments.ranks : 1);
+  if (!arguments.memory.empty())
+    target.traits.capacity =
+        static_cast<int64_t>(parse_quantity("--memory", arguments.memory, "B"));
   return target;
 }
 
@@ -73,20 +75,23 @@ std::optional<int64_t> configured_classes(DataConfig const& data) {
   return data.kind == DataKind::synthetic ? data.classes : std::nullopt;
 }
 
-PlanSizes sizes_of(Experiment const& e, PlanArguments const& a, core::dry::Traits const& device) {
-  PlanSizes sizes{.ranks = a.ranks, .image = configured_image(e.data), .device = device};
-  sizes.classes = a.classes > 0 ? a.classes : configured_classes(e.data).value_or(0);
+PlanSizes sizes_of(Experiment const& experiment, PlanArguments const& arguments,
+                   core::dry::Traits const& device) {
+  PlanSizes sizes{
+      .ranks = arguments.ranks, .image = configured_image(experiment.data), .device = device};
+  sizes.classes =
+      arguments.classes > 0 ? arguments.classes : configured_classes(experiment.data).value_or(0);
   if (sizes.classes > 0 && sizes.image.count() > 0) return sizes;
-  auto const task = open_task(e.data, e.seed);
+  auto const task = open_task(experiment.data, experiment.seed);
   sizes.image = task.train.data->shape();
   if (sizes.classes == 0) sizes.classes = task.classes;
   return sizes;
 }
 
 /// Those that were given, and for those that were not, what this machine does.
-Rates rates_of(PlanArguments const& a, StepPlan const& plan, core::Device* here) {
-  Rates rates{given("--flops", a.flops, ""), given("--bandwidth", a.bandwidth, "B"),
-              given("--network", a.network, "B")};
+Rates rates_of(PlanArguments const& arguments, StepPlan const& plan, core::Device* here) {
+  Rates rates{given("--flops", arguments.flops, ""), given("--bandwidth", arguments.bandwidth, "B"),
+              given("--network", arguments.network, "B")};
   if (here == nullptr) return rates;
   if (rates.flops == 0) {
     int64_t const classes = plan.chunk > 0 ? plan.chunk : 1024;
@@ -132,13 +137,13 @@ void print_memory(std::ostream& out, StepPlan const& plan) {
   out << "  (tensors; what libraries and drivers take for themselves is not in it)\n";
 }
 
-void print_fit(std::ostream& out, Experiment const& e, PlanSizes const& sizes, int64_t peak,
-               int64_t memory) {
+void print_fit(std::ostream& out, Experiment const& experiment, PlanSizes const& sizes,
+               int64_t peak, int64_t memory) {
   out << (peak <= memory ? "it fits " : "it does NOT fit ") << "into " << bytes(memory)
-      << "; about " << most_classes(e, sizes, memory) << " classes do\n";
+      << "; about " << most_classes(experiment, sizes, memory) << " classes do\n";
   if (peak <= memory) return;
   out << "what makes it smaller, each by itself\n";
-  for (auto const& suggestion : suggestions(e, sizes, peak))
+  for (auto const& suggestion : suggestions(experiment, sizes, peak))
     row(out, suggestion.change, bytes(suggestion.peak), suggestion.peak <= memory ? "fits" : "");
 }
 
@@ -180,20 +185,20 @@ void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int
 
 }  // namespace
 
-Exit plan_command(Experiment const& e, PlanArguments const& a, std::ostream& out) {
-  auto const target = target_of(e, a);
+Exit plan_command(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out) {
+  auto const target = target_of(experiment, arguments);
   int64_t const memory = target.traits.capacity;
-  rates_of(a, {}, nullptr);  // what is written wrong is told before anything takes time
-  auto const sizes = sizes_of(e, a, target.traits);
-  auto const plan = plan_step(e, sizes);
-  out << a.ranks << (a.ranks == 1 ? " rank, " : " ranks, ") << sizes.classes << " classes, batch "
-      << e.data.global_batch_size << ", " << core::name(plan.dtype) << ", on " << target.traits.name
-      << '\n'
+  rates_of(arguments, {}, nullptr);  // what is written wrong is told before anything takes time
+  auto const sizes = sizes_of(experiment, arguments, target.traits);
+  auto const plan = plan_step(experiment, sizes);
+  out << arguments.ranks << (arguments.ranks == 1 ? " rank, " : " ranks, ") << sizes.classes
+      << " classes, batch " << experiment.data.global_batch_size << ", " << core::name(plan.dtype)
+      << ", on " << target.traits.name << '\n'
       << plan.head << '\n';
   print_memory(out, plan);
-  if (memory > 0) print_fit(out, e, sizes, plan.peak, memory);
-  print_traffic(out, plan, a.ranks);
-  print_time(out, plan, rates_of(a, plan, target.here.get()), a.ranks);
+  if (memory > 0) print_fit(out, experiment, sizes, plan.peak, memory);
+  print_traffic(out, plan, arguments.ranks);
+  print_time(out, plan, rates_of(arguments, plan, target.here.get()), arguments.ranks);
   return memory > 0 && plan.peak > memory ? Exit::out_of_memory : Exit::done;
 }
 

@@ -9,27 +9,29 @@ namespace {
 using layers::HeadLoss;
 
 /// The margin given, or the one of the head's publication.
-double margin_or(HeadConfig const& c, double published) { return c.margin.value_or(published); }
+double margin_or(HeadConfig const& config, double published) {
+  return config.margin.value_or(published);
+}
 
-HeadLoss by_kind(HeadConfig const& c) {
-  switch (c.kind) {
+HeadLoss by_kind(HeadConfig const& config) {
+  switch (config.kind) {
     case HeadKind::softmax:
     case HeadKind::row_parallel:
       return {};
     case HeadKind::normface:
-      return HeadLoss::normface(c.scale);
+      return HeadLoss::normface(config.scale);
     case HeadKind::cosface:
-      return HeadLoss::cosface(c.scale, margin_or(c, 0.4));
+      return HeadLoss::cosface(config.scale, margin_or(config, 0.4));
     case HeadKind::arcface:
-      return HeadLoss::arcface(c.scale, margin_or(c, 0.5));
+      return HeadLoss::arcface(config.scale, margin_or(config, 0.5));
     case HeadKind::sphereface:
-      return HeadLoss::sphereface(c.scale, margin_or(c, 1.35));
+      return HeadLoss::sphereface(config.scale, margin_or(config, 1.35));
     case HeadKind::combined:
-      return HeadLoss::combined(c.scale, c.m1, c.m2, c.m3);
+      return HeadLoss::combined(config.scale, config.m1, config.m2, config.m3);
     case HeadKind::adaface:
-      return HeadLoss::adaface(c.scale, margin_or(c, 0.4), c.adaface_h);
+      return HeadLoss::adaface(config.scale, margin_or(config, 0.4), config.adaface_h);
     case HeadKind::curricularface:
-      return HeadLoss::curricularface(c.scale, margin_or(c, 0.5));
+      return HeadLoss::curricularface(config.scale, margin_or(config, 0.5));
   }
   core::fail("no such head");
 }
@@ -53,41 +55,44 @@ core::Tensor read_class_weights(std::string const& path, layers::ShardedHead con
 
 }  // namespace
 
-HeadLoss head_loss(HeadConfig const& c) {
-  HeadLoss loss = by_kind(c);
-  loss.smoothing = c.label_smoothing;
-  loss.z_loss = c.z_loss;
-  loss.gradient = c.margin_gradient;
-  if (c.interclass_filter < 1) loss.filter = c.interclass_filter;
+HeadLoss head_loss(HeadConfig const& config) {
+  HeadLoss loss = by_kind(config);
+  loss.smoothing = config.label_smoothing;
+  loss.z_loss = config.z_loss;
+  loss.gradient = config.margin_gradient;
+  if (config.interclass_filter < 1) loss.filter = config.interclass_filter;
   return loss;
 }
 
-layers::Moments moments_of(OptimizerConfig const& c) {
-  if (c.kind == OptimizerKind::adam || c.kind == OptimizerKind::adamw) return layers::Moments::both;
-  return c.momentum > 0 ? layers::Moments::velocity : layers::Moments::none;
+layers::Moments moments_of(OptimizerConfig const& config) {
+  if (config.kind == OptimizerKind::adam || config.kind == OptimizerKind::adamw)
+    return layers::Moments::both;
+  return config.momentum > 0 ? layers::Moments::velocity : layers::Moments::none;
 }
 
-std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& c,
-                                                       Experiment const& e, comm::Mesh& mesh,
-                                                       int64_t features, int64_t classes) {
-  layers::ShardedHead::Options o{.classes = classes, .features = features};
-  o.bias = e.head.bias;
-  o.moments = moments_of(e.optimizer);
-  o.storage = e.head.storage;
-  o.loss = head_loss(e.head);
-  o.chunk = e.head.chunk.value_or(0);
-  o.logits = e.head.logits;
-  o.passes = e.head.passes;
-  o.unsampled = e.head.sampling.unsampled_rows;
-  o.log_q = e.head.sampling.log_q;
-  o.init_std = e.head.init_std;
+std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& context,
+                                                       Experiment const& experiment,
+                                                       comm::Mesh& mesh, int64_t features,
+                                                       int64_t classes) {
+  layers::ShardedHead::Options options{.classes = classes, .features = features};
+  options.bias = experiment.head.bias;
+  options.moments = moments_of(experiment.optimizer);
+  options.storage = experiment.head.storage;
+  options.loss = head_loss(experiment.head);
+  options.chunk = experiment.head.chunk.value_or(0);
+  options.logits = experiment.head.logits;
+  options.passes = experiment.head.passes;
+  options.unsampled = experiment.head.sampling.unsampled_rows;
+  options.log_q = experiment.head.sampling.log_q;
+  options.init_std = experiment.head.init_std;
   // Ranks of a CPU run are taken to share their host.
-  bool const on_host = dynamic_cast<core::cpu::Cpu const*>(&c.device) != nullptr;
-  o.memory = c.device.capacity() / (on_host ? mesh.world().size() : 1);
+  bool const on_host = dynamic_cast<core::cpu::Cpu const*>(&context.device) != nullptr;
+  options.memory = context.device.capacity() / (on_host ? mesh.world().size() : 1);
   auto* const replicas = mesh.replicas().size() > 1 ? &mesh.replicas() : nullptr;
-  auto head = std::make_unique<layers::ShardedHead>(c, mesh.shards(), o, replicas);
-  if (!e.head.class_weights.empty())
-    head->set_class_weights(read_class_weights(e.head.class_weights, *head, c.device));
+  auto head = std::make_unique<layers::ShardedHead>(context, mesh.shards(), options, replicas);
+  if (!experiment.head.class_weights.empty())
+    head->set_class_weights(
+        read_class_weights(experiment.head.class_weights, *head, context.device));
   return head;
 }
 

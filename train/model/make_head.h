@@ -14,7 +14,8 @@ layers::Moments moments_of(OptimizerConfig const& config);
 /// The class-sharded head of an experiment. Collective; reads the file of head.class_weights.
 /// Throws MissingInput, BadData or ConfigError for a file that does not fit.
 std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& context,
-                                                       Experiment const& e, comm::Mesh& mesh,
-                                                       int64_t features, int64_t classes);
+                                                       Experiment const& experiment,
+                                                       comm::Mesh& mesh, int64_t features,
+                                                       int64_t classes);
 
 }  // namespace train

@@ -39,18 +39,18 @@ int threads_of(RunConfig const& run, int ranks) {
   return std::max(1, seen <= share ? seen : seen / ranks);
 }
 
-std::unique_ptr<core::Device> open_device(Experiment const& e, comm::Session& session) {
+std::unique_ptr<core::Device> open_device(Experiment const& experiment, comm::Session& session) {
   auto const gpus =
-      e.device == DeviceChoice::cpu ? core::cuda::Available{} : core::cuda::available();
+      experiment.device == DeviceChoice::cpu ? core::cuda::Available{} : core::cuda::available();
   int const index = gpus.count == 0 ? 0 : session.local_rank() % gpus.count;
-  if (e.device == DeviceChoice::cuda && gpus.count == 0)
+  if (experiment.device == DeviceChoice::cuda && gpus.count == 0)
     throw ConfigError(core::join("device: cuda, but rank ", session.rank(),
                                  " can use no GPU: ", gpus.why_none, "; use device: cpu or auto"));
-  bool const use_gpu = e.device == DeviceChoice::cuda ||
-                       (e.device == DeviceChoice::automatic &&
+  bool const use_gpu = experiment.device == DeviceChoice::cuda ||
+                       (experiment.device == DeviceChoice::automatic &&
                         one_each(gpus.count == 0 ? Uuid{} : core::cuda::uuid(index), session));
-  if (use_gpu) return core::cuda::open(index, {e.run.tf32, e.run.deterministic});
-  return std::make_unique<core::cpu::Cpu>(threads_of(e.run, session.local_size()));
+  if (use_gpu) return core::cuda::open(index, {experiment.run.tf32, experiment.run.deterministic});
+  return std::make_unique<core::cpu::Cpu>(threads_of(experiment.run, session.local_size()));
 }
 
 }  // namespace train

@@ -87,15 +87,15 @@ void book_state(Trainer& trainer, Model const& model, DryRunDevice& device) {
 }
 
 /// The sizes of the groups that comm::Mesh splits off, in its order.
-std::vector<int> groups(Experiment const& e, int ranks) {
-  if (!e.head.shards || ranks % *e.head.shards != 0) return {};
-  return {*e.head.shards, ranks / *e.head.shards};
+std::vector<int> groups(Experiment const& experiment, int ranks) {
+  if (!experiment.head.shards || ranks % *experiment.head.shards != 0) return {};
+  return {*experiment.head.shards, ranks / *experiment.head.shards};
 }
 
 /// Rank 0's share of a batch, without contents.
-Batch batch_of(Experiment const& e, PlanSizes const& sizes, core::Device& host) {
+Batch batch_of(Experiment const& experiment, PlanSizes const& sizes, core::Device& host) {
   Batch batch;
-  batch.counts = comm::split_evenly(e.data.global_batch_size, sizes.ranks);
+  batch.counts = comm::split_evenly(experiment.data.global_batch_size, sizes.ranks);
   auto const& [height, width, channels] = sizes.image;
   batch.images = {host, {batch.counts[0], height, width, channels}, core::Dtype::f32};
   batch.labels = {host, {batch.counts[0]}, core::Dtype::i64};
@@ -118,9 +118,9 @@ core::dry::Parts named_parts(core::dry::Parts const& booked) {
 }
 
 /// What the plan says of the model, before there is a step.
-void describe(Experiment const& e, Model const& model, StepPlan& plan) {
-  int64_t const rows =
-      e.data.global_batch_size / e.optimizer.accumulation_steps / model.mesh->replicas().size();
+void describe(Experiment const& experiment, Model const& model, StepPlan& plan) {
+  int64_t const rows = experiment.data.global_batch_size / experiment.optimizer.accumulation_steps /
+                       model.mesh->replicas().size();
   plan.dtype = model.dtype;
   plan.features = model.trunk->features();
   plan.rows = rows;
@@ -131,25 +131,24 @@ void describe(Experiment const& e, Model const& model, StepPlan& plan) {
 
 }  // namespace
 
-StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
-  Experiment e = experiment;
-  e.run.profile = false;  // it waits for a device, and takes nothing of it
+StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
+  experiment.run.profile = false;  // it waits for a device, and takes nothing of it
   DryRunDevice device(sizes.device), host(sizes.device);
-  comm::DryRunCommunicator ranks(device, sizes.ranks, groups(e, sizes.ranks));
-  auto model = make_model(e, device, ranks, sizes.image, sizes.classes);
+  comm::DryRunCommunicator ranks(device, sizes.ranks, groups(experiment, sizes.ranks));
+  auto model = make_model(experiment, device, ranks, sizes.image, sizes.classes);
   StepPlan plan;
-  describe(e, model, plan);
-  auto traffic_sizes = step_sizes(e, model, sizes.ranks);
-  traffic_sizes.batch = e.data.global_batch_size;
+  describe(experiment, model, plan);
+  auto traffic_sizes = step_sizes(experiment, model, sizes.ranks);
+  traffic_sizes.batch = experiment.data.global_batch_size;
   plan.traffic = traffic_by_formula(traffic_sizes);
   model.trunk = std::make_unique<BookedTrunk>(std::move(model.trunk), device);
   model.head = std::make_unique<BookedHead>(std::move(model.head), device);
 
   device.enter("trunk gradients");
-  Trainer trainer(e, device, ranks, model, 2);
+  Trainer trainer(experiment, device, ranks, model, 2);
   book_state(trainer, model, device);
-  auto const batch = batch_of(e, sizes, host);
-  plan.loader = (e.data.prefetch_batches + 1) * bytes_of(batch);
+  auto const batch = batch_of(experiment, sizes, host);
+  plan.loader = (experiment.data.prefetch_batches + 1) * bytes_of(batch);
   for (int step = 0; step < 2; ++step) {  // the first makes what the others find
     device.reset();
     device.enter(images);
@@ -162,14 +161,14 @@ StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes) {
   return plan;
 }
 
-int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memory) {
-  Experiment e = experiment;
-  e.head.class_weights.clear();  // the file is for one number of classes, and small beside the rest
+int64_t most_classes(Experiment experiment, PlanSizes sizes, int64_t memory) {
+  // The file is for one number of classes, and small beside the rest.
+  experiment.head.class_weights.clear();
   auto const peak = [&](int64_t classes) {
     sizes.classes = classes;
-    return plan_step(e, sizes).peak;
+    return plan_step(experiment, sizes).peak;
   };
-  int64_t fits = e.head.shards.value_or(sizes.ranks);
+  int64_t fits = experiment.head.shards.value_or(sizes.ranks);
   if (peak(fits) > memory) return 0;
   int64_t too_many = 2 * fits;
   while (peak(too_many) <= memory) {
@@ -183,40 +182,44 @@ int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memo
   return fits;
 }
 
-std::vector<Suggestion> suggestions(Experiment const& e, PlanSizes const& sizes, int64_t peak) {
+std::vector<Suggestion> suggestions(Experiment const& experiment, PlanSizes const& sizes,
+                                    int64_t peak) {
   std::vector<Suggestion> all;
   auto const consider = [&](std::string const& change, auto const& apply) {
-    Experiment changed = e;
+    Experiment changed = experiment;
     PlanSizes other = sizes;
     apply(changed, other);
     int64_t const then = plan_step(changed, other).peak;
     if (then < peak) all.push_back({change, then});
   };
-  bool const sharded = e.head.kind != HeadKind::row_parallel;
-  if (sharded && e.head.logits != layers::Logits::recompute)
+  bool const sharded = experiment.head.kind != HeadKind::row_parallel;
+  if (sharded && experiment.head.logits != layers::Logits::recompute)
     consider("head.logits=recompute",
              [](auto& x, auto&) { x.head.logits = layers::Logits::recompute; });
-  if (sharded && e.head.storage == layers::Storage::f32)
+  if (sharded && experiment.head.storage == layers::Storage::f32)
     consider("head.storage=bf16_moments",
              [](auto& x, auto&) { x.head.storage = layers::Storage::bf16_moments; });
-  if (sharded && e.head.storage != layers::Storage::bf16)
+  if (sharded && experiment.head.storage != layers::Storage::bf16)
     consider("head.storage=bf16", [](auto& x, auto&) { x.head.storage = layers::Storage::bf16; });
-  if (e.optimizer.kind == OptimizerKind::sgd && e.optimizer.momentum > 0 && !e.optimizer.nesterov)
+  if (experiment.optimizer.kind == OptimizerKind::sgd && experiment.optimizer.momentum > 0 &&
+      !experiment.optimizer.nesterov)
     consider("optimizer.momentum=0", [](auto& x, auto&) { x.optimizer.momentum = 0; });
-  if (e.data.global_batch_size >= 2 * sizes.ranks) {
-    int64_t const half = e.data.global_batch_size / 2;
+  if (experiment.data.global_batch_size >= 2 * sizes.ranks) {
+    int64_t const half = experiment.data.global_batch_size / 2;
     consider(core::join("data.global_batch_size=", half),
              [=](auto& x, auto&) { x.data.global_batch_size = half; });
   }
-  int const parts = 2 * e.optimizer.accumulation_steps;
-  if (e.head.sampling.rate == 1 && e.data.global_batch_size >= parts * sizes.ranks)
+  int const parts = 2 * experiment.optimizer.accumulation_steps;
+  if (experiment.head.sampling.rate == 1 &&
+      experiment.data.global_batch_size >= parts * sizes.ranks)
     consider(core::join("optimizer.accumulation_steps=", parts),
              [=](auto& x, auto&) { x.optimizer.accumulation_steps = parts; });
-  bool const samples = sharded && e.head.sampling.rate == 1 && e.head.label_smoothing == 0 &&
-                       !e.head.shards && e.optimizer.accumulation_steps == 1;
+  bool const samples = sharded && experiment.head.sampling.rate == 1 &&
+                       experiment.head.label_smoothing == 0 && !experiment.head.shards &&
+                       experiment.optimizer.accumulation_steps == 1;
   if (samples)
     consider("head.sampling.rate=0.1", [](auto& x, auto&) { x.head.sampling.rate = 0.1; });
-  if (!e.head.shards && 2 * sizes.ranks <= sizes.classes)
+  if (!experiment.head.shards && 2 * sizes.ranks <= sizes.classes)
     consider(core::join("--ranks ", 2 * sizes.ranks), [](auto&, auto& s) { s.ranks *= 2; });
   std::ranges::sort(all, {}, &Suggestion::peak);
   return all;

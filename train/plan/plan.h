@@ -31,11 +31,11 @@ struct StepPlan {
 };
 
 /// Throws ConfigError where the experiment cannot run on so many ranks.
-StepPlan plan_step(Experiment const& experiment, PlanSizes const& sizes);
+StepPlan plan_step(Experiment experiment, PlanSizes const& sizes);
 
 /// About the most classes, to 1 %, whose peak is within `memory` bytes; 0 where one a rank is too
 /// many. The other sizes stay.
-int64_t most_classes(Experiment const& experiment, PlanSizes sizes, int64_t memory);
+int64_t most_classes(Experiment experiment, PlanSizes sizes, int64_t memory);
 
 /// An experiment with something changed, and what that does to the peak.
 struct Suggestion {

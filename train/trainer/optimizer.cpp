@@ -43,12 +43,12 @@ core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& s
   return rule;
 }
 
-layers::HeadStep head_step(Experiment const& e, core::Tensor const& step_scalars, int64_t number,
-                           double sampling_rate) {
-  layers::HeadStep step{update_rule(e, step_scalars, core::Role::weight),
-                        update_rule(e, step_scalars, core::Role::bias)};
-  if (e.optimizer.kind == OptimizerKind::lars)
-    step.trust_coefficient = e.optimizer.trust_coefficient;
+layers::HeadStep head_step(Experiment const& experiment, core::Tensor const& step_scalars,
+                           int64_t number, double sampling_rate) {
+  layers::HeadStep step{update_rule(experiment, step_scalars, core::Role::weight),
+                        update_rule(experiment, step_scalars, core::Role::bias)};
+  if (experiment.optimizer.kind == OptimizerKind::lars)
+    step.trust_coefficient = experiment.optimizer.trust_coefficient;
   step.number = number;
   step.sampling_rate = sampling_rate;
   return step;

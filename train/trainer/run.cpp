@@ -4,6 +4,7 @@
 #include "core/cpu/device.h"
 #include "layers/head/row_parallel_head.h"
 #include "train/data/upload.h"
+#include "train/errors.h"
 #include "train/evaluation/evaluate.h"
 #include "train/report/report.h"
 #include "train/report/terminal.h"
@@ -17,8 +18,8 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Makes the run folder ready and writes the resolved configuration into it.
-void prepare_folder(Experiment const& e, Existing existing, comm::Communicator& ranks) {
-  fs::path const folder = e.run.out;
+void prepare_folder(Experiment const& experiment, Existing existing, comm::Communicator& ranks) {
+  fs::path const folder = experiment.run.out;
   bool const holds_a_run =
       fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "checkpoints");
   if (holds_a_run && existing == Existing::refuse) {
@@ -35,7 +36,7 @@ void prepare_folder(Experiment const& e, Existing existing, comm::Communicator& 
     }
     fs::create_directories(folder, error);
     std::ofstream file(folder / "config.yaml");
-    file << to_yaml(e) << std::flush;
+    file << to_yaml(experiment) << std::flush;
     if (!file) throw IoError("cannot write " + (folder / "config.yaml").string());
   }
   ranks.barrier();
@@ -52,16 +53,16 @@ constexpr int64_t warm_up_steps = 5;  ///< that a profile leaves out
 constexpr int64_t most_skipped = 10;  ///< steps in a row, before a run ends
 
 /// Throws ConfigError where steps must be recorded and cannot be.
-void check_cuda_graph(Experiment const& e, core::Device const& device) {
-  auto const why_not = why_not_captured(e, device);
-  if (e.run.cuda_graph == CudaGraph::on && !why_not.empty())
+void check_cuda_graph(Experiment const& experiment, core::Device const& device) {
+  auto const why_not = why_not_captured(experiment, device);
+  if (experiment.run.cuda_graph == CudaGraph::on && !why_not.empty())
     throw ConfigError("run.cuda_graph: on, but steps cannot be recorded: " + why_not);
 }
 
 /// A run's parts, alive for its length, and what happens between steps.
 class TrainingRun {
  public:
-  TrainingRun(Experiment const& e, core::Device& device, comm::Communicator& ranks,
+  TrainingRun(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
               std::ostream& out);
   void go(Existing existing);
 
@@ -77,7 +78,7 @@ class TrainingRun {
   void compare_with_unsplit(Batch const& batch);
   bool last() const { return position_.step == total_; }
 
-  Experiment const& e_;
+  Experiment const& experiment_;
   core::Device& device_;
   std::optional<StepTraffic> traffic_;  ///< of a profile
   comm::Communicator& ranks_;
@@ -94,23 +95,24 @@ class TrainingRun {
   Position position_;
 };
 
-TrainingRun::TrainingRun(Experiment const& e, core::Device& device, comm::Communicator& ranks,
-                 std::ostream& out)
-    : e_(e),
+TrainingRun::TrainingRun(Experiment const& experiment, core::Device& device,
+                         comm::Communicator& ranks, std::ostream& out)
+    : experiment_(experiment),
       device_(device),
-      traffic_(e.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
+      traffic_(experiment.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
       ranks_(traffic_ ? traffic_->ranks() : ranks),
       host_(1),
-      task_(open_task(e.data, e.seed)),
-      batches_((task_.train.data->size() + e.data.global_batch_size - 1) /
-               e.data.global_batch_size),
-      total_(total_steps(e.run, batches_)),
-      model_(make_model(e, device, ranks_, task_.train.data->shape(), task_.classes)),
-      trainer_(e, device, ranks_, model_, total_),
-      checkpoints_(fs::path(e.run.out) / "checkpoints", ranks, e.checkpoint.keep_last),
-      report_({fs::path(e.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
+      task_(open_task(experiment.data, experiment.seed)),
+      batches_((task_.train.data->size() + experiment.data.global_batch_size - 1) /
+               experiment.data.global_batch_size),
+      total_(total_steps(experiment.run, batches_)),
+      model_(make_model(experiment, device, ranks_, task_.train.data->shape(), task_.classes)),
+      trainer_(experiment, device, ranks_, model_, total_),
+      checkpoints_(fs::path(experiment.run.out) / "checkpoints", ranks,
+                   experiment.checkpoint.keep_last),
+      report_({fs::path(experiment.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
                on_terminal()}),
-      losses_(device, e.run.log_every) {}
+      losses_(device, experiment.run.log_every) {}
 
 /// False where there is nothing to go on from.
 bool TrainingRun::resume() {
@@ -124,7 +126,8 @@ bool TrainingRun::resume() {
 
 void TrainingRun::go(Existing existing) {
   bool const resumed = existing == Existing::resume && resume();
-  auto const weights = resumed || e_.init.from.empty() ? "" : load_weights(e_, model_);
+  auto const weights =
+      resumed || experiment_.init.from.empty() ? "" : load_weights(experiment_, model_);
   report_.begin({.device = device_.describe(),
                  .precision = core::name(model_.dtype),
                  .ranks = ranks_.size(),
@@ -133,14 +136,16 @@ void TrainingRun::go(Existing existing) {
                  .steps = total_,
                  .steps_per_epoch = batches_,
                  .first_step = position_.step});
-  if (auto const why_not = why_not_captured(e_, device_);
-      device_.can_capture() && e_.run.cuda_graph == CudaGraph::automatic && !why_not.empty())
+  if (auto const why_not = why_not_captured(experiment_, device_);
+      device_.can_capture() && experiment_.run.cuda_graph == CudaGraph::automatic &&
+      !why_not.empty())
     report_.note("steps are not recorded as a CUDA graph: " + why_not);
   if (!weights.empty()) report_.note(weights);
-  report_.note(model_.head->describe(e_.data.global_batch_size / e_.optimizer.accumulation_steps));
-  if (e_.checkpoint.initial && !resumed) save();
-  Loader loader(host_, task_.train, e_.data, e_.seed, Pass::training, ranks_.rank(), ranks_.size(),
-                position_.epoch, position_.batch);
+  report_.note(model_.head->describe(experiment_.data.global_batch_size /
+                                     experiment_.optimizer.accumulation_steps));
+  if (experiment_.checkpoint.initial && !resumed) save();
+  Loader loader(host_, task_.train, experiment_.data, experiment_.seed, Pass::training,
+                ranks_.rank(), ranks_.size(), position_.epoch, position_.batch);
   Batch batch;
   while (!last()) {
     report_.go_on();
@@ -152,14 +157,14 @@ void TrainingRun::go(Existing existing) {
     report_.trained(comm::begin_of(batch.counts, ranks_.size()));
     after_step(batch);
   }
-  if (e_.run.profile) tell_profile();
+  if (experiment_.run.profile) tell_profile();
 }
 
 core::Tensor TrainingRun::step(Batch const& batch) {
   if (!traffic_) return trainer_.step(batch);
   traffic_->begin_step();
   auto const loss = trainer_.step(batch);
-  auto sizes = step_sizes(e_, model_, ranks_.size());
+  auto sizes = step_sizes(experiment_, model_, ranks_.size());
   sizes.batch = comm::begin_of(batch.counts, ranks_.size());
   traffic_->end_step(sizes);
   return loss;
@@ -174,16 +179,17 @@ void TrainingRun::tell_profile() {
 void TrainingRun::after_step(Batch const& batch) {
   bool const epoch_ends = batch.index + 1 == batches_;
   position_ = {position_.step + 1, batch.epoch + epoch_ends, epoch_ends ? 0 : batch.index + 1};
-  bool const save_now =
-      last() || (e_.checkpoint.every_steps > 0 && position_.step % e_.checkpoint.every_steps == 0);
+  bool const save_now = last() || (experiment_.checkpoint.every_steps > 0 &&
+                                   position_.step % experiment_.checkpoint.every_steps == 0);
   // The first steps of a run build primitives and touch fresh memory.
   if (position_.step == warm_up_steps) {
     trainer_.phases().clear();
     if (traffic_) traffic_->clear();
   }
-  if (save_now || position_.step % e_.run.log_every == 0 || position_.step == 1) log(batch);
+  if (save_now || position_.step % experiment_.run.log_every == 0 || position_.step == 1)
+    log(batch);
   if (save_now) save();
-  int64_t const every = e_.run.eval_every_epochs;
+  int64_t const every = experiment_.run.eval_every_epochs;
   bool const due = epoch_ends && every > 0 && position_.epoch % every == 0;
   if (last() || due) evaluate_all(batch.epoch);
 }
@@ -221,7 +227,7 @@ void TrainingRun::save() {
 void TrainingRun::evaluate_all(int64_t epoch) {
   report_.pause();
   for (auto const& split : task_.evaluation) {
-    report_.score(position_.step, epoch, evaluate(model_, split, e_, device_, ranks_));
+    report_.score(position_.step, epoch, evaluate(model_, split, experiment_, device_, ranks_));
   }
 }
 
@@ -238,11 +244,11 @@ void TrainingRun::compare_with_unsplit(Batch const& batch) {
 
 }  // namespace
 
-void train(Experiment const& e, Existing existing, core::Device& device, comm::Communicator& ranks,
-           std::ostream& out) {
-  check_cuda_graph(e, device);
-  prepare_folder(e, existing, ranks);
-  TrainingRun(e, device, ranks, out).go(existing);
+void train(Experiment const& experiment, Existing existing, core::Device& device,
+           comm::Communicator& ranks, std::ostream& out) {
+  check_cuda_graph(experiment, device);
+  prepare_folder(experiment, existing, ranks);
+  TrainingRun(experiment, device, ranks, out).go(existing);
 }
 
 }  // namespace train

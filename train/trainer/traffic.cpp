@@ -47,17 +47,17 @@ void add_sharded_head(StepSizes const& s, Add const& add) {
 
 }  // namespace
 
-StepSizes step_sizes(Experiment const& e, Model const& model, int ranks) {
+StepSizes step_sizes(Experiment const& experiment, Model const& model, int ranks) {
   StepSizes sizes{.ranks = ranks,
                   .features = model.trunk->features(),
                   .feature_bytes = static_cast<int64_t>(size_of(model.dtype)),
                   .classes = model.head->classes(),
-                  .shards = e.head.shards.value_or(ranks),
-                  .head = e.head.kind,
-                  .bias = e.head.bias,
-                  .clipped = e.optimizer.max_grad_norm.has_value(),
-                  .parts = e.optimizer.accumulation_steps,
-                  .batch_norm = e.model.batch_norm};
+                  .shards = experiment.head.shards.value_or(ranks),
+                  .head = experiment.head.kind,
+                  .bias = experiment.head.bias,
+                  .clipped = experiment.optimizer.max_grad_norm.has_value(),
+                  .parts = experiment.optimizer.accumulation_steps,
+                  .batch_norm = experiment.model.batch_norm};
   for (auto const* p : layers::parameters(*model.trunk)) {
     auto const bytes = static_cast<int64_t>(p->value.bytes());
     if (p->trainable()) sizes.gradient_bytes += bytes;

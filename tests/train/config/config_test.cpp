@@ -24,12 +24,12 @@ std::string mistakes(std::string const& text, std::vector<std::string> const& se
 std::string added(std::string const& lines) { return mistakes(good + lines); }
 
 TEST_CASE("an experiment is read, and defaults stay", "[config]") {
-  auto const e = parse_experiment("f.yaml", good + "optimizer: {lr: 0.4}\nseed: 7\n");
-  CHECK(e.data.global_batch_size == 4);
-  CHECK(e.data.classes == 10);
-  CHECK(e.optimizer.lr == 0.4);
-  CHECK(e.optimizer.momentum == 0.9);
-  CHECK(e.seed == 7);
+  auto const experiment = parse_experiment("f.yaml", good + "optimizer: {lr: 0.4}\nseed: 7\n");
+  CHECK(experiment.data.global_batch_size == 4);
+  CHECK(experiment.data.classes == 10);
+  CHECK(experiment.optimizer.lr == 0.4);
+  CHECK(experiment.optimizer.momentum == 0.9);
+  CHECK(experiment.seed == 7);
 }
 
 TEST_CASE("every mistake is listed, in the order of the file", "[config]") {
@@ -140,8 +140,8 @@ TEST_CASE("numbers", "[config]") {
 }
 
 TEST_CASE("code points", "[config]") {
-  auto const e = parse_experiment("f.yaml", good, {"data.glyphs.last=U+20000"});
-  CHECK(e.data.glyphs.last == 0x20000);
+  auto const experiment = parse_experiment("f.yaml", good, {"data.glyphs.last=U+20000"});
+  CHECK(experiment.data.glyphs.last == 0x20000);
   for (std::string const wrong : {"U+110000", "U+", "0x4E00", "19968", "U+4E0G", "u+4E00"}) {
     INFO(wrong);
     CHECK(mistakes(good, {"data.glyphs.last=" + wrong}) ==

@@ -29,22 +29,22 @@ std::string mistakes(std::vector<std::string> const& settings, std::string const
 TEST_CASE("settings win over the file", "[experiment]") {
   auto const text = good + "optimizer: {lr: 0.1, momentum: 0.5}\ndata2: 0\n";
   CHECK(mistakes({}, text).ends_with("data2: unknown key; did you mean 'data'?"));
-  auto const e = parse({"optimizer.lr=0.4", "model.width=8", "run.out=runs/b",
-                        "init.from=", "optimizer.lr=0.5", "data.mean=[0.5, 0.25, 1]"},
-                       good + "optimizer: {lr: 0.1, momentum: 0.5}\n");
-  CHECK(e.optimizer.lr == 0.5);
-  CHECK(e.optimizer.momentum == 0.5);
-  CHECK(e.model.width == 8);
-  CHECK(e.run.out == "runs/b");
-  CHECK(e.init.from.empty());
-  CHECK(e.data.mean == std::vector{0.5, 0.25, 1.0});
+  auto const experiment = parse({"optimizer.lr=0.4", "model.width=8", "run.out=runs/b",
+                                 "init.from=", "optimizer.lr=0.5", "data.mean=[0.5, 0.25, 1]"},
+                                good + "optimizer: {lr: 0.1, momentum: 0.5}\n");
+  CHECK(experiment.optimizer.lr == 0.5);
+  CHECK(experiment.optimizer.momentum == 0.5);
+  CHECK(experiment.model.width == 8);
+  CHECK(experiment.run.out == "runs/b");
+  CHECK(experiment.init.from.empty());
+  CHECK(experiment.data.mean == std::vector{0.5, 0.25, 1.0});
 }
 
 TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
-  auto const e = parse({"data.augment.translate=0.25"},
-                       "run: {steps: 3}\ndata: {augment: none, global_batch_size: 1,"
-                       " classes: 2, samples: 2}");
-  CHECK(e.data.augment.translate == 0.25);
+  auto const experiment = parse({"data.augment.translate=0.25"},
+                                "run: {steps: 3}\ndata: {augment: none, global_batch_size: 1,"
+                                " classes: 2, samples: 2}");
+  CHECK(experiment.data.augment.translate == 0.25);
   CHECK(parse({"data.augment=none"}, good + "seed: 2").data.augment == AugmentConfig{});
   CHECK(mistakes({"seed.x=1"}) == "command line: seed: expected a whole number, found a mapping");
   CHECK(mistakes({"head.chunk=["}).starts_with("command line: head.chunk: "));
@@ -53,18 +53,18 @@ TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
 }
 
 TEST_CASE("an experiment written reads back equal", "[experiment]") {
-  auto const e =
+  auto const experiment =
       parse({"seed=18446744073709551615", "run.out='a \"b\" \\c'", "optimizer.lr=1e-5",
              "schedule.milestones=[10, 20]", "data.mean=[0.1, 0.2, 0.3]", "data.kind=glyphs",
              "data.glyphs.last=U+2A6D6", "data.mean=0.30000000000000004",
              "data.glyphs.train=[{path: a.ttc, index: 2, name: A é}, {path: b.ttf}]",
              "data.glyphs.test=[{path: c.ttf}]", "head.bias=true",
              "data.words.lists=[french, 'a \"b\"']", "head.chunk=17"});
-  auto const text = to_yaml(e);
-  CHECK(parse({}, text) == e);
+  auto const text = to_yaml(experiment);
+  CHECK(parse({}, text) == experiment);
   CHECK(to_yaml(parse({}, text)) == text);
-  CHECK(e.data.mean == std::vector{0.30000000000000004});
-  CHECK(e.run.out == "a \"b\" \\c");
+  CHECK(experiment.data.mean == std::vector{0.30000000000000004});
+  CHECK(experiment.run.out == "a \"b\" \\c");
 }
 
 TEST_CASE("every name of an enum stands for its value", "[experiment]") {
@@ -91,8 +91,8 @@ TEST_CASE("every name of an enum stands for its value", "[experiment]") {
 TEST_CASE("defaults that follow from others", "[experiment]") {
   CHECK(parse({}).run.out == "runs/fig");
   CHECK(parse({"data.kind=idx"}).data.path == "/usr/share/datasets/fashion-mnist");
-  auto const e = parse({"data.glyphs.train=[{path: fonts/Kai.ttf}]"});
-  CHECK(e.data.glyphs.train[0].name == "Kai");
+  auto const experiment = parse({"data.glyphs.train=[{path: fonts/Kai.ttf}]"});
+  CHECK(experiment.data.glyphs.train[0].name == "Kai");
   CHECK(parse({"data.words.test=[{path: fonts/Kai.ttf}]"}).data.words.test[0].name == "Kai");
 }
 
@@ -355,10 +355,10 @@ schedule: {kind: cosine, warmup_steps: 100}
 checkpoint: {every_steps: 0, keep_last: 3}
 init: {from: ""}        # a safetensors file with PyTorch's names and layouts
 )";
-  auto const e = parse({"data.glyphs.train=[{path: a}, {path: b}]"}, text);
-  CHECK(e.run.epochs == 10);
-  CHECK(e.optimizer.weight_decay == 5e-4);
-  CHECK(e.schedule.kind == Schedule::cosine);
+  auto const experiment = parse({"data.glyphs.train=[{path: a}, {path: b}]"}, text);
+  CHECK(experiment.run.epochs == 10);
+  CHECK(experiment.optimizer.weight_decay == 5e-4);
+  CHECK(experiment.schedule.kind == Schedule::cosine);
 }
 
 TEST_CASE("docs/configuration.md is what the program says", "[experiment]") {
@@ -373,8 +373,8 @@ TEST_CASE("every experiment of configs/ is read", "[experiment]") {
   for (auto const& entry :
        std::filesystem::directory_iterator(tests::source_folder() + "/configs")) {
     INFO(entry.path());
-    auto const e = read_experiment(entry.path().string());
-    CHECK(parse({}, to_yaml(e)) == e);
+    auto const experiment = read_experiment(entry.path().string());
+    CHECK(parse({}, to_yaml(experiment)) == experiment);
     ++count;
   }
   CHECK(count >= 5);

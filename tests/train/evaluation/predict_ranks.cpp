@@ -29,13 +29,13 @@ TEST_CASE("predictions and embeddings are written in order, from any number of r
   auto const asked = GENERATE(1, 3, 20);
   auto const kind = GENERATE(train::HeadKind::softmax, train::HeadKind::arcface);
   tests::SharedFolder shared;
-  train::Experiment e;
-  e.data.global_batch_size = batch;
-  e.head.kind = kind;
+  train::Experiment experiment;
+  experiment.data.global_batch_size = batch;
+  experiment.head.kind = kind;
   auto model = tests::known_model(tests::device(), tests::world(), dtype);
   auto const split = tests::known_split(samples);
   train::PredictOptions const files{shared.path / "classes", shared.path / "embeddings", asked};
-  predict(model, split, e, tests::device(), tests::world(), files);
+  predict(model, split, experiment, tests::device(), tests::world(), files);
   tests::world().barrier();
 
   train::SafetensorsReader const answers(files.classes_to), features(files.embeddings_to);
@@ -66,10 +66,10 @@ TEST_CASE("predictions and embeddings are written in order, from any number of r
 
 TEST_CASE("predictions without embeddings leave one file", "[ranks]") {
   tests::SharedFolder shared;
-  train::Experiment e;
-  e.data.global_batch_size = 5;
+  train::Experiment experiment;
+  experiment.data.global_batch_size = 5;
   auto model = tests::known_model(tests::device(), tests::world());
-  predict(model, tests::known_split(9), e, tests::device(), tests::world(),
+  predict(model, tests::known_split(9), experiment, tests::device(), tests::world(),
           {.classes_to = shared.path / "classes"});
   tests::world().barrier();
   std::filesystem::directory_iterator const files(shared.path);

@@ -8,12 +8,13 @@ using Settings = std::vector<std::string>;
 
 namespace {
 
-std::vector<double> losses(Experiment const& e, comm::Communicator& ranks, int steps) {
-  auto const task = open_task(e.data, e.seed);
-  auto model = make_model(e, tests::device(), ranks, task.train.data->shape(), task.classes);
-  Trainer trainer(e, tests::device(), ranks, model, e.run.steps);
-  Loader loader(tests::host(), task.train, e.data, e.seed, Pass::training, ranks.rank(),
-                ranks.size());
+std::vector<double> losses(Experiment const& experiment, comm::Communicator& ranks, int steps) {
+  auto const task = open_task(experiment.data, experiment.seed);
+  auto model =
+      make_model(experiment, tests::device(), ranks, task.train.data->shape(), task.classes);
+  Trainer trainer(experiment, tests::device(), ranks, model, experiment.run.steps);
+  Loader loader(tests::host(), task.train, experiment.data, experiment.seed, Pass::training,
+                ranks.rank(), ranks.size());
   std::vector<double> all;
   for (int i = 0; i < steps; ++i) {
     Batch batch;

@@ -37,8 +37,8 @@ std::vector<double> losses(SmallTraining& training, int steps) {
   return all;
 }
 
-std::vector<double> losses(train::Experiment const& e, int steps) {
-  SmallTraining training(e, tests::device());
+std::vector<double> losses(train::Experiment const& experiment, int steps) {
+  SmallTraining training(experiment, tests::device());
   return losses(training, steps);
 }
 
@@ -162,14 +162,14 @@ TEST_CASE("resumed is uninterrupted, bit for bit, with all that a head remembers
       Settings{"optimizer.kind=lars", "optimizer.accumulation_steps=3",
                "optimizer.max_grad_norm=1"});
   INFO(settings.front());
-  auto const e = tests::small_experiment(settings);
+  auto const experiment = tests::small_experiment(settings);
   tests::TemporaryFolder const folder;
-  SmallTraining whole(e, tests::device());
+  SmallTraining whole(experiment, tests::device());
   losses(whole, 4);
   train::Checkpoints checkpoints(folder.path(), whole.ranks, 1);
   checkpoints.save(whole.trainer.snapshot(37), {4, 0, 4});
 
-  SmallTraining second(e, tests::device());
+  SmallTraining second(experiment, tests::device());
   auto snapshot = second.trainer.snapshot(37);
   bool const remembers = settings.front().starts_with("head.kind");
   CHECK(std::ranges::count(snapshot.head, "head.margin", &train::NamedTensor::name) ==

@@ -8,13 +8,13 @@
 namespace tests {
 
 /// Bytes that two real training steps take of a CPU at their peak, on the calling rank.
-inline int64_t measured_peak(train::Experiment const& e, comm::Communicator& ranks) {
+inline int64_t measured_peak(train::Experiment const& experiment, comm::Communicator& ranks) {
   core::cpu::Cpu host(1), device(1);
-  auto const task = train::open_task(e.data, e.seed);
-  auto model = train::make_model(e, device, ranks, task.train.data->shape(), task.classes);
-  train::Trainer trainer(e, device, ranks, model, 2);
-  train::Loader loader(host, task.train, e.data, e.seed, train::Pass::training, ranks.rank(),
-                       ranks.size());
+  auto const task = train::open_task(experiment.data, experiment.seed);
+  auto model = train::make_model(experiment, device, ranks, task.train.data->shape(), task.classes);
+  train::Trainer trainer(experiment, device, ranks, model, 2);
+  train::Loader loader(host, task.train, experiment.data, experiment.seed, train::Pass::training,
+                       ranks.rank(), ranks.size());
   for (int step = 0; step < 2; ++step) {
     train::Batch batch;
     loader.next(batch);
@@ -23,13 +23,14 @@ inline int64_t measured_peak(train::Experiment const& e, comm::Communicator& ran
   return static_cast<int64_t>(device.memory().peak);
 }
 
-inline train::StepPlan planned(train::Experiment const& e, int ranks) {
+inline train::StepPlan planned(train::Experiment const& experiment, int ranks) {
   core::cpu::Cpu const like(1);
-  return train::plan_step(e, {.ranks = ranks,
-                              .classes = *e.data.classes,
-                              .image = {e.data.height, e.data.width, e.data.channels},
-                              .device = {like.describe(), like.cache_bytes(), like.fast_bf16(),
-                                         like.capacity() / ranks}});
+  return train::plan_step(
+      experiment,
+      {.ranks = ranks,
+       .classes = *experiment.data.classes,
+       .image = {experiment.data.height, experiment.data.width, experiment.data.channels},
+       .device = {like.describe(), like.cache_bytes(), like.fast_bf16(), like.capacity() / ranks}});
 }
 
 /// A head of tens of MB over small images.

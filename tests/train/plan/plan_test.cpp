@@ -6,10 +6,10 @@ using train::Experiment;
 
 namespace {
 
-train::PlanSizes sizes_of(Experiment const& e, int ranks = 1) {
+train::PlanSizes sizes_of(Experiment const& experiment, int ranks = 1) {
   return {.ranks = ranks,
-          .classes = *e.data.classes,
-          .image = {e.data.height, e.data.width, e.data.channels},
+          .classes = *experiment.data.classes,
+          .image = {experiment.data.height, experiment.data.width, experiment.data.channels},
           .device = {"a device", int64_t{4} << 20, false}};
 }
 
@@ -19,10 +19,10 @@ int64_t sum(core::dry::Parts const& parts) {
   return all;
 }
 
-void compare(Experiment const& e) {
+void compare(Experiment const& experiment) {
   comm::Self self;
-  auto const plan = tests::planned(e, 1);
-  auto const measured = tests::measured_peak(e, self);
+  auto const plan = tests::planned(experiment, 1);
+  auto const measured = tests::measured_peak(experiment, self);
   INFO("planned " << plan.peak << ", measured " << measured << " bytes: "
                   << 100.0 * static_cast<double>(measured - plan.peak) /
                          static_cast<double>(measured)
@@ -60,8 +60,8 @@ TEST_CASE("a plan in bf16", "[plan]") {
 }
 
 TEST_CASE("the parts of a plan", "[plan]") {
-  auto const e = tests::large_head({"head.logits=store", "head.bias=false"});
-  auto const plan = train::plan_step(e, sizes_of(e));
+  auto const experiment = tests::large_head({"head.logits=store", "head.bias=false"});
+  auto const plan = train::plan_step(experiment, sizes_of(experiment));
   int64_t const weights = 20011 * 128 * 4;
   CHECK(plan.parts_at_peak.at("head weights") == weights);
   CHECK(plan.parts_at_peak.at("head optimizer state") == weights);
@@ -69,7 +69,7 @@ TEST_CASE("the parts of a plan", "[plan]") {
   CHECK(plan.peak_of_parts.at("gathered features") == 52 * 128 * 4);
   CHECK(plan.peak_of_parts.at("trunk activations") > 52 * 16 * 16 * 8 * 4 * 3);
   CHECK(plan.loader == 5 * 52 * (16 * 16 * 4 + 8));
-  auto const shared = train::plan_step(e, sizes_of(e, 4));
+  auto const shared = train::plan_step(experiment, sizes_of(experiment, 4));
   CHECK(shared.parts_at_peak.at("head weights") == 5003 * 128 * 4);
   CHECK(shared.peak_of_parts.at("gathered features") == 52 * 128 * 4);
   CHECK(shared.loader == 5 * 13 * (16 * 16 * 4 + 8));
@@ -78,9 +78,9 @@ TEST_CASE("the parts of a plan", "[plan]") {
 TEST_CASE("the work of a plan", "[plan]") {
   // Three products of 52 x 20011 x 128 with stored logits, four without, and the trunk's.
   auto const flops = [](std::string const& logits) {
-    auto const e = tests::large_head({"head.logits=" + logits});
+    auto const experiment = tests::large_head({"head.logits=" + logits});
     double all = 0;
-    for (auto const& [work, times] : train::plan_step(e, sizes_of(e)).work)
+    for (auto const& [work, times] : train::plan_step(experiment, sizes_of(experiment)).work)
       all += work.flops * static_cast<double>(times);
     return all;
   };
@@ -102,19 +102,19 @@ TEST_CASE("the time of a plan is that of the slower of products and memory", "[p
 }
 
 TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
-  auto const e = tests::large_head({});
-  auto sizes = sizes_of(e);
+  auto const experiment = tests::large_head({});
+  auto sizes = sizes_of(experiment);
   int64_t const memory = 50'000'000;
-  int64_t const most = train::most_classes(e, sizes, memory);
+  int64_t const most = train::most_classes(experiment, sizes, memory);
   sizes.classes = most;
-  CHECK(train::plan_step(e, sizes).peak <= memory);
+  CHECK(train::plan_step(experiment, sizes).peak <= memory);
   sizes.classes = most + most / 50;
-  CHECK(train::plan_step(e, sizes).peak > memory);
-  CHECK(train::most_classes(e, sizes, 1000) == 0);
+  CHECK(train::plan_step(experiment, sizes).peak > memory);
+  CHECK(train::most_classes(experiment, sizes, 1000) == 0);
 
-  sizes.classes = *e.data.classes;
-  auto const peak = train::plan_step(e, sizes).peak;
-  auto const all = train::suggestions(e, sizes, peak);
+  sizes.classes = *experiment.data.classes;
+  auto const peak = train::plan_step(experiment, sizes).peak;
+  auto const all = train::suggestions(experiment, sizes, peak);
   std::vector<std::string> changes;
   for (auto const& suggestion : all) {
     CHECK(suggestion.peak < peak);
@@ -126,6 +126,7 @@ TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
 }
 
 TEST_CASE("a plan of what cannot be", "[plan]") {
-  auto const e = tests::small_experiment();
-  CHECK_THROWS_WITH(train::plan_step(e, sizes_of(e, 38)), Catch::Contains("38 ranks for 37"));
+  auto const experiment = tests::small_experiment();
+  CHECK_THROWS_WITH(train::plan_step(experiment, sizes_of(experiment, 38)),
+                    Catch::Contains("38 ranks for 37"));
 }

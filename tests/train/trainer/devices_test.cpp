@@ -23,8 +23,8 @@ void load(SmallTraining& training, std::filesystem::path const& folder, int64_t 
 }  // namespace
 
 TEST_CASE("the device trains as the CPU does", "[devices]") {
-  auto const e = tests::small_experiment({"optimizer.lr=1.0e-3"});
-  SmallTraining here(e, tests::host()), there(e, tests::device());
+  auto const experiment = tests::small_experiment({"optimizer.lr=1.0e-3"});
+  SmallTraining here(experiment, tests::host()), there(experiment, tests::device());
   for (int step = 0; step < 12; ++step) {
     INFO("step " << step);
     double const expected = tests::values(here.step())[0];
@@ -38,9 +38,9 @@ TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
   auto const settings = {"optimizer.lr=1.0e-3"};
   SmallTraining here(tests::small_experiment({settings.begin(), settings.end()}), tests::host());
-  auto e = here.e;
-  e.precision = train::Precision::bf16;
-  SmallTraining there(e, tests::device());
+  auto experiment = here.e;
+  experiment.precision = train::Precision::bf16;
+  SmallTraining there(experiment, tests::device());
   for (int step = 0; step < 12; ++step) {
     INFO("step " << step);
     double const expected = tests::values(here.step())[0];
@@ -49,19 +49,19 @@ TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding
 }
 
 TEST_CASE("a run goes on from device to device, bit for bit", "[devices]") {
-  auto const e = tests::small_experiment();
+  auto const experiment = tests::small_experiment();
   tests::TemporaryFolder const folder;
-  SmallTraining cpu(e, tests::host());
+  SmallTraining cpu(experiment, tests::host());
   for (int step = 0; step < 3; ++step) cpu.step();
   save(cpu, folder.path() / "a", 3);
 
-  SmallTraining device(e, tests::device());
+  SmallTraining device(experiment, tests::device());
   load(device, folder.path() / "a", 3);
   CHECK(device.state() == cpu.state());
   for (int step = 0; step < 3; ++step) device.step();
   save(device, folder.path() / "b", 6);
 
-  SmallTraining back(e, tests::host());
+  SmallTraining back(experiment, tests::host());
   load(back, folder.path() / "b", 6);
   CHECK(back.state() == device.state());
 }

@@ -13,7 +13,9 @@ inline train::Experiment small_experiment(std::vector<std::string> const& settin
   return train::parse_experiment("test", R"(
 precision: f32
 run: {steps: 20}
-data: {kind: synthetic, classes: 37, samples: 64, global_batch_size: 12, height: 16, width: 16, channels: 1}
+data:
+  {kind: synthetic, classes: 37, samples: 64, global_batch_size: 12,
+   height: 16, width: 16, channels: 1}
 model: {trunk: small, width: 8, features: 24}
 head: {bias: true, chunk: 10}
 optimizer: {lr: 0.05, momentum: 0.9, weight_decay: 1.0e-3}
@@ -26,10 +28,10 @@ schedule: {kind: cosine, warmup_steps: 3}
 struct SmallTraining {
   SmallTraining(train::Experiment const& e_in, core::Device& device)
       : e(e_in),
-        task(train::open_task(e.data, e.seed)),
-        model(train::make_model(e, device, ranks, task.train.data->shape(), task.classes)),
-        trainer(e, device, ranks, model, e.run.steps),
-        loader(host, task.train, e.data, e.seed, train::Pass::training, 0, 1) {}
+        task(train::open_task(experiment.data, experiment.seed)),
+        model(train::make_model(experiment, device, ranks, task.train.data->shape(), task.classes)),
+        trainer(experiment, device, ranks, model, experiment.run.steps),
+        loader(host, task.train, experiment.data, experiment.seed, train::Pass::training, 0, 1) {}
 
   core::Tensor step() {
     train::Batch batch;
@@ -49,7 +51,7 @@ struct SmallTraining {
 
   core::cpu::Cpu host;
   comm::Self ranks;
-  train::Experiment e;
+  train::Experiment experiment;
   train::Task task;
   train::Model model;
   train::Trainer trainer;

@@ -18,21 +18,21 @@ Experiment experiment(std::vector<std::string> settings) {
 }
 
 /// Steps of a model whose ranks are counted.
-std::vector<StepTraffic::Row> counted_steps(Experiment const& e) {
+std::vector<StepTraffic::Row> counted_steps(Experiment const& experiment) {
   auto& world = tests::world();
   StepTraffic traffic(world);
-  auto const task = open_task(e.data, e.seed);
-  auto model =
-      make_model(e, tests::device(), traffic.ranks(), task.train.data->shape(), task.classes);
-  Trainer trainer(e, tests::device(), traffic.ranks(), model, steps);
-  Loader loader(tests::host(), task.train, e.data, e.seed, Pass::training, world.rank(),
-                world.size());
+  auto const task = open_task(experiment.data, experiment.seed);
+  auto model = make_model(experiment, tests::device(), traffic.ranks(), task.train.data->shape(),
+                          task.classes);
+  Trainer trainer(experiment, tests::device(), traffic.ranks(), model, steps);
+  Loader loader(tests::host(), task.train, experiment.data, experiment.seed, Pass::training,
+                world.rank(), world.size());
   for (int64_t step = 0; step < steps; ++step) {
     Batch next;
     loader.next(next);
     traffic.begin_step();
     trainer.step(next);
-    auto sizes = step_sizes(e, model, world.size());
+    auto sizes = step_sizes(experiment, model, world.size());
     sizes.batch = comm::begin_of(next.counts, world.size());
     traffic.end_step(sizes);
   }
@@ -74,9 +74,9 @@ TEST_CASE("what a step on a mesh moves is what the formula says", "[ranks][traff
                std::vector<std::string>{"optimizer.max_grad_norm=1"},
                std::vector<std::string>{"optimizer.accumulation_steps=3"});
   INFO(settings.front());
-  auto e = experiment(settings);
-  e.head.shards = 2;
-  for (auto const& row : counted_steps(e)) {
+  auto experiment = experiment(settings);
+  experiment.head.shards = 2;
+  for (auto const& row : counted_steps(experiment)) {
     INFO(row.label << ' ' << comm::name(row.what));
     CHECK(row.sent == row.by_formula);
     CHECK(row.received == row.by_formula);

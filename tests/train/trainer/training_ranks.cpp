@@ -16,7 +16,9 @@ Experiment experiment() {
   return parse_experiment("test", R"(
 precision: f32
 run: {steps: 15}
-data: {kind: synthetic, classes: 37, samples: 64, global_batch_size: 12, height: 16, width: 16, channels: 1}
+data:
+  {kind: synthetic, classes: 37, samples: 64, global_batch_size: 12,
+   height: 16, width: 16, channels: 1}
 model: {trunk: small, width: 8, features: 24, batch_norm: sync, dropout: 0.1}
 optimizer: {lr: 0.05, momentum: 0.9, weight_decay: 1.0e-3}
 schedule: {kind: cosine, warmup_steps: 3}
@@ -25,13 +27,14 @@ schedule: {kind: cosine, warmup_steps: 3}
 
 /// A run without its folder: a model in training and its data.
 struct Training {
-  Training(Experiment const& e, comm::Communicator& ranks_in, Position const& at = {})
+  Training(Experiment const& experiment, comm::Communicator& ranks_in, Position const& at = {})
       : ranks(ranks_in),
-        task(open_task(e.data, e.seed)),
-        model(make_model(e, tests::device(), ranks, task.train.data->shape(), task.classes)),
-        trainer(e, tests::device(), ranks, model, e.run.steps),
-        config(e.data),
-        seed(e.seed) {
+        task(open_task(experiment.data, experiment.seed)),
+        model(
+            make_model(experiment, tests::device(), ranks, task.train.data->shape(), task.classes)),
+        trainer(experiment, tests::device(), ranks, model, experiment.run.steps),
+        config(experiment.data),
+        seed(experiment.seed) {
     start(at);
   }
 
@@ -91,9 +94,9 @@ std::vector<NamedTensor> copies(Snapshot const& snapshot) {
 }  // namespace
 
 TEST_CASE("losses do not depend on the number of ranks", "[ranks][training]") {
-  auto const e = experiment();
+  auto const experiment = experiment();
   comm::Self self;
-  Training alone(e, self), together(e, tests::world());
+  Training alone(experiment, self), together(experiment, tests::world());
   for (int step = 0; step < 15; ++step) {
     double const expected = alone.step();
     INFO("step " << step);
@@ -103,20 +106,20 @@ TEST_CASE("losses do not depend on the number of ranks", "[ranks][training]") {
 
 TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][training]") {
   auto const norm = GENERATE(as<std::string>{}, "local", "sync");
-  auto e = experiment();
-  e.model.batch_norm = norm == "sync" ? BatchNormKind::sync : BatchNormKind::local;
+  auto experiment = experiment();
+  experiment.model.batch_norm = norm == "sync" ? BatchNormKind::sync : BatchNormKind::local;
   // The folder is rank 0's; on one host all ranks see it.
   tests::TemporaryFolder const mine;
   auto const folder = gather_texts(tests::world(), tests::device(), mine.path().string())[0];
 
-  Training whole(e, tests::world());
+  Training whole(experiment, tests::world());
   for (int step = 0; step < 15; ++step) whole.step();
-  Training first(e, tests::world());
+  Training first(experiment, tests::world());
   for (int step = 0; step < 8; ++step) first.step();
   Checkpoints checkpoints(folder, tests::world(), 1);
   checkpoints.save(first.trainer.snapshot(first.task.classes), first.position);
 
-  Training second(e, tests::world());
+  Training second(experiment, tests::world());
   auto state = second.trainer.snapshot(second.task.classes);
   auto const at = checkpoints.load(state, [](std::string const&) {});
   REQUIRE(at == Position{8, 1, 2});
@@ -131,9 +134,9 @@ TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][trai
 }
 
 TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][training]") {
-  auto e = experiment();
-  e.model.batch_norm = GENERATE(BatchNormKind::local, BatchNormKind::sync);
-  Training training(e, tests::world());
+  auto experiment = experiment();
+  experiment.model.batch_norm = GENERATE(BatchNormKind::local, BatchNormKind::sync);
+  Training training(experiment, tests::world());
   training.step();
   auto const before = copies(training.trainer.snapshot(37));
   training.poisoned_step();
@@ -149,9 +152,9 @@ TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][train
 }
 
 TEST_CASE("running statistics are the same on every rank after each step", "[ranks][training]") {
-  auto e = experiment();
-  e.model.batch_norm = BatchNormKind::local;
-  Training training(e, tests::world());
+  auto experiment = experiment();
+  experiment.model.batch_norm = BatchNormKind::local;
+  Training training(experiment, tests::world());
   training.step();
   for (auto& [name, tensor] : training.trainer.snapshot(37).trunk) {
     INFO(name);

@@ -17,7 +17,9 @@ Experiment experiment(std::string const& out, std::vector<std::string> settings 
   return parse_experiment("test", R"(
 precision: f32
 run: {steps: 2}
-data: {kind: synthetic, classes: 11, samples: 12, global_batch_size: 6, height: 18, width: 20, channels: 3}
+data:
+  {kind: synthetic, classes: 11, samples: 12, global_batch_size: 6,
+   height: 18, width: 20, channels: 3}
 model: {trunk: small, width: 2, features: 9, batch_norm: sync}
 head: {bias: true}
 checkpoint: {initial: true}
@@ -26,12 +28,12 @@ checkpoint: {initial: true}
 }
 
 /// Trains on the ranks given and exports the checkpoint of `step` on the first; the file's bytes.
-std::string exported(Experiment const& e, comm::Communicator& ranks, int64_t step) {
+std::string exported(Experiment const& experiment, comm::Communicator& ranks, int64_t step) {
   std::ostringstream log;
-  train(e, Existing::overwrite, tests::device(), ranks, log);
+  train(experiment, Existing::overwrite, tests::device(), ranks, log);
   ranks.barrier();
-  auto const to = e.run.out + "/weights.safetensors";
-  if (ranks.rank() == 0) export_command(e, {to, step}, log);
+  auto const to = experiment.run.out + "/weights.safetensors";
+  if (ranks.rank() == 0) export_command(experiment, {to, step}, log);
   ranks.barrier();
   return tests::read_file(to);
 }
@@ -71,11 +73,11 @@ TEST_CASE("init.from: what does not fit is refused on every rank", "[ranks]") {
   auto const from = "init.from=" + source.run.out + "/weights.safetensors";
   auto const refused = [&](std::vector<std::string> settings) {
     settings.push_back(from);
-    auto const e = experiment("unused", settings);
-    auto const task = open_task(e.data, e.seed);
-    auto model =
-        make_model(e, tests::device(), tests::world(), task.train.data->shape(), task.classes);
-    return tests::thrown<ConfigError>([&] { load_weights(e, model); });
+    auto const experiment = experiment("unused", settings);
+    auto const task = open_task(experiment.data, experiment.seed);
+    auto model = make_model(experiment, tests::device(), tests::world(), task.train.data->shape(),
+                            task.classes);
+    return tests::thrown<ConfigError>([&] { load_weights(experiment, model); });
   };
   auto const classes = refused({"data.classes=13"});
   CHECK_THAT(classes, Catch::Contains(source.run.out + "/weights.safetensors does not fit"));
@@ -98,13 +100,13 @@ TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
                std::vector<std::string>{"head.storage=bf16", "head.shards=1"});
   auto const shards = GENERATE(4, 11);
   tests::SharedFolder shared;
-  auto const e = experiment(shared.path / "run", settings);
-  auto const whole = exported(e, tests::world(), 2);
-  auto const to = e.run.out + "/parts.safetensors", index = to + ".index.json";
+  auto const experiment = experiment(shared.path / "run", settings);
+  auto const whole = exported(experiment, tests::world(), 2);
+  auto const to = experiment.run.out + "/parts.safetensors", index = to + ".index.json";
   std::ostringstream log;
-  if (tests::world().rank() == 0) export_command(e, {to, 2, shards}, log);
+  if (tests::world().rank() == 0) export_command(experiment, {to, 2, shards}, log);
   tests::world().barrier();
-  StateDictReader const one(e.run.out + "/weights.safetensors"), several(index);
+  StateDictReader const one(experiment.run.out + "/weights.safetensors"), several(index);
   REQUIRE(several.tensors().size() == one.tensors().size());
   for (auto const& [name, tensor] : one.tensors()) {
     INFO(name);
@@ -126,15 +128,17 @@ TEST_CASE("export: more files than classes, and what an index leaves behind", "[
   if (tests::world().rank() != 0) return;
   tests::TemporaryFolder folder;
   comm::Self self;
-  auto const e = experiment(folder.file("run"));
+  auto const experiment = experiment(folder.file("run"));
   std::ostringstream log;
-  train(e, Existing::refuse, tests::device(), self, log);
+  train(experiment, Existing::refuse, tests::device(), self, log);
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
-  auto const why = tests::thrown<ConfigError>([&] { export_command(e, {to, {}, 12}, log); });
+  auto const why = tests::thrown<ConfigError>([&] {
+    export_command(experiment, {to, {}, 12}, log);
+  });
   CHECK_THAT(why, Catch::Contains("--head-shards: 12, but there are 11 classes"));
-  export_command(e, {to, {}, 2}, log);
+  export_command(experiment, {to, {}, 2}, log);
   CHECK(tests::read_file(index).find("w-00002-of-00002.safetensors") != std::string::npos);
-  export_command(e, {to, {}}, log);
+  export_command(experiment, {to, {}}, log);
   CHECK_FALSE(std::filesystem::exists(index));  // it told of other files
 }
 

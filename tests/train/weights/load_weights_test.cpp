@@ -28,8 +28,8 @@ struct Setting {
     settings.push_back("init.from=" + path);
     return parse_experiment("test", text, settings);
   }
-  Model model(Experiment const& e) {
-    return make_model(e, device, self, {6, 4, 2}, *e.data.classes);
+  Model model(Experiment const& experiment) {
+    return make_model(experiment, device, self, {6, 4, 2}, *experiment.data.classes);
   }
 
   /// Tensors whose numbers count up from 0, each on its own, as T.
@@ -45,9 +45,9 @@ struct Setting {
     writer.finish();
   }
   std::string refusal(std::vector<std::string> const& settings = {}) {
-    auto const e = experiment(settings);
-    auto network = model(e);
-    return tests::thrown<ConfigError>([&] { load_weights(e, network); });
+    auto const experiment = experiment(settings);
+    auto network = model(experiment);
+    return tests::thrown<ConfigError>([&] { load_weights(experiment, network); });
   }
 };
 
@@ -79,9 +79,10 @@ TEST_CASE("weights are put in place, whatever float they are in", "[load_weights
   SECTION("f32") { s.write<float>(whole); }
   SECTION("f64") { s.write<double>(whole); }
   SECTION("bf16") { s.write<core::bf16>(whole); }
-  auto const e = s.experiment({"precision=f32"});
-  auto model = s.model(e);
-  CHECK(load_weights(e, model) == "weights from " + s.path + ": the trunk and the classifier");
+  auto const experiment = s.experiment({"precision=f32"});
+  auto model = s.model(experiment);
+  CHECK(load_weights(experiment, model) ==
+        "weights from " + s.path + ": the trunk and the classifier");
   auto const all = layers::parameters(*model.trunk);
   // Output 1, row 2, column 0, channel 1 of the convolution: number ((1 * 2 + 1) * 3 + 2) * 3.
   CHECK(numbers(all[0]->value)[((1 * 3 + 2) * 3 + 0) * 2 + 1] == 33);
@@ -95,9 +96,9 @@ TEST_CASE("weights are put in place, whatever float they are in", "[load_weights
 TEST_CASE("the copies that products read follow", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
-  auto const e = s.experiment({"precision=bf16"});
-  auto model = s.model(e);
-  load_weights(e, model);
+  auto const experiment = s.experiment({"precision=bf16"});
+  auto model = s.model(experiment);
+  load_weights(experiment, model);
   auto const& weight = *layers::parameters(*model.trunk)[0];
   REQUIRE(weight.compute.dtype() == Dtype::bf16);
   CHECK(static_cast<float>(weight.compute.data<core::bf16>()[1]) == 9);
@@ -106,16 +107,16 @@ TEST_CASE("the copies that products read follow", "[load_weights]") {
 TEST_CASE("the classifier may be absent, or left out", "[load_weights]") {
   Setting s;
   s.write<float>(trunk);
-  auto e = s.experiment();
-  auto model = s.model(e), untouched = s.model(e);
+  auto experiment = s.experiment();
+  auto model = s.model(experiment), untouched = s.model(experiment);
   auto const same = [&] {
     return numbers(model.head->state()[0].tensor) == numbers(untouched.head->state()[0].tensor);
   };
-  CHECK(load_weights(e, model).ends_with("the trunk; it has no classifier"));
+  CHECK(load_weights(experiment, model).ends_with("the trunk; it has no classifier"));
   CHECK(same());
   s.write<float>(with({{"fc.weight", Dtype::f32, {7, 18}}, {"fc.bias", Dtype::f32, {7}}}));
-  e = s.experiment({"init.head=skip"});
-  CHECK(load_weights(e, model).ends_with("the trunk, not the classifier"));
+  experiment = s.experiment({"init.head=skip"});
+  CHECK(load_weights(experiment, model).ends_with("the trunk, not the classifier"));
   CHECK(same());
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.weight' is f32 (7, 18), expected f32 (5, 18)") &&
                               Catch::Contains("With init.head: skip"));
@@ -138,9 +139,9 @@ TEST_CASE("files that do not fit are refused by tensor", "[load_weights]") {
 TEST_CASE("a head grows", "[load_weights]") {
   Setting s;
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {3}}}));
-  auto const e = s.experiment({"init.grow_classes=true"});
-  auto model = s.model(e), untouched = s.model(e);
-  CHECK(load_weights(e, model).ends_with("the classifier of 3 classes; 2 are new"));
+  auto const experiment = s.experiment({"init.grow_classes=true"});
+  auto model = s.model(experiment), untouched = s.model(experiment);
+  CHECK(load_weights(experiment, model).ends_with("the classifier of 3 classes; 2 are new"));
   auto const weight = numbers(model.head->state()[0].tensor);
   auto const fresh = numbers(untouched.head->state()[0].tensor);
   CHECK(weight[2 * 18 + 17] == 2 * 18 + 17);
@@ -148,7 +149,7 @@ TEST_CASE("a head grows", "[load_weights]") {
   CHECK(bias_of(model) == std::vector<float>{0, 1, 2, 0, 0});
 
   s.write<float>(whole);
-  CHECK(load_weights(e, model).ends_with("the trunk and the classifier"));
+  CHECK(load_weights(experiment, model).ends_with("the trunk and the classifier"));
   s.write<float>(trunk);
   CHECK_THAT(s.refusal({"init.grow_classes=true"}), Catch::Contains("'fc.weight' is missing"));
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {5}}}));
@@ -159,9 +160,9 @@ TEST_CASE("a head grows", "[load_weights]") {
 TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
-  auto const e = s.experiment({"head.storage=bf16"});
-  auto model = s.model(e);
-  load_weights(e, model);
+  auto const experiment = s.experiment({"head.storage=bf16"});
+  auto model = s.model(experiment);
+  load_weights(experiment, model);
   auto const weight = model.head->state()[0].tensor;
   REQUIRE(weight.dtype() == Dtype::bf16);
   CHECK(static_cast<float>(weight.data<core::bf16>()[0]) == 0);
@@ -170,8 +171,8 @@ TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
 
 TEST_CASE("counts of batches are read where they are", "[load_weights]") {
   Setting s;
-  auto const e = s.experiment({"model.trunk=small", "model.width=1", "model.stride=1"});
-  auto model = s.model(e);
+  auto const experiment = s.experiment({"model.trunk=small", "model.width=1", "model.stride=1"});
+  auto model = s.model(experiment);
   std::vector<TensorDeclaration> all;
   for (auto const* p : layers::parameters(*model.trunk)) all.push_back(in_file(*p));
   auto const write = [&](bool counts) {
@@ -189,20 +190,20 @@ TEST_CASE("counts of batches are read where they are", "[load_weights]") {
     return int64_t{-1};
   };
   write(true);
-  load_weights(e, model);
+  load_weights(experiment, model);
   CHECK(count() == 7);
   write(false);
-  load_weights(e, model);
+  load_weights(experiment, model);
   CHECK(count() == 7);
 }
 
 TEST_CASE("weights that cannot be read", "[load_weights]") {
   Setting s;
-  auto const e = s.experiment();
-  auto model = s.model(e);
-  CHECK_THROWS_AS(load_weights(e, model), MissingInput);
+  auto const experiment = s.experiment();
+  auto model = s.model(experiment);
+  CHECK_THROWS_AS(load_weights(experiment, model), MissingInput);
   tests::write_file(s.path, "no tensors");
-  CHECK_THROWS_AS(load_weights(e, model), BadData);
+  CHECK_THROWS_AS(load_weights(experiment, model), BadData);
 }
 
 }  // namespace
