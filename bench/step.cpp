@@ -90,7 +90,7 @@ class Steps {
 
   /// What is run, in the words of the peer's arguments.
   Json describe() const {
-    bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device_) != nullptr;
+    bool const cpu = device_.on_host();
     auto const image = task_.train.data->shape();
     auto const& rule = experiment_.optimizer;
     return {{"program", "colonnade"},

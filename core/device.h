@@ -66,8 +66,11 @@ class Device {
   /// the cache, or a GPU's L2. Work on large tensors is cut to fit.
   virtual int64_t cache_bytes() const = 0;
 
-  /// Bytes of memory that the device has in all. That of the host is shared by its processes.
+  /// Total memory in bytes.
   virtual int64_t capacity() const = 0;
+
+  /// True where the memory is the host's: the processes of a host share its capacity.
+  virtual bool on_host() const = 0;
 
   virtual Kernels& kernels() = 0;
 

@@ -59,6 +59,7 @@ class DryRunDevice final : public Device {
   std::shared_ptr<std::byte> allocate(size_t bytes) override;
   MemoryUse memory() const override;
   int64_t capacity() const override { return traits_.capacity; }
+  bool on_host() const override { return false; }
   int64_t cache_bytes() const override { return traits_.cache_bytes; }
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;

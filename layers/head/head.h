@@ -59,6 +59,9 @@ class Head {
   virtual int64_t classes() const = 0;
   /// For people: how it goes about a global batch of this size.
   virtual std::string describe(int64_t batch) const = 0;
+  /// Classes that one product covers for a batch of this size: all of them where the head does not
+  /// take them in chunks.
+  virtual int64_t chunk(int64_t batch) const = 0;
   /// The rule of the next step.
   virtual void set_step(HeadStep const& step) = 0;
 

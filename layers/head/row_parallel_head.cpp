@@ -143,26 +143,6 @@ TopK RowParallelHead::top_k(Tensor const& x, comm::Counts const& counts, int k) 
   return merge_top_k(ranks_, scores, best);
 }
 
-double RowParallelHead::difference_to_unsplit(Tensor const& x, comm::Counts const& counts) {
-  auto const split = logits(x, counts);
-  auto const all = widened(gather_rows(ranks_, x, counts));
-  Tensor whole(all.device(), split.shape(), split.dtype());
-  auto& kernels = all.device().kernels();
-  kernels.matmul(all, core::Transpose::no, linear_.whole_weight(), core::Transpose::yes, 1, 0,
-                 whole);
-  if (auto const& b = linear_.bias().value) kernels.add_bias(b, whole);
-  kernels.accumulate(-1, split, whole);
-  // The sum of squares is the product of the differences, as one row, with themselves.
-  auto const row = whole.reshape({1, whole.count()});
-  Tensor square(row.device(), {1, 1}, row.dtype());
-  kernels.matmul(row, core::Transpose::no, row, core::Transpose::yes, 1, 0, square);
-  Tensor wide(row.device(), {1, 1}, Dtype::f64);
-  kernels.convert(square, wide);
-  double sum = 0;
-  wide.device().download(wide, &sum);
-  return sum / static_cast<double>(whole.count());
-}
-
 std::vector<Head::State> RowParallelHead::state() { return named_state(weight_, bias_); }
 
 }  // namespace layers

@@ -19,6 +19,7 @@ class RowParallelHead final : public Head {
 
   int64_t classes() const override { return options_.classes; }
   std::string describe(int64_t batch) const override;
+  int64_t chunk(int64_t /*batch*/) const override { return options_.classes; }
   void set_step(HeadStep const& step) override;
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
@@ -27,10 +28,6 @@ class RowParallelHead final : public Head {
   void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;
-
-  /// The mean squared difference between this head's logits of x (b, D) and those of the unsplit
-  /// layer, computed on every rank from the whole weight.
-  double difference_to_unsplit(core::Tensor const& x, comm::Counts const& counts);
 
  private:
   void begin_update(core::Parameter& parameter, core::UpdateState& state);

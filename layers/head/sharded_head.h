@@ -47,6 +47,7 @@ class ShardedHead final : public Head {
 
   int64_t classes() const override { return options_.classes; }
   std::string describe(int64_t batch) const override;
+  int64_t chunk(int64_t batch) const override;
   void set_step(HeadStep const& step) override;
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override;
@@ -56,8 +57,6 @@ class ShardedHead final : public Head {
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;
 
-  /// Classes at a time for a batch of this size.
-  int64_t chunk(int64_t batch) const;
   /// Whether logits of a batch of this size are stored.
   bool stores(int64_t batch) const;
   int64_t begin() const { return rows_.begin(); }  ///< first class of this rank

@@ -12,6 +12,7 @@ class Elsewhere final : public core::Device {
   core::MemoryUse memory() const override { return host_.memory(); }
   int64_t cache_bytes() const override { return host_.cache_bytes(); }
   int64_t capacity() const override { return host_.capacity(); }
+  bool on_host() const override { return false; }
   core::Kernels& kernels() override { return host_.kernels(); }
   void upload(void const* host, core::Tensor& tensor) override { host_.upload(host, tensor); }
   void download(core::Tensor const& tensor, void* host) override { host_.download(tensor, host); }
@@ -20,7 +21,7 @@ class Elsewhere final : public core::Device {
   std::unique_ptr<core::InputStage> input_stage() override { return host_.input_stage(); }
   bool can_capture() const override { return host_.can_capture(); }
   std::unique_ptr<core::Graph> capture(std::function<void()> const& work) override {
-    return host_.record(work);
+    return host_.capture(work);
   }
 
  private:

@@ -25,6 +25,7 @@ class RecordingDevice final : public core::Device {
   core::MemoryUse memory() const override { return inner_.memory(); }
   int64_t cache_bytes() const override { return inner_.cache_bytes(); }
   int64_t capacity() const override { return inner_.capacity(); }
+  bool on_host() const override { return inner_.on_host(); }
   core::Kernels& kernels() override;
   void upload(void const* host, core::Tensor& tensor) override;
   void download(core::Tensor const& tensor, void* host) override;

@@ -234,7 +234,7 @@ double rate(BenchHead const& bench, Figures const& f, double seconds) {
 }
 
 Json describe(BenchHead const& bench, core::Device& device, comm::Communicator const& ranks) {
-  bool const cpu = dynamic_cast<core::cpu::Cpu const*>(&device) != nullptr;
+  bool const cpu = device.on_host();
   return {{"program", "colonnade"},
           {"device", cpu ? "cpu" : "cuda"},
           {"device_name", device.describe()},

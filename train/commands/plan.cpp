@@ -94,9 +94,8 @@ Rates rates_of(PlanArguments const& arguments, StepPlan const& plan, core::Devic
               given("--network", arguments.network, "B")};
   if (here == nullptr) return rates;
   if (rates.flops == 0) {
-    int64_t const classes = plan.chunk > 0 ? plan.chunk : 1024;
-    auto const t = measure_products(*here, plan.dtype, plan.rows, plan.features, classes);
-    auto const flops = 6.0 * static_cast<double>(plan.rows * plan.features * classes);
+    auto const t = measure_products(*here, plan.dtype, plan.rows, plan.features, plan.chunk);
+    auto const flops = 6.0 * static_cast<double>(plan.rows * plan.features * plan.chunk);
     rates.flops = flops / (t.logits + t.features + t.weights);
   }
   if (rates.memory == 0) rates.memory = measure_bandwidth(*here);

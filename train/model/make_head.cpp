@@ -1,5 +1,5 @@
 #include "train/model/make_head.h"
-#include "core/cpu/device.h"
+#include "core/device.h"
 #include "train/errors.h"
 #include "train/formats/tensor_file.h"
 
@@ -85,9 +85,8 @@ std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& co
   options.unsampled = experiment.head.sampling.unsampled_rows;
   options.log_q = experiment.head.sampling.log_q;
   options.init_std = experiment.head.init_std;
-  // Ranks of a CPU run are taken to share their host.
-  bool const on_host = dynamic_cast<core::cpu::Cpu const*>(&context.device) != nullptr;
-  options.memory = context.device.capacity() / (on_host ? mesh.world().size() : 1);
+  // Ranks whose memory is the host's are assumed to share one host.
+  options.memory = context.device.capacity() / (context.device.on_host() ? mesh.world().size() : 1);
   auto* const replicas = mesh.replicas().size() > 1 ? &mesh.replicas() : nullptr;
   auto head = std::make_unique<layers::ShardedHead>(context, mesh.shards(), options, replicas);
   if (!experiment.head.class_weights.empty())

@@ -63,6 +63,7 @@ class BookedHead final : public layers::Head {
   }
   std::vector<State> state() override { return head_->state(); }
   std::string describe(int64_t batch) const override { return head_->describe(batch); }
+  int64_t chunk(int64_t batch) const override { return head_->chunk(batch); }
 
  private:
   void enter() { device_.enter("head: buffers of a chunk and of dX"); }
@@ -125,8 +126,7 @@ void describe(Experiment const& experiment, Model const& model, StepPlan& plan) 
   plan.features = model.trunk->features();
   plan.rows = rows;
   plan.head = model.head->describe(rows);
-  auto const* const sharded = dynamic_cast<layers::ShardedHead const*>(model.head.get());
-  if (sharded != nullptr) plan.chunk = std::min(sharded->chunk(rows), sharded->count());
+  plan.chunk = std::min(model.head->chunk(rows), model.head->classes());
 }
 
 }  // namespace

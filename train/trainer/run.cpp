@@ -2,8 +2,6 @@
 #include <cmath>
 #include <fstream>
 #include "core/cpu/device.h"
-#include "layers/head/row_parallel_head.h"
-#include "train/data/upload.h"
 #include "train/errors.h"
 #include "train/evaluation/evaluate.h"
 #include "train/report/report.h"
@@ -75,7 +73,6 @@ class TrainingRun {
   void count_skipped(std::vector<float> const& losses);
   void evaluate_all(int64_t epoch);
   void save();
-  void compare_with_unsplit(Batch const& batch);
   bool last() const { return position_.step == total_; }
 
   Experiment const& experiment_;
@@ -151,7 +148,6 @@ void TrainingRun::go(Existing existing) {
     report_.go_on();
     trainer_.phases().begin("waiting for data");
     loader.next(batch);
-    if (position_.step == 0) compare_with_unsplit(batch);
     auto const loss = step(batch);
     losses_.add(loss);
     report_.trained(comm::begin_of(batch.counts, ranks_.size()));
@@ -229,17 +225,6 @@ void TrainingRun::evaluate_all(int64_t epoch) {
   for (auto const& split : task_.evaluation) {
     report_.score(position_.step, epoch, evaluate(model_, split, experiment_, device_, ranks_));
   }
-}
-
-/// For the row-parallel head: how far its logits are from the unsplit layer's.
-void TrainingRun::compare_with_unsplit(Batch const& batch) {
-  auto* const head = dynamic_cast<layers::RowParallelHead*>(model_.head.get());
-  if (head == nullptr) return;
-  core::Tape tape(core::Mode::inference);
-  auto const images = core::Tape::constant(images_on(device_, batch.images, model_.dtype));
-  auto const x = model_.trunk->forward(tape, images).value;
-  report_.note(core::join("row-parallel logits against the unsplit layer: mean squared difference ",
-                          head->difference_to_unsplit(x, batch.counts)));
 }
 
 }  // namespace

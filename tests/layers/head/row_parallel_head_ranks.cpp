@@ -89,11 +89,10 @@ TEST_CASE("row-parallel head: the same best classes as the sharded head", "[rank
   }
 }
 
-TEST_CASE("row-parallel head: its difference to the unsplit layer is what it says", "[ranks]") {
+TEST_CASE("row-parallel linear: logits -> those of the unsplit layer, within rounding", "[ranks]") {
   int64_t const classes = 257, features = 511;
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     layers::Context const context{device(), dtype};
-    RowParallelHead head(context, world(), {.classes = classes, .features = features});
     layers::RowParallelLinear linear(context, world(), "head", {.in = features, .out = classes});
     auto const batch = batch_of(classes, features, dtype, 1);
     auto const x = tests::as(layers::gather_rows(world(), batch.x, batch.counts), Dtype::f32);
@@ -102,12 +101,11 @@ TEST_CASE("row-parallel head: its difference to the unsplit layer is what it say
     Tensor whole(device(), split.shape(), Dtype::f32);
     device().kernels().matmul(x, core::Transpose::no, linear.whole_weight(), core::Transpose::yes,
                               1, 0, whole);
-    double const told = head.difference_to_unsplit(batch.x, batch.counts);
-    CHECK(told == Approx(mean_squared_difference(split, whole)).epsilon(1e-5));
+    double const difference = mean_squared_difference(split, whole);
     // Rounding to bf16 moves logits of size 0.2 by some 1e-4.
-    if (dtype == Dtype::bf16) CHECK((told > 1e-9 && told < 1e-5));
-    if (dtype == Dtype::f32) CHECK(told < 1e-10);
-    if (dtype == Dtype::f32 && world().size() == 1) CHECK(told == 0);
+    if (dtype == Dtype::bf16) CHECK((difference > 1e-9 && difference < 1e-5));
+    if (dtype == Dtype::f32) CHECK(difference < 1e-10);
+    if (dtype == Dtype::f32 && world().size() == 1) CHECK(difference == 0);
   }
 }
 

@@ -23,6 +23,7 @@ class SimulatedDevice final : public core::Device {
   /// Little, so that small tensors are cut as large ones are.
   int64_t cache_bytes() const override { return 64 << 10; }
   int64_t capacity() const override { return int64_t{1} << 30; }
+  bool on_host() const override { return false; }
   core::Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, core::Tensor& tensor) override;
   void download(core::Tensor const& tensor, void* host) override;
