@@ -81,7 +81,7 @@ void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
   Tensor dx = empty_like(x), dresidual = empty_like(x), none;
   int64_t const channels = shape.back();
   Tensor gain = bench.normal({channels}, Dtype::f32), bias = bench.normal({channels}, Dtype::f32);
-  Tensor batch_statistics(bench.device(), {3, channels}, Dtype::f32),
+  Tensor moments(bench.device(), {3, channels}, Dtype::f32),
       sums(bench.device(), {2, channels}, Dtype::f32);
   Tensor merged = empty_like(moments), mean = empty_like(gain), variance = empty_like(gain);
   Kernels& k = bench.kernels();

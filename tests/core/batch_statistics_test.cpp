@@ -8,7 +8,7 @@ using tests::values;
 namespace {
 
 Tensor moments_of(Tensor const& x) {
-  Tensor batch_statistics(x.device(), {3, x.size(-1)}, accumulator(x.dtype()));
+  Tensor moments(x.device(), {3, x.size(-1)}, accumulator(x.dtype()));
   x.device().kernels().batch_statistics(x, moments);
   return moments;
 }

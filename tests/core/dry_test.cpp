@@ -31,7 +31,7 @@ TEST_CASE("a dry device answers as it was told", "[dry]") {
   CHECK(device.fast_bf16());
   CHECK(device.capacity() == 5000);
   CHECK_FALSE(device.can_capture());
-  CHECK_THROWS_AS(device.record([] {}), core::Error);
+  CHECK_THROWS_AS(device.capture([] {}), core::Error);
 }
 
 TEST_CASE("a dry device counts tensors in cache lines, by part", "[dry]") {

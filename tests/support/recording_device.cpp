@@ -166,7 +166,7 @@ class RecordingDevice::RecordingKernels final : public Kernels {
   }
   void lars_trust_ratio(double eta, double decay, Tensor const& gradient_scale, Tensor const& g,
                         Tensor const& w, Tensor& trust) override {
-    queue(&Kernels::lars_trust_ratio, eta, decay, factor, g, w, trust);
+    queue(&Kernels::lars_trust_ratio, eta, decay, gradient_scale, g, w, trust);
   }
   void add_squared_norm(Tensor const& x, Tensor& sum) override {
     queue(&Kernels::add_squared_norm, x, sum);
