@@ -147,8 +147,8 @@ Manifest Checkpoints::inspect(fs::path const& folder, Snapshot const& state) con
   auto const head = folder / head_file(ranks_.rank(), ranks_.size()), trunk = folder / trunk_file;
   verify(manifest, head);
   verify(manifest, trunk);
-  check_fit(SafetensorsReader(head), state.head);
-  check_fit(SafetensorsReader(trunk), state.trunk);
+  check_fit(SafetensorsReader(head), state.head, state.others);
+  check_fit(SafetensorsReader(trunk), state.trunk, state.others);
   return manifest;
 }
 

@@ -25,7 +25,9 @@ struct Snapshot {
   std::vector<NamedTensor> head;   ///< this rank's shard
   int64_t classes = 0;
   uint64_t seed = 0;
-  core::ImageShape image;  ///< of what enters the trunk
+  core::ImageShape image;  ///< size of the images that enter the trunk
+  /// Tensors of a checkpoint that are not listed here: `ignored` to load weights alone.
+  Others others = Others::refused;
 };
 
 /// Checkpoints of a run: folder/step-00000120/ with trunk.safetensors, head-R-of-P.safetensors for

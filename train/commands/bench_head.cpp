@@ -291,7 +291,7 @@ void print(Json const& f, std::ostream& out) {
 
 }  // namespace
 
-void bench_head_command(BenchHead const& bench, comm::Session& session, std::ostream& out) {
+void bench_head(BenchHead const& bench, comm::Session& session, std::ostream& out) {
   if (session.size() > bench.classes)
     throw ConfigError(core::join(session.size(), " ranks for ", bench.classes,
                                  " classes: start at most ", bench.classes, " ranks"));

@@ -24,7 +24,7 @@ struct BenchHead {
   std::vector<std::string> settings;
 };
 
-/// colonnade bench head: the time of a step, the memory it takes, and the share of it that the
+/// `colonnade bench head`: the time of a step, the memory it takes, and the share of it that the
 /// products would take alone, at the rates measured in the same process. The last line written to
 /// `out` is the figures as JSON. All ranks call alike; rank 0 writes.
 ///
@@ -33,6 +33,6 @@ struct BenchHead {
 /// (B, D), and `updated` (C, D), the weight at the end.
 ///
 /// Throws ConfigError for settings that cannot be, or more ranks than classes; IoError.
-void bench_head_command(BenchHead const& bench, comm::Session& session, std::ostream& out);
+void bench_head(BenchHead const& bench, comm::Session& session, std::ostream& out);
 
 }  // namespace train

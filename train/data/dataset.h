@@ -40,4 +40,9 @@ struct Task {
 /// Opens the data an experiment names. Throws MissingInput or BadData naming the file.
 Task open_task(DataConfig const& config, uint64_t seed);
 
+/// Opens the evaluation splits alone, for a model of `classes` classes. Files of training images
+/// are not read: `train.data` is null where the kind has such files (safetensors, idx).
+/// Throws: as open_task, and ConfigError where the data have another number of classes.
+Task open_evaluation(DataConfig const& config, uint64_t seed, int64_t classes);
+
 }  // namespace train

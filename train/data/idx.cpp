@@ -120,17 +120,26 @@ class IdxSet final : public Dataset {
   std::vector<int64_t> labels_;
 };
 
+Split open_test(DataConfig const& config, int64_t classes) {
+  auto const test = std::make_shared<IdxSet>(config.path, "t10k");
+  adopt_labels(test->labels(), classes, config.ignore_index, test->labels_path);
+  return {"test", test};
+}
+
 }  // namespace
 
 Task open_idx(DataConfig const& config) {
   auto const train = std::make_shared<IdxSet>(config.path, "train");
-  auto const test = std::make_shared<IdxSet>(config.path, "t10k");
   int64_t const classes =
       adopt_labels(train->labels(), config.classes, config.ignore_index, train->labels_path);
-  adopt_labels(test->labels(), classes, config.ignore_index, test->labels_path);
-  if (!(test->shape() == train->shape()))
+  auto const test = open_test(config, classes);
+  if (!(test.data->shape() == train->shape()))
     bad(config.path, "images of train and t10k differ in shape");
-  return {classes, {"train", train}, {{"test", test}}, {}};
+  return {classes, {"train", train}, {test}, {}};
+}
+
+Task open_idx_evaluation(DataConfig const& config, int64_t classes) {
+  return {classes, {"train", nullptr}, {open_test(config, classes)}, {}};
 }
 
 }  // namespace train

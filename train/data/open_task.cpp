@@ -20,6 +20,16 @@ Task open_task(DataConfig const& config, uint64_t seed) {
   core::fail("unknown kind of data");
 }
 
+Task open_evaluation(DataConfig const& config, uint64_t seed, int64_t classes) {
+  if (config.kind == DataKind::safetensors) return open_safetensors_evaluation(config, classes);
+  if (config.kind == DataKind::idx) return open_idx_evaluation(config, classes);
+  auto task = open_task(config, seed);
+  if (task.classes != classes)
+    throw ConfigError(core::join("the data have ", task.classes, " classes, the model ", classes,
+                                 ": evaluate with the fonts and word lists of the training"));
+  return task;
+}
+
 int64_t adopt_labels(std::vector<int64_t>& labels, std::optional<int64_t> given,
                      int64_t ignore_index, std::string const& path) {
   if (labels.empty()) throw BadData(core::join(path, ": no images"));

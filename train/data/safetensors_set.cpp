@@ -50,6 +50,12 @@ class SafetensorsSet final : public Dataset {
   std::vector<int64_t> labels_;
 };
 
+Split open_test(DataConfig const& config, int64_t classes) {
+  auto const test = std::make_shared<SafetensorsSet>(config.eval_path);
+  adopt_labels(test->labels(), classes, config.ignore_index, config.eval_path);
+  return {"test", test};
+}
+
 }  // namespace
 
 Task open_safetensors(DataConfig const& config) {
@@ -58,13 +64,18 @@ Task open_safetensors(DataConfig const& config) {
       adopt_labels(train->labels(), config.classes, config.ignore_index, config.path);
   Task task{classes, {"train", train}, {}, {}};
   if (!config.eval_path.empty()) {
-    auto const test = std::make_shared<SafetensorsSet>(config.eval_path);
-    adopt_labels(test->labels(), classes, config.ignore_index, config.eval_path);
-    if (!(test->shape() == train->shape()))
+    auto test = open_test(config, classes);
+    if (!(test.data->shape() == train->shape()))
       throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",
                                config.path));
-    task.evaluation.push_back({"test", test});
+    task.evaluation.push_back(std::move(test));
   }
+  return task;
+}
+
+Task open_safetensors_evaluation(DataConfig const& config, int64_t classes) {
+  Task task{classes, {"train", nullptr}, {}, {}};
+  if (!config.eval_path.empty()) task.evaluation.push_back(open_test(config, classes));
   return task;
 }
 

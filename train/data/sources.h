@@ -7,6 +7,9 @@ namespace train {
 Task open_synthetic(DataConfig const& config, uint64_t seed);
 Task open_safetensors(DataConfig const& config);
 Task open_idx(DataConfig const& config);
+/// Without the training images.
+Task open_safetensors_evaluation(DataConfig const& config, int64_t classes);
+Task open_idx_evaluation(DataConfig const& config, int64_t classes);
 Task open_glyphs(GlyphsConfig const& config);
 Task open_words(WordsConfig const& config);
 

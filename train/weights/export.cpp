@@ -4,7 +4,7 @@
 #include <ostream>
 #include "core/cpu/device.h"
 #include "train/checkpoint/files.h"
-#include "train/checkpoint/folder.h"
+#include "train/checkpoint/newest.h"
 #include "train/errors.h"
 #include "train/formats/tensor_file.h"
 #include "train/model/model.h"
@@ -14,35 +14,6 @@
 namespace train {
 namespace fs = std::filesystem;
 namespace {
-
-struct Checkpoint {
-  fs::path folder;
-  Manifest manifest;
-};
-
-/// The newest checkpoint whose files are all whole, or that of `step`.
-Checkpoint newest_good(fs::path const& parent, std::optional<int64_t> step, std::ostream& out) {
-  auto all = complete_in(parent);
-  std::ranges::reverse(all);
-  std::string damaged;
-  for (auto const& folder : all) {
-    if (step && step_of(folder) != step) continue;
-    try {
-      auto const manifest = read_manifest(folder);
-      for (auto const& [name, digest] : manifest.files) verify(manifest, folder / name);
-      return {folder, manifest};
-    } catch (ConfigError const&) {
-      throw;
-    } catch (RunError const& error) {
-      out << "passed over a damaged checkpoint: " << error.what() << '\n';
-      damaged += core::join('\n', error.what());
-    }
-  }
-  if (!damaged.empty())
-    throw BadData(core::join("no checkpoint in ", parent.string(), " is good:", damaged));
-  if (step) throw MissingInput(core::join(parent.string(), " has no checkpoint of step ", *step));
-  throw MissingInput(parent.string() + " has no complete checkpoint; train first");
-}
 
 /// One file of an export: the trunk, classes [begin, end), or both.
 struct Piece {
@@ -90,7 +61,7 @@ void write_text(fs::path const& path, std::string const& text) {
 /// The parts of one export.
 class Export {
  public:
-  Export(Experiment const& experiment, Checkpoint checkpoint);
+  Export(Experiment const& experiment, CheckpointFolder checkpoint);
   void write(ExportOptions const& options) const;
 
  private:
@@ -106,19 +77,19 @@ class Export {
   std::vector<float> biases(int64_t begin, int64_t end) const;
   int ranks() const { return static_cast<int>(checkpoint_.manifest.ranks); }
   SafetensorsReader head(int rank) const {
-    return SafetensorsReader(checkpoint_.folder / head_file(rank, ranks()));
+    return SafetensorsReader(checkpoint_.path / head_file(rank, ranks()));
   }
 
   HeadKind kind_;
   int shards_;  ///< the first so many ranks hold all classes
-  Checkpoint checkpoint_;
+  CheckpointFolder checkpoint_;
   core::cpu::Cpu device_{1};
   std::unique_ptr<layers::Trunk> trunk_;
   int64_t classes_, features_;
   bool bias_;
 };
 
-Export::Export(Experiment const& experiment, Checkpoint checkpoint)
+Export::Export(Experiment const& experiment, CheckpointFolder checkpoint)
     : kind_(experiment.head.kind),
       shards_(experiment.head.shards.value_or(0)),
       checkpoint_(std::move(checkpoint)),
@@ -129,7 +100,7 @@ Export::Export(Experiment const& experiment, Checkpoint checkpoint)
       bias_(head(0).contains("head.bias")) {
   std::vector<NamedTensor> tensors;
   for (auto const* p : layers::parameters(*trunk_)) tensors.push_back({p->name, p->value});
-  SafetensorsReader const file(checkpoint_.folder / trunk_file);
+  SafetensorsReader const file(checkpoint_.path / trunk_file);
   check_fit(file, tensors, Others::ignored);
   read_tensors(file, tensors);
 }
@@ -239,9 +210,10 @@ std::vector<float> Export::biases(int64_t begin, int64_t end) const {
 
 }  // namespace
 
-void export_command(Experiment const& experiment, ExportOptions const& options, std::ostream& out) {
+void export_weights(Experiment const& experiment, ExportOptions const& options, std::ostream& out) {
+  auto const warn = [&](std::string const& text) { out << text << '\n'; };
   auto const checkpoint =
-      newest_good(fs::path(experiment.run.out) / "checkpoints", options.step, out);
+      newest_good(fs::path(experiment.run.out) / "checkpoints", options.step, Verify::files, warn);
   Export(experiment, checkpoint).write(options);
   out << "step " << checkpoint.manifest.at.step << ", " << checkpoint.manifest.classes
       << " classes: " << (options.head_shards > 0 ? index_of(options.to) : options.to).string()

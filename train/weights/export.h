@@ -12,7 +12,7 @@ struct ExportOptions {
   int64_t head_shards = 0;      ///< files beside `to` with the classifier; 0: it is in `to`
 };
 
-/// colonnade export: writes a checkpoint of the run in experiment.run.out as a state_dict
+/// Writes a checkpoint of the run in experiment.run.out as a state_dict
 /// (state_dict.h), master weights in f32: the trunk with its running statistics, and the classifier
 /// whole, from the files of however many ranks wrote them. One process does it, and holds the trunk
 /// and 64 MiB of the classifier at a time. The file has its name once it is complete.
@@ -25,6 +25,6 @@ struct ExportOptions {
 /// Damaged checkpoints are passed over, and `out` is told. Throws MissingInput where there is none,
 /// ConfigError when one does not fit the experiment or there are more head shards than classes,
 /// BadData, IoError.
-void export_command(Experiment const& experiment, ExportOptions const& options, std::ostream& out);
+void export_weights(Experiment const& experiment, ExportOptions const& options, std::ostream& out);
 
 }  // namespace train

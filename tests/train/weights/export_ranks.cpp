@@ -33,7 +33,7 @@ std::string exported(Experiment const& experiment, comm::Communicator& ranks, in
   train(experiment, Existing::overwrite, tests::device(), ranks, log);
   ranks.barrier();
   auto const to = experiment.run.out + "/weights.safetensors";
-  if (ranks.rank() == 0) export_command(experiment, {to, step}, log);
+  if (ranks.rank() == 0) export_weights(experiment, {to, step}, log);
   ranks.barrier();
   return tests::read_file(to);
 }
@@ -104,7 +104,7 @@ TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
   auto const whole = exported(experiment, tests::world(), 2);
   auto const to = experiment.run.out + "/parts.safetensors", index = to + ".index.json";
   std::ostringstream log;
-  if (tests::world().rank() == 0) export_command(experiment, {to, 2, shards}, log);
+  if (tests::world().rank() == 0) export_weights(experiment, {to, 2, shards}, log);
   tests::world().barrier();
   StateDictReader const one(experiment.run.out + "/weights.safetensors"), several(index);
   REQUIRE(several.tensors().size() == one.tensors().size());
@@ -133,12 +133,12 @@ TEST_CASE("export: more files than classes, and what an index leaves behind", "[
   train(experiment, Existing::refuse, tests::device(), self, log);
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
   auto const why = tests::thrown<ConfigError>([&] {
-    export_command(experiment, {to, {}, 12}, log);
+    export_weights(experiment, {to, {}, 12}, log);
   });
   CHECK_THAT(why, Catch::Contains("--head-shards: 12, but there are 11 classes"));
-  export_command(experiment, {to, {}, 2}, log);
+  export_weights(experiment, {to, {}, 2}, log);
   CHECK(tests::read_file(index).find("w-00002-of-00002.safetensors") != std::string::npos);
-  export_command(experiment, {to, {}}, log);
+  export_weights(experiment, {to, {}}, log);
   CHECK_FALSE(std::filesystem::exists(index));  // it told of other files
 }
 
