@@ -4,12 +4,14 @@
 
 namespace core {
 
-/// A wrong argument, shape, file or device: the run cannot go on. what() ends with file:line.
+/// Invalid argument, shape, file or device; the current run cannot continue. what() ends with
+/// "(file:line)" of the failed check.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Where a call stands. As a default argument it is the caller's place (g++, clang and nvcc alike).
+/// Source location of a call. Used as a default argument, it is the caller's location (g++, clang
+/// and nvcc alike).
 struct Place {
   char const* file;
   int line;
@@ -18,14 +20,15 @@ struct Place {
   }
 };
 
-/// The first part of a message and its place; made from a literal at the call.
+/// First part of an error message, with the source location of the check. Converts from a string
+/// literal at the call.
 struct Located {
   char const* text;
   Place at;
   Located(char const* text, Place at = Place::here()) : text(text), at(at) {}
 };
 
-/// The parts of a message in one string.
+/// Concatenates the parts with operator<<.
 template <class... Parts>
 std::string join(Parts const&... parts) {
   std::ostringstream text;
@@ -33,7 +36,8 @@ std::string join(Parts const&... parts) {
   return text.str();
 }
 
-/// Throws Error with the message's parts joined, unless `ok`. The parts cost nothing when it holds.
+/// Throws: Error with the joined parts as its message, if `ok` is false. The parts are formatted
+/// only then.
 template <class... Parts>
 void check(bool ok, Located const& first, Parts const&... rest) {
   if (ok) [[likely]]
@@ -41,7 +45,7 @@ void check(bool ok, Located const& first, Parts const&... rest) {
   throw Error(join(first.text, rest..., " (", first.at.file, ':', first.at.line, ')'));
 }
 
-/// Throws Error with the message's parts joined.
+/// Throws: Error with the joined parts as its message, always.
 template <class... Parts>
 [[noreturn]] void fail(Located const& first, Parts const&... rest) {
   throw Error(join(first.text, rest..., " (", first.at.file, ':', first.at.line, ')'));

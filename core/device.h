@@ -8,8 +8,8 @@ namespace core {
 
 class Kernels;
 
-/// Host data on its way to a device, a tensor at a time: the copy of one runs beside the work that
-/// uses the one before.
+/// Asynchronous host-to-device copies, one tensor at a time: the copy of one tensor overlaps the
+/// work on the previous one.
 class InputStage {
  public:
   InputStage() = default;
@@ -17,12 +17,14 @@ class InputStage {
   InputStage(InputStage const&) = delete;
   InputStage& operator=(InputStage const&) = delete;
 
-  /// The data on the device, for work that is queued before the next call. `host` holds the bytes
-  /// of such a tensor and may be reused when the call returns.
+  /// Returns a device tensor with the data of `host`, for work that is queued before the next call
+  /// of next(). `host` holds the bytes of a dense tensor of this shape and dtype, and may be reused
+  /// when the call returns.
   virtual Tensor next(void const* host, Shape const& shape, Dtype dtype) = 0;
 };
 
-/// Work that a device has recorded and can queue again, without the host's going through it.
+/// Recorded device work that can be queued again without running the host code that recorded it (a
+/// CUDA graph).
 class Graph {
  public:
   Graph() = default;
@@ -30,20 +32,20 @@ class Graph {
   Graph(Graph const&) = delete;
   Graph& operator=(Graph const&) = delete;
 
-  /// Queues the work once more, on the tensors it was recorded with.
+  /// Queues the recorded work again, on the tensors it was recorded with.
   virtual void replay() = 0;
 };
 
-/// Bytes a device has handed out.
+/// Bytes allocated by a device.
 struct MemoryUse {
-  size_t now = 0;   ///< in live tensors
-  size_t peak = 0;  ///< the most there were at once
+  size_t now = 0;   ///< bytes in live tensors
+  size_t peak = 0;  ///< largest value of `now` so far
 };
 
 /// One processor with its memory: the CPU, or one GPU. A process drives one device.
 ///
-/// Work is queued on the device's compute stream and runs in order; nothing here waits for it but
-/// `download` and `synchronize`. On the CPU every call is done when it returns.
+/// Work is queued on the device's compute stream and runs in order. Only `download` and
+/// `synchronize` wait for it. On the CPU every call is synchronous.
 class Device {
  public:
   Device() = default;
@@ -51,19 +53,22 @@ class Device {
   Device(Device const&) = delete;
   Device& operator=(Device const&) = delete;
 
-  /// For people: "CPU, 2 threads, AVX-512 with AMX".
+  /// Human-readable description: "CPU, 2 threads, AVX-512 with AMX".
   virtual std::string describe() const = 0;
 
-  /// True where bf16 products run on matrix units, so that `precision: auto` picks bf16.
+  /// True if bf16 products run on matrix units (AMX, tensor cores); `precision: auto` then selects
+  /// bf16.
   virtual bool fast_bf16() const = 0;
 
-  /// 64-byte aligned memory of the device; freed memory is kept for the next tensor of its size.
-  /// Throws OutOfMemory when there is none.
+  /// Returns `bytes` bytes of device memory, aligned to 64 bytes. Freed blocks are cached and
+  /// reused for allocations of the same size.
+  /// Throws: OutOfMemory if the device has not enough memory.
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   virtual MemoryUse memory() const = 0;
 
-  /// Of the fastest memory that what one kernel leaves can stay in for the next: a core's share of
-  /// the cache, or a GPU's L2. Work on large tensors is cut to fit.
+  /// Bytes of the fastest memory that holds one kernel's output until the next kernel reads it: one
+  /// core's share of the CPU cache, or the L2 cache of a GPU. Work on large tensors is split into
+  /// pieces of this size.
   virtual int64_t cache_bytes() const = 0;
 
   /// Total memory in bytes.
@@ -74,37 +79,41 @@ class Device {
 
   virtual Kernels& kernels() = 0;
 
-  /// Host to device. `host` holds tensor.bytes() bytes and may be reused when the call returns.
+  /// Copies host memory to the device. `host` holds tensor.bytes() bytes and may be reused when the
+  /// call returns.
   virtual void upload(void const* host, Tensor& tensor) = 0;
-  /// Device to host, after all queued work. `host` has room for tensor.bytes() bytes.
+  /// Copies device memory to the host after all queued work; blocks until it is done. `host` has
+  /// room for tensor.bytes() bytes.
   virtual void download(Tensor const& tensor, void* host) = 0;
-  /// to := from, byte for byte. Same dtype and count; both on this device.
+  /// Copies `from` to `to`, byte for byte. Both have the same dtype and count and are on this
+  /// device.
   virtual void copy(Tensor const& from, Tensor& to) = 0;
-  /// Waits until all queued work is done.
+  /// Blocks until all queued work is done.
   virtual void synchronize() = 0;
 
   virtual std::unique_ptr<InputStage> input_stage() = 0;
 
   virtual bool can_capture() const = 0;
-  /// Records what `work` queues, which is not run. `work` has run before with the same shapes,
-  /// reads no results back, uploads nothing, and leaves what it computes in tensors made before it.
-  /// Throws Error where the device cannot record.
+  /// Records the kernels that `work` queues, without running them. `work` must have run before with
+  /// the same shapes. It must not download or upload, and must write its results to tensors
+  /// allocated before the call.
+  /// Throws: Error if the device cannot record.
   virtual std::unique_ptr<Graph> capture(std::function<void()> const& work) = 0;
 };
 
-/// The device cannot give the memory asked for.
+/// Device memory is exhausted.
 struct OutOfMemory : Error {
   using Error::Error;
 };
 
-/// A number on the device: (1), f64.
+/// Returns a tensor (1), f64, with this value.
 inline Tensor scalar(Device& device, double value) {
   Tensor t(device, {1}, Dtype::f64);
   device.upload(&value, t);
   return t;
 }
 
-/// A new tensor with the same contents.
+/// Returns a copy of the tensor in new storage.
 inline Tensor clone(Tensor const& tensor) {
   Tensor copy = empty_like(tensor);
   tensor.device().copy(tensor, copy);

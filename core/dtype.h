@@ -11,7 +11,8 @@
 
 namespace core {
 
-/// The upper half of an f32: 8 bits of exponent, 8 of significand. Rounds to nearest, ties to even.
+/// bfloat16: the upper 16 bits of an f32, with an 8-bit exponent and 8 significant bits. Conversion
+/// from f32 rounds to nearest, ties to even.
 struct bf16 {
   uint16_t bits = 0;
 
@@ -33,7 +34,7 @@ struct bf16 {
 
 enum class Dtype { f32, f64, bf16, i32, i64, u8 };
 
-/// Bytes of one element.
+/// Size of one element, in bytes.
 constexpr size_t size_of(Dtype dtype) {
   switch (dtype) {
     case Dtype::f32:
@@ -74,8 +75,8 @@ constexpr bool is_floating(Dtype dtype) {
   return dtype == Dtype::f32 || dtype == Dtype::f64 || dtype == Dtype::bf16;
 }
 
-/// What sums over values of `dtype` are kept in, and what statistics and parameters have beside
-/// activations of `dtype`: f64 for f64, f32 for f32 and bf16.
+/// Dtype of sums over values of `dtype`, and of the statistics and parameters (bias, gain) that
+/// accompany activations of `dtype`: f64 for f64, f32 for f32 and bf16.
 constexpr Dtype accumulator(Dtype dtype) { return dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
 
 template <class T>
@@ -96,7 +97,8 @@ inline constexpr Dtype dtype_of<int64_t> = Dtype::i64;
 template <>
 inline constexpr Dtype dtype_of<uint8_t> = Dtype::u8;
 
-/// Calls f.operator()<T>() with the C++ type of a floating dtype. Throws Error for integers.
+/// Calls f.operator()<T>() with the C++ type of a floating dtype.
+/// Throws: Error for integer dtypes.
 template <class F>
 decltype(auto) visit_floating(Dtype dtype, F&& f) {
   switch (dtype) {
@@ -111,7 +113,9 @@ decltype(auto) visit_floating(Dtype dtype, F&& f) {
   }
 }
 
-/// Calls f.operator()<T>() for the dtypes that convert to a Float: the Floats, and u8.
+/// Calls f.operator()<T>() with the C++ type of a dtype that converts to a floating dtype: f32,
+/// f64, bf16 or u8.
+/// Throws: Error for i32 and i64.
 template <class F>
 void visit_source(Dtype dtype, F&& f) {
   if (dtype == Dtype::u8)

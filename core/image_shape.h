@@ -3,11 +3,11 @@
 
 namespace core {
 
-/// Height, width and channels of an image; every image of a data set and of a network's input has
-/// the same.
+/// Height, width and channels of an image. All images of a data set, and of a network's input, have
+/// the same shape.
 struct ImageShape {
   int64_t height = 0, width = 0, channels = 0;
-  int64_t count() const { return height * width * channels; }  ///< numbers of an image
+  int64_t count() const { return height * width * channels; }  ///< elements per image
   bool operator==(ImageShape const&) const = default;
 };
 

@@ -7,7 +7,8 @@
 
 namespace core {
 
-/// A window that slides over the H and W of an image: height and width of each quantity.
+/// Sliding window over the H and W axes of an image (convolution, pooling): height and width of
+/// each quantity.
 struct Window {
   struct Pair {
     int64_t h, w;
@@ -15,13 +16,13 @@ struct Window {
   };
   Pair size{1, 1};
   Pair stride{1, 1};
-  Pair padding{0, 0};   ///< on both sides
-  Pair dilation{1, 1};  ///< 1 is none
+  Pair padding{0, 0};   ///< padding at each of the two sides
+  Pair dilation{1, 1};  ///< 1: no dilation
 
   bool operator==(Window const&) const = default;
 
-  /// Window positions along an axis: floor((in + 2 padding - dilation (size - 1) - 1) / stride)
-  /// + 1.
+  /// Returns the number of window positions along an axis, the output size: floor((in + 2 padding -
+  /// dilation (size - 1) - 1) / stride) + 1; 0 if the window does not fit.
   static int64_t positions(int64_t in, int64_t size, int64_t stride, int64_t padding,
                            int64_t dilation) {
     int64_t const room = in + 2 * padding - dilation * (size - 1) - 1;
@@ -37,35 +38,38 @@ struct Window {
 
 enum class Transpose { no, yes };
 
-/// How the products of a batch with classes, p = <x, w>, become logits z. That of the target goes
-/// through a margin: z = scale f(p) + bias, with math::Margin f; the others' z = scale p + bias,
-/// but where p is above the row's threshold: math::InterclassFilter, or math::HardNegatives with
-/// hardness.
+/// How the products p = <x, w> of a batch with class weights become logits z. Target class: z =
+/// scale f(p) + bias, with the margin function f of math::Margin. Other classes: z = scale p +
+/// bias; if p exceeds the row's threshold, math::InterclassFilter applies, or math::HardNegatives
+/// if `hardness` is set.
 struct LogitRule {
   double scale = 1;
-  Tensor margins;  ///< (B, 3), Wide: m1, m2, m3; empty: f(p) = p
+  Tensor margins;  ///< (B, 3), Acc: m1, m2, m3; empty: f(p) = p
   math::BeyondPi beyond = math::BeyondPi::monotone;
   math::MarginGradient gradient = math::MarginGradient::exact;
-  Tensor thresholds;        ///< (B), Wide, or empty
-  Tensor hardness;          ///< (1), Wide, or empty
-  bool sum_logits = false;  ///< label smoothing needs the sum of all logits
+  Tensor thresholds;        ///< (B), Acc, or empty
+  Tensor hardness;          ///< (1), Acc, or empty
+  bool sum_logits = false;  ///< also sum all logits; label smoothing needs the sum
 };
 
-/// The classes [first, first + n), as a pass over classes takes them.
+/// The classes [first, first + n): one chunk of a pass over classes.
 struct ClassChunk {
   int64_t first = 0;
-  Tensor bias;     ///< (n), Wide, or empty
-  Tensor weights;  ///< (n), Wide: of classes in the loss; empty: 1
+  Tensor bias;     ///< (n), Acc, or empty
+  Tensor weights;  ///< (n), Acc: class weights in the loss; empty: 1
 };
 
-/// The arithmetic of a device, and nothing else: every method is one array operation on dense
-/// tensors of that device. Shapes and dtypes are the caller's duty (core/ops and layers check
-/// them, with messages); a dtype an implementation cannot do is an Error.
+/// The arithmetic of a device. Every method is one array operation on dense tensors of that device.
+/// Callers must pass matching shapes and dtypes: kernels do not check them (core/ops and layers do,
+/// with error messages).
 ///
-/// "Float" is f32, f64 or bf16, the same for all tensors of a call unless said. "Wide" is
-/// accumulator(Float): f64 for f64, f32 otherwise; sums are kept in it. Any tensor may have a size
-/// of 0. The f64 methods of the CPU device are plain loops and specify the others.
-/// Outputs are the last, non-const arguments, and are overwritten unless said.
+/// "Float" is f32, f64 or bf16, the same for all tensors of a call unless stated otherwise. "Acc"
+/// is the accumulator type of Float, accumulator(dtype): f64 for f64, otherwise f32; sums are kept
+/// in it. Any size of a tensor may be 0. The f64 methods of the CPU device are plain loops and are
+/// the specification of all others. Outputs are the last, non-const arguments, and are overwritten
+/// unless stated otherwise.
+///
+/// Throws: Error if the implementation does not support a dtype.
 class Kernels {
  public:
   virtual ~Kernels() = default;
@@ -73,21 +77,21 @@ class Kernels {
   // Elementwise.
   /// t[i] := value. Any dtype.
   virtual void fill(double value, Tensor& t) = 0;
-  /// to[i] := from[i], rounded to nearest. Floats and u8, in any combination to a float.
+  /// to[i] := from[i], rounded to nearest. `from`: Float or u8; `to`: any Float.
   virtual void convert(Tensor const& from, Tensor& to) = 0;
   /// t[i] *= factor.
   virtual void scale(double factor, Tensor& t) = 0;
-  /// y[i] += alpha x[i]; the two may be of different Floats.
+  /// y[i] += alpha x[i]; x and y may have different Float dtypes.
   virtual void accumulate(double alpha, Tensor const& x, Tensor& y) = 0;
   /// z[i] := x[i] + y[i].
   virtual void add(Tensor const& x, Tensor const& y, Tensor& z) = 0;
   /// y[i] := max(x[i], 0). NaN stays NaN.
   virtual void relu(Tensor const& x, Tensor& y) = 0;
-  /// dx[i] := y[i] > 0 ? dy[i] : 0, from relu's result.
+  /// dx[i] := y[i] > 0 ? dy[i] : 0; y is the result of relu.
   virtual void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) = 0;
-  /// y[., c] := x[., c] > 0 ? x : slope[c] x. slope: (Ch), Wide; channels are the last axis.
+  /// y[., c] := x[., c] > 0 ? x : slope[c] x. slope: (Ch), Acc; channels are the last axis.
   virtual void prelu(Tensor const& x, Tensor const& slope, Tensor& y) = 0;
-  /// dx from x and dy; dslope (Ch), Wide: the sum of dy x over x <= 0.
+  /// dx: gradient with respect to x. dslope (Ch), Acc: the sum of dy x over elements with x <= 0.
   virtual void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
                               Tensor& dslope) = 0;
   /// y[i] := uniform number first + i of the stream < probability ? 0 : x[i] / (1 - probability).
@@ -95,163 +99,171 @@ class Kernels {
   virtual void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                        Tensor& y) = 0;
 
-  // Random numbers: element i is number `first` + i of the stream.
-  /// Normal with the mean and deviation given. t: f32 or f64 (the same numbers).
+  // Random numbers: element i is number `first` + i of the stream `key`.
+  /// Normal distribution with this mean and standard deviation. t: f32 or f64 (the same numbers).
   virtual void random_normal(RandomKey key, int64_t first, double mean, double stddev,
                              Tensor& t) = 0;
-  /// Uniform in [low, high). t: f32 or f64.
+  /// Uniform distribution in [low, high). t: f32 or f64.
   virtual void random_uniform(RandomKey key, int64_t first, double low, double high, Tensor& t) = 0;
 
   // Images: x (N, H, W, Ch), w (Out, h, w, Ch / groups), y (N, H', W', Out).
-  /// y := conv(x, w) + bias. `bias`: (Out), Wide, or empty.
+  /// y := conv(x, w) + bias. `bias`: (Out), Acc, or empty.
   virtual void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
                       int64_t groups, Tensor& y) = 0;
   virtual void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
                                      int64_t groups, Tensor& dx) = 0;
-  /// dw: Wide. Zero where the batch is empty.
+  /// dw: Acc. Zero if the batch is empty.
   virtual void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                        int64_t groups, Tensor& dw) = 0;
-  /// y: the largest element under the window; padding never wins. `where`: i32, of y's shape: the
-  /// winner's place h * window.w + w in the window (the first of equals). A NaN wins; a window of
-  /// padding alone gives -inf and place -1.
+  /// y: the largest element in the window; padding is never chosen. `where`: i32, shape of y: index
+  /// h * window.w + w of that element in the window (the first of equal ones). NaN counts as the
+  /// largest. A window of padding only yields -inf and index -1.
   virtual void max_pool(Tensor const& x, Window const& window, Tensor& y, Tensor& where) = 0;
   virtual void max_pool_backward(Tensor const& dy, Tensor const& where, Window const& window,
                                  Tensor& dx) = 0;
-  /// y: the mean over the window, padding counted as zeros (PyTorch's count_include_pad).
+  /// y: the mean over the window; padding counts as zeros (PyTorch's count_include_pad).
   virtual void average_pool(Tensor const& x, Window const& window, Tensor& y) = 0;
   virtual void average_pool_backward(Tensor const& dy, Window const& window, Tensor& dx) = 0;
 
-  // Batch normalisation of x (..., Ch), in parts, so that statistics can be shared between ranks.
-  /// moments (3, Ch), Wide: the number of elements of a channel, their mean, and their sum of
-  /// squared differences from it. All zero for an empty x.
+  // Batch normalization of x (..., Ch), in separate steps, so that statistics can be combined
+  // across ranks.
+  /// moments (3, Ch), Acc: per channel the number of elements, their mean, and their sum of squared
+  /// differences from the mean. All zero for an empty x.
   virtual void batch_statistics(Tensor const& x, Tensor& moments) = 0;
-  /// The moments of the union of `parts` (P, 3, Ch), merged in order (Chan, Golub, LeVeque 1983);
-  /// merged (3, Ch): count, mean, biased variance. Then the running statistics (Ch) move:
-  /// running := (1 - momentum) running + momentum batch, with the unbiased variance
-  /// (divisor max(count - 1, 1)), unless the count is 0 or a channel's moments are not finite: one
-  /// bad batch would stay in them for ever. All Wide.
+  /// Merges the moments of `parts` (P, 3, Ch) in order (Chan, Golub, LeVeque 1983) into merged (3,
+  /// Ch): count, mean, biased variance. Then updates the running statistics (Ch): running := (1 -
+  /// momentum) running + momentum batch, with the unbiased variance (divisor max(count - 1, 1)).
+  /// They stay unchanged if the count is 0, and in channels whose moments are not finite: a
+  /// non-finite value would never leave them. All tensors: Acc.
   virtual void merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
                                 Tensor& running_mean, Tensor& running_variance) = 0;
   /// y := (x - mean) / sqrt(variance + epsilon) * gain + bias [+ residual] [then ReLU].
-  /// mean, variance, gain, bias: (Ch), Wide. `residual`: x's shape, or empty.
+  /// mean, variance, gain, bias: (Ch), Acc. `residual`: shape of x, or empty.
   virtual void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
                           double epsilon, Tensor const& gain, Tensor const& bias,
                           Tensor const& residual, bool relu, Tensor& y) = 0;
-  /// sums (2, Ch), Wide: the sums of g and of g * xhat, that is dbias and dgain; g is dy, masked by
-  /// y > 0 unless `y` is empty (no ReLU).
+  /// sums (2, Ch), Acc: the sums of g and of g * xhat, which are dbias and dgain. g is dy, masked
+  /// by y > 0 unless `y` is empty (no ReLU).
   virtual void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
                                         Tensor const& mean, Tensor const& variance, double epsilon,
                                         Tensor& sums) = 0;
-  /// dx := gain / sqrt(variance + epsilon) (g - sums[0] / count - xhat sums[1] / count), with
-  /// moments (count, mean, variance) and sums of the whole group. `dresidual` := g unless empty.
+  /// dx := gain / sqrt(variance + epsilon) (g - sums[0] / count - xhat sums[1] / count). moments
+  /// (count, mean, variance) and sums are those of all ranks. `dresidual` := g unless empty.
   virtual void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
                                    Tensor const& moments, double epsilon, Tensor const& gain,
                                    Tensor const& sums, Tensor& dx, Tensor& dresidual) = 0;
 
   // Matrices.
-  /// c := alpha op(a) op(b) + beta c. a, b: Float; c: Float or Wide. a: (m, k) or, transposed,
-  /// (k, m); b: (k, n) or (n, k); c: (m, n).
+  /// c := alpha op(a) op(b) + beta c. a, b: Float; c: Float or Acc. a: (m, k) or, transposed, (k,
+  /// m); b: (k, n) or (n, k); c: (m, n).
   virtual void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                       double beta, Tensor& c) = 0;
-  /// y[r, c] += bias[c]. y (rows, n), Float; bias (n), Wide.
+  /// y[r, c] += bias[c]. y (rows, n), Float; bias (n), Acc.
   virtual void add_bias(Tensor const& bias, Tensor& y) = 0;
-  /// y[r, to + c] := x[r, from + c] for c in [0, columns). x (rows, m), y (rows, n), of any one
-  /// dtype; other columns of y stay.
+  /// y[r, to + c] := x[r, from + c] for c in [0, columns). x (rows, m), y (rows, n), both of any
+  /// one dtype; other columns of y keep their values.
   virtual void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y,
                             int64_t to) = 0;
-  /// y[r] := x[indices[r] - first], zeros where there is no such row. x and y (., ...), of any one
+  /// y[r] := x[indices[r] - first]; zeros if x has no such row. x and y (., ...), both of any one
   /// dtype; indices (rows of y), i64.
   virtual void gather_rows(Tensor const& x, Tensor const& indices, int64_t first, Tensor& y) = 0;
-  /// y[indices[r]] := x[r], left out where y has no such row; other rows of y stay. indices (rows
-  /// of x), i64, those within y distinct.
+  /// y[indices[r]] := x[r]; skipped if y has no such row. Other rows of y keep their values.
+  /// indices (rows of x), i64; indices within y must be distinct.
   virtual void scatter_rows(Tensor const& x, Tensor const& indices, Tensor& y) = 0;
-  /// x[r, .] *= alpha factors[r]. x (rows, ...) Float, factors (rows) Wide.
+  /// x[r, .] *= alpha factors[r]. x (rows, ...) Float, factors (rows) Acc.
   virtual void scale_rows(double alpha, Tensor const& factors, Tensor& x) = 0;
-  /// y[r, .] += factors[r] x[r, .]. x (rows, ...) Float, y like x and factors (rows) Wide.
+  /// y[r, .] += factors[r] x[r, .]. x (rows, ...) Float; y, of the shape of x, and factors (rows):
+  /// Acc.
   virtual void accumulate_rows(Tensor const& factors, Tensor const& x, Tensor& y) = 0;
-  /// out[c] := sum over r of x[r, c]; x (..., n) Float, out (n) Wide. In an order that depends on
-  /// nothing but the shape.
+  /// out[c] := sum over r of x[r, c]; x (..., n) Float, out (n) Acc. The order of summation depends
+  /// only on the shape.
   virtual void sum_rows(Tensor const& x, Tensor& out) = 0;
-  /// out[r] := <x[r], y[r]>. x, y (rows, n) Float, out (rows) Wide.
+  /// out[r] := <x[r], y[r]>. x, y (rows, n) Float, out (rows) Acc.
   virtual void row_products(Tensor const& x, Tensor const& y, Tensor& out) = 0;
-  /// y[r] := x[r] / max(|x[r]|, 1e-12), norm[r] := |x[r]|. x (rows, n) Float, norm (rows) Wide; y
-  /// is of x's dtype, or bf16 where that is f32.
+  /// y[r] := x[r] / max(|x[r]|, 1e-12), norm[r] := |x[r]|. x (rows, n) Float, norm (rows) Acc; y
+  /// has x's dtype, or bf16 if x is f32.
   virtual void l2_normalise(Tensor const& x, Tensor& y, Tensor& norm) = 0;
-  /// dx[r] := (dy[r] - y[r] <y[r], dy[r]>) / max(norm[r], 1e-12). y Float; dy and dx of one dtype,
-  /// y's or Wide.
+  /// dx[r] := (dy[r] - y[r] <y[r], dy[r]>) / max(norm[r], 1e-12). y Float; dy and dx both have y's
+  /// dtype, or both Acc.
   virtual void l2_normalise_backward(Tensor const& y, Tensor const& norm, Tensor const& dy,
                                      Tensor& dx) = 0;
 
-  // The class-sharded softmax: docs/head.md. z (B, n), Wide: products with the classes of a chunk;
-  // LogitRule makes logits of them on the way. labels (B), i64, global class numbers, negative for
-  // rows that do not count.
-  /// stats (B, RowStatistics::count) := (-inf, 0, 0, 0, 0, 0) in each row: nothing seen yet.
+  // Class-sharded softmax: docs/head.md. z (B, n), Acc: products of the batch with the classes of a
+  // chunk; LogitRule converts them to logits inside the kernels. labels (B), i64: global class
+  // indices; rows with a negative label are ignored.
+  /// Initializes stats (B, RowStatistics::count) to (-inf, 0, 0, 0, 0, 0) in each row: no classes
+  /// merged yet.
   virtual void softmax_begin(Tensor& stats) = 0;
-  /// Merges a chunk into stats (B, RowStatistics::count), Wide, math::RowStatistics: maximum m of
-  /// the logits, sum of exp(z - m); of the target, once its chunk comes, the logit, the class's
-  /// weight and the slope dz/dp; the sum of weight times logit, if asked. A row with m = -inf takes
-  /// 0 as reference. Sums go by tiles of at most 4096 classes.
+  /// Merges a chunk into stats (B, RowStatistics::count), Acc, indexed by math::RowStatistics: the
+  /// maximum m of the logits; the sum of exp(z - m); the target's logit, class weight and slope
+  /// dz/dp, once its chunk was merged; the sum of class weight times logit, if requested. A row
+  /// with m = -inf uses 0 as the reference instead of m. Sums are accumulated in tiles of at most
+  /// 4096 classes.
   virtual void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
                                   Tensor const& labels, Tensor const& z, Tensor& stats) = 0;
-  /// The same, and leaves what a second pass needs in place of z. reference (B): m after this
-  /// chunk, 0 for -inf. e (B, n), Float := exp(z - reference) dz/dp, 0 at the target. rescale (B)
-  /// := exp(m before - reference), 0 for m = -inf: what sums over earlier chunks are scaled with.
+  /// Like softmax_statistics, and also writes the input of a second pass. reference (B): m after
+  /// this chunk, 0 if m is -inf. e (B, n), Float := exp(z - reference) dz/dp, 0 at the target.
+  /// rescale (B) := exp(m before - reference), 0 if m before is -inf: the factor by which sums over
+  /// earlier chunks must be multiplied.
   virtual void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
                                     Tensor const& labels, Tensor const& z, Tensor& stats, Tensor& e,
                                     Tensor& reference, Tensor& rescale) = 0;
-  /// From the statistics of all shards, parts (P, B, RowStatistics::count), merged in order: rows
-  /// (B, 4), Wide, math::RowGradient: lse = log of the sum of exp over all classes, and of the
-  /// gradient in a row's products the factor of the softmax, that of all classes alike, and the
-  /// target's whole. 0 for rows whose label is negative. sums (2), f64 += the sum of losses, and of
-  /// weights w_y.
+  /// Merges the statistics of all shards, parts (P, B, RowStatistics::count), in order. rows (B,
+  /// 4), Acc, indexed by math::RowGradient: lse, the log of the sum of exp over all classes; then
+  /// the terms of the gradient with respect to the row's products: the factor of the softmax, the
+  /// term that all classes share, and the complete gradient of the target. The three terms are 0 if
+  /// the label is negative. sums (2), f64 += the sum of losses and the sum of the weights w_y.
   virtual void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
                              Tensor& rows, Tensor& sums) = 0;
-  /// loss (1), Wide := sums[0] / sums[1], 0 where no row counts. The factors of `rows` are divided
-  /// by sums[1]; where the loss is not finite or no row counts, they are 0. factor (1), f64 := 0
-  /// where the loss is not finite, 1 otherwise. Without `rows`, factor takes the division.
+  /// loss (1), Acc := sums[0] / sums[1]; 0 if no row counts. The gradient terms of `rows` are
+  /// divided by sums[1]; they become 0 if the loss is not finite or no row counts. factor (1), f64
+  /// := 0 if the loss is not finite, otherwise 1. If `rows` is empty, the division is applied to
+  /// factor instead.
   virtual void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) = 0;
-  /// g (B, n), Float: the loss's gradient in the products z, from `rows`. All 0 in rows whose three
-  /// factors are.
+  /// g (B, n), Float: gradient of the loss with respect to the products z, from `rows`. All 0 in
+  /// rows whose three gradient terms are 0.
   virtual void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk,
                                 Tensor const& labels, Tensor const& z, Tensor const& rows,
                                 Tensor& g) = 0;
-  /// The same in place, from what softmax_exponentials left in e, Float, with its reference (B).
-  /// Without hardness where there is smoothing.
+  /// Computes the same gradient in place, from e, Float, and reference (B), as written by
+  /// softmax_exponentials. Not supported: label smoothing together with `hardness`.
   virtual void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
                                        Tensor const& labels, Tensor const& reference,
                                        Tensor const& rows, Tensor& e) = 0;
-  /// margins (B, 3) := (1, m2, m3) of math::AdaptiveMargin, of norms (B), Wide. moments (2), Wide:
-  /// running mean and deviation of the clipped norms, which first move by `share` to those of the
-  /// batch (divisor B - 1); a batch of one row leaves the deviation, and one with NaN leaves both.
+  /// margins (B, 3) := (1, m2, m3) of math::AdaptiveMargin for norms (B), Acc. moments (2), Acc:
+  /// running mean and standard deviation of the clipped norms. They are first updated by `share`
+  /// towards those of the batch (divisor B - 1). A batch of one row leaves the deviation unchanged;
+  /// a batch with NaN leaves both unchanged.
   virtual void adaptive_margins(double m, double h, double share, Tensor const& norms,
                                 Tensor& moments, Tensor& margins) = 0;
-  /// thresholds (B) := math::hard_threshold of the targets' products (B), Wide. hardness (1) moves
-  /// by `share` to the mean product of the rows whose label is not negative; where there are none
-  /// it stays.
+  /// thresholds (B) := math::hard_threshold of the targets' products (B), Acc. hardness (1) is
+  /// updated by `share` towards the mean product of the rows whose label is not negative; unchanged
+  /// if there are no such rows.
   virtual void curricularface_update(double m, double share, Tensor const& labels,
                                      Tensor const& products, Tensor& hardness,
                                      Tensor& thresholds) = 0;
-  /// Keeps the best k: merges a chunk's z into scores (B, k), Wide and descending, and classes (B,
-  /// k), i64. Equal scores: the lower class first. Start with -inf and -1.
+  /// Updates the top k: merges a chunk's z into scores (B, k), Acc, descending, and classes (B, k),
+  /// i64. Among equal scores the lower class comes first. Initialize with -inf and -1.
   virtual void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) = 0;
 
   // Optimizer.
-  /// One step of `rule` on (rows, ...) from the gradient g, Wide, of w's shape. `trust` (rows),
-  /// Wide, multiplies the gradient of each row with the decay in it; or empty. `first_row`: the
-  /// number in the whole parameter of row 0, so that stochastic rounding does not depend on who has
-  /// which rows.
+  /// One step of `rule` on the parameter rows `state` (rows, ...) with the gradient g, Acc, of w's
+  /// shape. `trust` (rows), Acc, or empty: multiplies each row's gradient including weight decay.
+  /// `first_row`: index of row 0 in the whole parameter, so that stochastic rounding does not
+  /// depend on how rows are distributed over ranks.
   virtual void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
                       Tensor const& g, UpdateState& state) = 0;
-  /// trust (rows), Wide: eta |w| / (|factor g| + decay |w|) of each row of g, Wide, and w, Float; 1
-  /// where either norm is 0. factor: UpdateRule's. LARS (You, Gitman, Ginsburg 2017), which goes
-  /// on with SGD.
+  /// trust (rows), Acc: eta |w| / (|factor g| + decay |w|) for each row of g, Acc, and w, Float; 1
+  /// if either norm is 0. factor: UpdateRule::gradient_scale. LARS (You, Gitman, Ginsburg 2017), to
+  /// be followed by an SGD step.
   virtual void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
                                 Tensor const& w, Tensor& trust) = 0;
-  /// sum += the sum of x[i]^2; x Float, sum (1) f64. In an order that depends on the shape alone.
+  /// sum += the sum of x[i]^2; x Float, sum (1) f64. The order of summation depends only on the
+  /// shape.
   virtual void add_squared_norm(Tensor const& x, Tensor& sum) = 0;
-  /// factor *= min(1, most / (norm + 1e-6)), PyTorch's clip_grad_norm_, for gradients that have yet
-  /// to be multiplied by factor: norm = factor sqrt(squares). 0 where squares is not finite. Both
-  /// (1), f64.
+  /// factor *= min(1, most / (norm + 1e-6)), as PyTorch's clip_grad_norm_, with norm = factor
+  /// sqrt(squares): `squares` belongs to gradients that are not yet multiplied by factor. factor :=
+  /// 0 if squares is not finite. Both (1), f64.
   virtual void clip_factor(double most, Tensor const& squares, Tensor& factor) = 0;
 };
 

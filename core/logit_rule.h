@@ -2,10 +2,10 @@
 #include "core/dispatch.h"
 #include "core/kernels.h"
 
-/// A LogitRule as the kernels of both devices read it, row by row.
+/// Form of LogitRule that kernels read, row by row; shared by the CPU and the GPU.
 namespace core {
 
-/// Of a row's target.
+/// Logit of a row's target class.
 template <class Acc>
 struct TargetRule {
   Acc scale;
@@ -13,7 +13,7 @@ struct TargetRule {
   math::BeyondPi beyond;
   math::MarginGradient gradient;
   bool sum_logits;
-  Acc const *bias, *weights;  ///< (n), of the chunk, or null
+  Acc const *bias, *weights;  ///< (n), those of the chunk, or null
 
   TargetRule(LogitRule const& rule, ClassChunk const& chunk)
       : scale(static_cast<Acc>(rule.scale)),
@@ -24,8 +24,8 @@ struct TargetRule {
         bias(data_or_null<Acc>(chunk.bias)),
         weights(data_or_null<Acc>(chunk.weights)) {}
 
-  /// Writes what row r's statistics have of its target, class c of the chunk, and adds its logit to
-  /// their sum of logits. Gives the logit as a sum of one.
+  /// Writes the target entries of row r's statistics, for class c of the chunk, and adds the
+  /// target's logit to the sum of logits. Returns the logit as a softmax sum of one term.
   COLONNADE_HD math::SoftmaxSum<Acc> operator()(int64_t r, int64_t c, Acc product,
                                                 Acc* stats) const {
     auto const point = margin(r)(product);
@@ -45,7 +45,7 @@ struct TargetRule {
   }
 };
 
-/// Of a row's other classes: at(r) is that of row r.
+/// Logits of a row's non-target classes; at(r) returns the function for row r.
 template <class Acc>
 struct ScaledRows {
   Acc scale;
@@ -66,7 +66,7 @@ struct HardNegativeRows {
   }
 };
 
-/// Calls run with the one of these that the rule asks for.
+/// Calls run with the ScaledRows, FilteredRows or HardNegativeRows that `rule` describes.
 template <class Acc, class F>
 void with_others(LogitRule const& rule, F const& run) {
   auto const scale = static_cast<Acc>(rule.scale);

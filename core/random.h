@@ -8,7 +8,7 @@
 
 namespace core {
 
-/// What a stream of random numbers is for. Streams never share numbers.
+/// Purpose of a random stream. Streams with different purposes share no numbers.
 enum class Purpose : uint32_t {
   weights = 1,
   head_weights = 2,
@@ -22,8 +22,9 @@ enum class Purpose : uint32_t {
   word_order = 10,
 };
 
-/// Names one stream: nothing in it depends on ranks or threads, so neither do the numbers.
-/// `item` is what the purpose counts: the parameter, the epoch, the step and layer.
+/// Identifies one random stream. The key contains neither rank nor thread, so the numbers do not
+/// depend on them either.
+/// `item` is a counter whose meaning depends on the purpose: parameter, epoch, or step and layer.
 struct RandomKey {
   uint64_t seed = 0;
   Purpose purpose = Purpose::weights;
@@ -41,7 +42,7 @@ COLONNADE_HD inline void philox_round(uint32_t& c0, uint32_t& c1, uint32_t& c2, 
   c3 = static_cast<uint32_t>(a);
 }
 
-/// What is added to the two halves of the key after each round.
+/// Constants added to the two halves of the key after each round.
 inline constexpr uint32_t philox_step0 = 0x9E3779B9u, philox_step1 = 0xBB67AE85u;
 
 /// Philox4x32-10: four 32-bit numbers for a 128-bit counter and a 64-bit key.
@@ -57,35 +58,35 @@ COLONNADE_HD inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> count
 
 /// The 128-bit counter of block `block` of a stream: purpose and item fill its upper half.
 COLONNADE_HD inline std::array<uint32_t, 4> random_counter(RandomKey const& key, uint64_t block) {
-  // Items stay below 2^56: purpose takes the top byte.
+  // The item must be below 2^56; the top byte holds the purpose.
   uint64_t const upper = key.item | (static_cast<uint64_t>(key.purpose) << 56);
   return {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
           static_cast<uint32_t>(upper), static_cast<uint32_t>(upper >> 32)};
 }
 
-/// The four numbers 4 * block .. 4 * block + 3 of a stream. The seed is Philox's key.
+/// Returns numbers 4 * block .. 4 * block + 3 of a stream. The seed is the key of Philox.
 COLONNADE_HD inline std::array<uint32_t, 4> random_block(RandomKey const& key, uint64_t block) {
   return philox(random_counter(key, block),
                 {static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32)});
 }
 
-/// In [0, 1), with 24 bits.
+/// Converts 32 random bits to a float in [0, 1) with 24 random bits.
 COLONNADE_HD inline float uniform(uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1p-24f;
 }
 
-/// Two independent standard normal numbers from two 32-bit ones (Box, Muller 1958).
+/// Two independent standard normal numbers from two 32-bit random numbers (Box, Muller 1958).
 struct NormalPair {
   float x, y;
 };
 COLONNADE_HD inline NormalPair normal_pair(uint32_t a, uint32_t b) {
-  // 1 - u is in (0, 1]
+  // 1 - u is in (0, 1], so the logarithm is finite
   float const radius = std::sqrt(-2.0f * math::log_normal(1.0f - uniform(a)));
   auto const [cos, sin] = math::sincospi(uniform(b));
   return {radius * cos, radius * sin};
 }
 
-/// A stream read one number after another, for host code.
+/// Sequential reader of a random stream, for host code.
 class Random {
  public:
   explicit Random(RandomKey key, uint64_t first_block = 0) : key_(key), block_(first_block) {}
@@ -97,15 +98,16 @@ class Random {
     }
     return numbers_[used_++];
   }
-  /// In [0, 1).
+  /// Returns a number in [0, 1).
   float uniform() { return core::uniform(bits()); }
-  /// In [low, high).
+  /// Returns a number in [low, high).
   float uniform(float low, float high) { return low + (high - low) * uniform(); }
   float normal() {
     uint32_t const a = bits();
     return normal_pair(a, bits()).x;
   }
-  /// In [0, bound), bound > 0; 64 bits times the bound, upper half: bias below bound / 2^64.
+  /// Returns an integer in [0, bound), bound > 0: the upper half of 64 random bits times the bound.
+  /// The bias is below bound / 2^64.
   uint64_t below(uint64_t bound) {
     uint64_t const high = bits();
     uint64_t const wide = (high << 32) | bits();

@@ -10,14 +10,14 @@ struct Shape : std::vector<int64_t> {
   using vector::vector;
 };
 
-/// Elements of an array of this shape; 1 for a scalar {}.
+/// Number of elements of an array of this shape; 1 for a scalar {}.
 inline int64_t count(Shape const& shape) {
   int64_t product = 1;
   for (int64_t const size : shape) product *= size;
   return product;
 }
 
-/// "(2, 3, 5)"
+/// Prints the shape as "(2, 3, 5)".
 inline std::ostream& operator<<(std::ostream& out, Shape const& shape) {
   out << '(';
   for (size_t i = 0; i < shape.size(); ++i) out << (i ? ", " : "") << shape[i];

@@ -29,7 +29,7 @@ void Tape::add_grad(Var const& v, Tensor grad) {
 }
 
 void Tape::backward(Var const& result, Tensor seed) {
-  check(training(), "backward on an inference tape, which recorded nothing");
+  check(training(), "backward: an inference tape records nothing; use a tape with Mode::training");
   add_grad(result, std::move(seed));
   while (!steps_.empty()) {
     Step const step = std::move(steps_.back());

@@ -6,32 +6,34 @@
 
 namespace core {
 
-/// What a parameter is, for optimizers (weight decay) and files.
+/// Kind of a parameter; decides weight decay in optimizers, and is used when files are read and
+/// written.
 enum class Role {
   weight,
   bias,
-  norm,        ///< gain and bias of a normalisation, slopes of PReLU
+  norm,        ///< gain and bias of a normalization layer, slopes of PReLU
   statistics,  ///< running mean and variance: state without a gradient
-  fixed,       ///< never changed: a gain held at 1, a count that a file brought along
+  fixed,       ///< never updated: a gain fixed at 1, a count that was read from a file
 };
 
-/// A trainable tensor, or state that lives and is saved with them (Role::statistics, fixed).
-/// `ready` runs once a step, when backward has added the last share of `grad`.
+/// A trainable tensor, or non-trainable state that is saved with the trainable ones
+/// (Role::statistics, Role::fixed). `ready` is called once per step, when backward has computed
+/// `grad` completely.
 struct Parameter {
   std::string name;  ///< "layer1.0.conv1.weight"
   Role role = Role::weight;
   Tensor value;    ///< master weights: f32 (f64 on the reference path)
-  Tensor compute;  ///< what the ops read: `value` itself, or its bf16 copy
-  Tensor grad;     ///< like `value`
+  Tensor compute;  ///< tensor that ops read: `value` itself, or its bf16 copy
+  Tensor grad;     ///< gradient; shape and dtype of `value`
   std::function<void(Parameter&)> ready;
-  /// Of a weight (Out, h * w * Ch) that multiplies flattened images: Ch; otherwise 0. Files of
-  /// other programs flatten channels first.
+  /// Ch for a weight (Out, h * w * Ch) that multiplies flattened images; otherwise 0. Needed to
+  /// exchange files with programs that flatten channels first.
   int64_t channels = 0;
 
   bool trainable() const { return role != Role::statistics && role != Role::fixed; }
 };
 
-/// A value on a tape: the tensor and the number of its gradient slot, -1 for a constant.
+/// A value on a tape: the tensor and the index of its gradient slot; -1 for a constant.
 struct Var {
   Tensor value;
   int slot = -1;
@@ -41,15 +43,24 @@ struct Var {
 
 enum class Mode { training, inference };
 
-/// Which samples of which step a forward pass works on: what random ops key their numbers by.
+/// Seed, step and first sample of a forward pass. Random ops such as dropout derive their random
+/// numbers from it.
 struct RandomPosition {
   uint64_t seed = 0;
   int64_t step = 0;
-  int64_t first_sample = 0;  ///< place of this rank's first row in the global batch
+  int64_t first_sample = 0;  ///< index of this rank's first row in the global batch
 };
 
-/// The operations of one forward pass, in the order they ran; backward walks them in reverse.
-/// An inference tape records nothing, so intermediate tensors are freed as they go out of use.
+/// Records the operations of one forward pass in execution order; backward() runs them in reverse.
+/// An inference tape records nothing, so intermediate tensors are freed when they go out of scope.
+///
+///   Tape tape;
+///   Var const x = tape.input(scalar(device, 3));
+///   Var const y = relu(tape, add(tape, x, x));
+///   tape.backward(y, scalar(device, 1));  // the seed dy/dy
+///   Tensor const dx = tape.grad(x);       // (1), f64: 2
+///   double slope;
+///   device.download(dx, &slope);
 class Tape {
  public:
   using Backward = std::function<void(Tensor const& grad)>;
@@ -60,28 +71,33 @@ class Tape {
   bool training() const { return mode_ == Mode::training; }
   RandomPosition const& position() const { return position_; }
 
-  /// A value whose gradient can be read after backward.
+  /// Returns a variable whose gradient can be read after backward().
   Var input(Tensor value) { return {std::move(value), add_slot()}; }
 
-  /// A value without a gradient, as the images of a batch: ops need not compute one.
+  /// Returns a variable without a gradient, such as the images of a batch; ops skip its gradient.
   static Var constant(Tensor value) { return {std::move(value)}; }
 
-  /// The parameter's compute copy; `grad` and `ready` follow in backward.
+  /// Returns a variable with the parameter's compute tensor. backward() sets `grad` and then calls
+  /// `ready`.
   Var parameter(Parameter& parameter);
 
-  /// Records an operation's result and how its gradient flows on. `backward` runs at most once; it
-  /// is dropped, with all it holds, right after.
+  /// Records the result of an operation, and the function that propagates its gradient to the
+  /// operation's inputs. `backward` is called at most once, then destroyed with everything it
+  /// captured.
   Var record(Tensor value, Backward backward);
 
-  /// Adds one share of the gradient of `v`; nothing for a constant. The tensor may be shared, so it
-  /// is never written.
+  /// Adds `grad` to the gradient of `v`; no effect for a constant. `grad` may share storage with
+  /// other tensors, so it is never overwritten.
   void add_grad(Var const& v, Tensor grad);
 
-  /// The gradient that has reached `v`, no constant; empty when none has.
+  /// Returns the gradient accumulated in `v`, which must not be a constant; empty if there is no
+  /// gradient.
   Tensor const& grad(Var const& v) const { return grads_[static_cast<size_t>(v.slot)]; }
 
-  /// Runs every recorded backward once, last first. Gradients of inputs stay readable; an
-  /// operation's is freed once it has been used.
+  /// Runs every recorded backward function once, in reverse order, starting with the gradient
+  /// `seed` of `result`. Gradients of inputs stay readable; the gradient of an operation's result
+  /// is freed after use.
+  /// Throws: Error if this is an inference tape.
   void backward(Var const& result, Tensor seed);
 
  private:

@@ -9,13 +9,23 @@ class Device;
 
 /// A dense row-major array on one device, over shared storage: copies and views alias.
 ///
-/// No strides, no broadcasting, no laziness. All work on a tensor is ordered on its device's
-/// compute stream. A default-constructed tensor is empty (false) and stands for "none".
+///   Tensor x(device, {2, 3}, Dtype::f32);            // uninitialized
+///   std::vector<float> const host{1, 2, 3, 4, 5, 6};
+///   device.upload(host.data(), x);
+///   Tensor const last = x.rows(1, 2);                // view of the second row: (1, 3)
+///   Tensor const flat = x.reshape({6});              // view: the same storage
+///   std::vector<float> row(3);
+///   device.download(last, row.data());               // 4, 5, 6
+///
+/// No strides, broadcasting or lazy evaluation. All work on a tensor is ordered on its device's
+/// compute stream. A default-constructed tensor is empty: it converts to false and represents an
+/// absent optional tensor.
 class Tensor {
  public:
   Tensor() = default;
 
-  /// Uninitialised. Throws Error when a size is negative or memory is short.
+  /// Allocates a tensor with uninitialized elements.
+  /// Throws: Error if a size is negative, OutOfMemory if the device has not enough memory.
   Tensor(Device& device, Shape shape, Dtype dtype);
 
   explicit operator bool() const { return device_ != nullptr; }
@@ -25,20 +35,24 @@ class Tensor {
   int64_t count() const { return count_; }
   size_t bytes() const { return static_cast<size_t>(count_) * size_of(dtype_); }
 
-  /// Size along `axis`; negative axes count from the end. Throws Error when there is no such axis.
+  /// Size along `axis`; negative axes count from the end.
+  /// Throws: Error if the axis is out of range.
   int64_t size(int axis) const;
 
-  /// The same elements under another shape of the same count.
+  /// Returns a view of the same elements with another shape of the same count.
+  /// Throws: Error if the counts differ.
   Tensor reshape(Shape shape) const;
 
-  /// Rows [begin, end) of the first axis; a view.
+  /// Returns a view of rows [begin, end) of the first axis.
+  /// Throws: Error if the range is not within the first axis.
   Tensor rows(int64_t begin, int64_t end) const;
 
-  /// True when no other tensor shares the storage, so that it may be written in place.
+  /// True if no other tensor shares the storage, so that it may be overwritten in place.
   bool alone() const { return storage_.use_count() == 1; }
 
-  /// First element. Host memory only where the device's memory is the host's. Throws Error when T
-  /// is not the dtype.
+  /// Returns a pointer to the first element. It can be dereferenced on the host only if the device
+  /// is the CPU.
+  /// Throws: Error if T does not match dtype().
   template <class T>
   T* data() {
     check_type(dtype_of<T>);
@@ -65,10 +79,10 @@ class Tensor {
   Dtype dtype_ = Dtype::f32;
 };
 
-/// A new tensor of `like`'s device, shape and dtype; uninitialised.
+/// Returns an uninitialized tensor with the device, shape and dtype of `like`.
 inline Tensor empty_like(Tensor const& like) { return {like.device(), like.shape(), like.dtype()}; }
 
-/// The sizes of a tensor (..., Ch) that is read as (rows, Ch).
+/// Sizes of a tensor (..., Ch) viewed as a matrix (rows, Ch).
 inline int64_t channels(Tensor const& t) { return t.size(-1); }
 inline int64_t rows(Tensor const& t) { return t.count() == 0 ? 0 : t.count() / channels(t); }
 
