@@ -4,7 +4,7 @@
 
 namespace core::math {
 
-/// What sums over T are kept in: the type of accumulator(dtype_of<T>).
+/// Accumulator type: the C++ type of sums over values of type T, that of accumulator(dtype_of<T>).
 template <class T>
 using Accumulator = std::conditional_t<std::is_same_v<T, double>, double, float>;
 

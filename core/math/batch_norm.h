@@ -4,16 +4,17 @@
 #include <cstdint>
 #include "core/math/host_device.h"
 
-/// Formulas of batch normalisation (Ioffe, Szegedy 2015), per element of a channel.
+/// Formulas of batch normalization (Ioffe, Szegedy 2015), per element of a channel.
 namespace core::math {
 
-/// Number of elements, their mean, and their sum of squared differences from it.
+/// Number of elements, mean, and sum of squared differences from the mean.
 template <class Acc>
 struct Moments {
   Acc count, mean, squares;
 };
 
-/// Moments of the union (Chan, Golub, LeVeque 1983). An empty part changes nothing.
+/// Returns the moments of the union of two sets (Chan, Golub, LeVeque 1983). An empty set changes
+/// nothing.
 template <class Acc>
 COLONNADE_HD Moments<Acc> merge(Moments<Acc> const& a, Moments<Acc> const& b) {
   Acc const count = a.count + b.count;
@@ -22,7 +23,7 @@ COLONNADE_HD Moments<Acc> merge(Moments<Acc> const& a, Moments<Acc> const& b) {
   return {count, a.mean + share * gap, a.squares + b.squares + gap * gap * a.count * share};
 }
 
-/// Sums over elements of x - shift and of its square.
+/// Sums over elements of x - shift and of (x - shift)^2.
 template <class Acc>
 struct ShiftedSums {
   Acc shift, sum, squares;
@@ -33,8 +34,9 @@ struct ShiftedSums {
   }
 };
 
-/// The moments of the `count` > 0 elements of the sums, if the shift is one of them: squares then
-/// are less than count + 1 times what is left, so few digits cancel whatever the mean is.
+/// Converts the sums over `count` > 0 elements to moments. The shift must be one of the elements:
+/// the sum of squares is then less than count + 1 times the result, so few digits cancel whatever
+/// the mean is.
 template <class Acc>
 COLONNADE_HD Moments<double> moments_of(ShiftedSums<Acc> const& sums, int64_t count) {
   auto const n = static_cast<double>(count);
@@ -42,7 +44,7 @@ COLONNADE_HD Moments<double> moments_of(ShiftedSums<Acc> const& sums, int64_t co
   return {n, sums.shift + gap, squares < 0 ? 0 : squares};
 }
 
-/// Kernels::merge_statistics, of channel c.
+/// Kernels::merge_statistics for channel c.
 template <class Acc>
 struct MergeChannel {
   Acc const* parts;  ///< (count, 3, width)
@@ -72,15 +74,15 @@ COLONNADE_HD Acc inverse_deviation(Acc variance, Acc epsilon) {
   return 1 / std::sqrt(variance + epsilon);
 }
 
-/// `factor` is gain / deviation. The mean is taken off first: folding it into the bias would cost
-/// the digits that mean and x share.
+/// Normalizes one element; `factor` is gain / deviation. The mean is subtracted first: folding it
+/// into the bias would lose the digits that mean and x share.
 template <class Acc>
 COLONNADE_HD Acc batch_norm(Acc x, Acc mean, Acc factor, Acc bias) {
   return (x - mean) * factor + bias;
 }
 
-/// The gradient in x from g, that in the result: `mean_g` and `slope` are the means over the batch
-/// of g, and of g xhat divided by the deviation.
+/// Gradient with respect to x from g, the gradient with respect to the result. `mean_g` is the mean
+/// over the batch of g; `slope` is the mean of g xhat, divided by the deviation.
 template <class Acc>
 COLONNADE_HD Acc batch_norm_backward(Acc g, Acc x, Acc mean, Acc factor, Acc mean_g, Acc slope) {
   return factor * (g - mean_g - (x - mean) * slope);

@@ -2,11 +2,11 @@
 #include <cmath>
 #include "core/math/host_device.h"
 
-/// What the numbers of a random stream become. Products and sums are fused, for the same bits on
-/// every device.
+/// Conversions of random numbers to distributions. Multiply-adds are fused explicitly, for the same
+/// bits on every device.
 namespace core::math {
 
-/// In [low, high), from u in [0, 1).
+/// Uniform distribution in [low, high), from u in [0, 1).
 struct Uniform {
   float low, width, last;
 
@@ -17,17 +17,18 @@ struct Uniform {
 
   COLONNADE_HD float operator()(float u) const {
     float const x = std::fma(width, u, low);
-    return x < last ? x : last;  // rounding must not reach `high`
+    return x < last ? x : last;  // rounding must not return `high`
   }
 };
 
-/// From a standard normal number.
+/// Normal distribution, from a standard normal number z.
 struct Normal {
   float mean, stddev;
   COLONNADE_HD float operator()(float z) const { return std::fma(stddev, z, mean); }
 };
 
-/// `kept` is 1 / (1 - probability); u in [0, 1) decides.
+/// Dropout: u in [0, 1) selects whether x is dropped. `kept` is 1 / (1 - probability), the factor
+/// of kept elements.
 template <class Acc>
 struct Dropout {
   float probability;

@@ -1,7 +1,7 @@
 #pragma once
 #include "core/math/host_device.h"
 
-/// Elementwise formulas, for every floating type: bf16 is computed in f32 and rounded once.
+/// Elementwise formulas for every floating type. bf16 is computed in f32 and rounded once.
 namespace core::math {
 
 template <class T>
@@ -44,7 +44,7 @@ struct Add {
   }
 };
 
-/// NaN stays NaN.
+/// max(x, 0); NaN stays NaN.
 struct Relu {
   template <class T>
   COLONNADE_HD T operator()(T x) const {
@@ -52,7 +52,7 @@ struct Relu {
   }
 };
 
-/// The gradient that passes a ReLU whose result was y.
+/// Gradient of a ReLU whose result was y.
 struct ReluBackward {
   template <class T>
   COLONNADE_HD T operator()(T y, T dy) const {
@@ -60,13 +60,13 @@ struct ReluBackward {
   }
 };
 
-/// PReLU's factor of x, and of dy in the gradient.
+/// Factor by which PReLU multiplies x, and its backward pass dy.
 template <class Acc>
 COLONNADE_HD Acc prelu_slope(Acc x, Acc slope) {
   return x > 0 ? Acc(1) : slope;
 }
 
-/// An element's part of the gradient in PReLU's slope.
+/// Contribution of one element to the gradient with respect to PReLU's slope.
 template <class Acc>
 COLONNADE_HD Acc prelu_slope_gradient(Acc x, Acc dy) {
   return x > 0 ? Acc(0) : dy * x;

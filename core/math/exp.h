@@ -6,13 +6,13 @@
 
 namespace core::math {
 
-/// e^x without branches or tables, so that loops of it vectorise: within 1 ulp for x in
-/// [-87.33, 88.37]. Below, 0 (no denormal results); above, infinity. NaN stays NaN.
+/// e^x without branches or tables, so that loops over it are vectorized. Error within 1 ulp for x
+/// in [-87.33, 88.37]; 0 below (no denormal results), infinity above. NaN stays NaN.
 /// x = n log 2 + r with |r| <= log(2) / 2 (Cody, Waite 1980); e^r by the polynomial of Cephes'
 /// expf.
 COLONNADE_HD inline float exp(float x) {
   constexpr float lowest = -87.3365f, highest = 88.3762f;
-  constexpr float rounder = 0x1.8p23f;  // pushes the fraction out of the significand
+  constexpr float rounder = 0x1.8p23f;  // adding it shifts the fraction out of the significand
   constexpr float log2_high = 0.693359375f, log2_low = -2.12194440e-4f;
   float const shifted = x * 1.44269504f + rounder;
   float const n = shifted - rounder;
@@ -24,7 +24,7 @@ COLONNADE_HD inline float exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1;
-  // shifted's low bits hold n; the rest of them leaves with the shift into the exponent.
+  // The low bits of `shifted` hold n; the left shift into the exponent drops its other bits.
   auto const power = std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) + 127u) << 23);
   float const y = p * power;
   return x < lowest ? 0.0f : (x > highest ? HUGE_VALF : y);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Marks the formulas of core/math, which the CPU and the GPU share.
+/// Marks the functions of core/math, which are compiled for both the CPU and the GPU.
 #ifdef __CUDACC__
 #define COLONNADE_HD __host__ __device__
 #else

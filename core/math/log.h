@@ -5,7 +5,7 @@
 
 namespace core::math {
 
-/// Natural logarithm of a positive, finite, normal x, without branches: within 1 ulp.
+/// Natural logarithm of a positive, finite, normal x, without branches; error within 1 ulp.
 /// x = 2^n m with m in [sqrt(1/2), sqrt(2)); log(m) by the polynomial of Cephes' logf.
 COLONNADE_HD inline float log_normal(float x) {
   constexpr uint32_t root_half = 0x3F3504F3u;

@@ -3,30 +3,31 @@
 #include <numbers>
 #include "core/math/host_device.h"
 
-/// What a margin makes of the target's cosine, and what becomes of the others'.
+/// Margin functions: from cosines to logits, for the target class and for the other classes.
 namespace core::math {
 
-/// A function's value and slope at a point.
+/// Value and slope of a function at a point.
 template <class Acc>
 struct Point {
   Acc value, slope;
 };
 
-/// Where m1 θ + m2 leaves [0, π], so that its cosine would rise again.
+/// Behavior where m1 θ + m2 leaves [0, π], beyond which the cosine would increase again.
 enum class BeyondPi {
-  monotone,  ///< goes on falling: docs/head.md, Margins
-  clamped,   ///< the angle is clipped to [1e-3, π - 1e-3], with a slope of 0: AdaFace
+  monotone,  ///< continues to decrease (formulas at math::Margin; docs/head.md, Losses)
+  clamped,   ///< the angle is clipped to [1e-3, π - 1e-3], with slope 0 outside: AdaFace
 };
-/// The target's slope: the function's own, or 1.
+/// Slope used for the target's gradient: the derivative of the margin function, or 1.
 enum class MarginGradient { exact, straight_through };
 
 /// f(cos θ) = cos(m1 θ + m2) - m3: ArcFace (Deng et al. 2019) is (1, m, 0), CosFace (Wang et al.
 /// 2018) (1, 0, m), SphereFace (Liu et al. 2017) (m, 0, 0).
 ///
-/// BeyondPi::monotone past π: with m1 = 1 it is c - m2 sin m2 - m3, ArcFace's published fallback;
-/// otherwise SphereFace's (-1)^k cos(m1 θ + m2) - 2 k - m3 with k = floor((m1 θ + m2) / π).
-/// The slope m1 sin(m1 θ + m2) / sin θ has a pole at |c| = 1: sin θ is taken as 1e-3 at least.
-/// Products outside [-1, 1], which rounding makes, have the angle of the nearest inside.
+/// BeyondPi::monotone beyond π, with c = cos θ: if m1 = 1, f = c - m2 sin m2 - m3, the published
+/// fallback of ArcFace; otherwise SphereFace's f = (-1)^k cos(m1 θ + m2) - 2 k - m3 with
+/// k = floor((m1 θ + m2) / π).
+/// The slope m1 sin(m1 θ + m2) / sin θ has a pole at |c| = 1: sin θ is clamped to at least 1e-3.
+/// Products that rounding put outside [-1, 1] are clamped to that range.
 template <class Acc>
 struct Margin {
   Acc m1 = 1, m2 = 0, m3 = 0;
@@ -59,7 +60,7 @@ struct Margin {
   }
 };
 
-/// What becomes of the products of classes that are not the target: z = scale p.
+/// Logit of a class that is not the target: z = scale p.
 template <class Acc>
 struct Scaled {
   Acc scale;
@@ -67,7 +68,8 @@ struct Scaled {
   COLONNADE_HD Acc slope(Acc) const { return scale; }  ///< dz / dp
 };
 
-/// The inter-class filter: those above the threshold leave the softmax, z = -inf.
+/// Inter-class filter: non-target classes with a product above the threshold are excluded from the
+/// softmax, z = -inf.
 template <class Acc>
 struct InterclassFilter {
   Acc scale, threshold;
@@ -75,7 +77,8 @@ struct InterclassFilter {
   COLONNADE_HD Acc slope(Acc p) const { return p > threshold ? Acc(0) : scale; }
 };
 
-/// CurricularFace (Huang et al. 2020): those above are harder, z = scale p (hardness + p).
+/// CurricularFace (Huang et al. 2020): non-target classes with a product above the threshold are
+/// hard negatives, z = scale p (hardness + p).
 template <class Acc>
 struct HardNegatives {
   Acc scale, threshold, hardness;
@@ -87,13 +90,14 @@ struct HardNegatives {
   }
 };
 
-/// AdaFace's margin of a sample from the norm of its features (Kim, Jain, Liu 2022), as m2 and m3:
-/// k = clip(h (norm - mean) / (stddev + 1e-3), -1, 1) gives -m k and m + m k.
+/// AdaFace (Kim, Jain, Liu 2022): the margin of a sample from the norm of its features. With k =
+/// clip(h (norm - mean) / (stddev + 1e-3), -1, 1): m2 = -m k and m3 = m + m k.
 template <class Acc>
 struct AdaptiveMargin {
   Acc m, h, mean, stddev;
 
-  /// What is not finite stays: `moved` leaves it out.
+  /// Clips the norm to [1e-3, 100]. Infinite and NaN norms are returned unchanged; `moved` ignores
+  /// batches that contain them.
   COLONNADE_HD static Acc clipped(Acc norm) {
     constexpr Acc least = Acc(1e-3), most = 100;
     return norm < least ? least : norm > most && std::isfinite(norm) ? most : norm;
@@ -107,15 +111,16 @@ struct AdaptiveMargin {
   }
 };
 
-/// cos(θ + m), beyond which the products of others count as hard in CurricularFace.
+/// CurricularFace: cos(θ + m) of the target's angle θ. Other classes with a larger product are hard
+/// negatives.
 template <class Acc>
 COLONNADE_HD Acc hard_threshold(Acc product, Acc m) {
   Acc const c = product < Acc(-1) ? Acc(-1) : product > Acc(1) ? Acc(1) : product;
   return c * std::cos(m) - std::sqrt(1 - c * c) * std::sin(m);
 }
 
-/// A running figure after a batch's: moved by `share` towards it, unless that is no number, as of
-/// a batch of too few rows, or with some that are not finite.
+/// Exponential moving average: moves `running` by `share` towards the batch value. A non-finite
+/// batch value, from too few rows or from rows that are not finite, leaves it unchanged.
 template <class Acc>
 COLONNADE_HD Acc moved(Acc running, double share, double batch) {
   return std::isfinite(batch) ? running + static_cast<Acc>(share * (batch - running)) : running;

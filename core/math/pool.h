@@ -4,8 +4,8 @@
 
 namespace core::math {
 
-/// True where a pixel takes the lead of a window from the best before it, which is at `place`, -1
-/// for none. NaN shows.
+/// Max pooling: returns true if a pixel replaces the best one before it in the window, whose index
+/// is `place` (-1: none). A NaN always replaces it, so it reaches the result.
 template <class Acc>
 COLONNADE_HD bool pool_wins(Acc value, Acc best, int32_t place) {
   return value > best || value != value || place < 0;

@@ -2,18 +2,19 @@
 #include "core/dtype.h"
 #include "core/random.h"
 
-/// Stochastic rounding of f32 to bf16: up with the probability that makes the mean exact.
+/// Stochastic rounding of f32 to bf16: rounds up with the probability that makes the expected value
+/// exact.
 namespace core::math {
 
-/// Mixes 32 bits, one to one: lowbias32 of Chris Wellons' hash prospector, of which each input bit
-/// changes each output bit with probability 1/2, nearly.
+/// Bijective hash of 32 bits: lowbias32 from Chris Wellons' hash prospector. Each input bit changes
+/// each output bit with a probability of almost exactly 1/2.
 COLONNADE_HD inline uint32_t mix(uint32_t x) {
   x = (x ^ (x >> 16)) * 0x7FEB352Du;
   x = (x ^ (x >> 15)) * 0x846CA68Bu;
   return x ^ (x >> 16);
 }
 
-/// The random bits of an element: 16 for each of the arrays that a step writes.
+/// Random bits of one element: 16 for each of the tensors that an optimizer step writes.
 struct RoundingBits {
   uint32_t bits;
 
@@ -22,8 +23,8 @@ struct RoundingBits {
   COLONNADE_HD uint32_t second() const { return mix(bits) >> 16; }
 };
 
-/// Random bits of a step, by the number of the element: a hash, far cheaper than a generator, under
-/// a key that is random.
+/// Random bits of an optimizer step, as a function of the element's index: a hash, much cheaper
+/// than Philox, with a random key for each step.
 class Rounding {
  public:
   COLONNADE_HD Rounding(uint64_t seed, double step) {
@@ -41,8 +42,8 @@ class Rounding {
   uint32_t before_, between_;
 };
 
-/// The bf16 below x's magnitude or above it; `bits`: 16 random ones, up where they and what x has
-/// below bf16's last place carry. Infinities and NaN stay.
+/// Rounds x to one of the two neighboring bf16 values. `bits`: 16 random bits; the magnitude is
+/// rounded up if adding them to the 16 dropped bits of x carries. Infinities and NaN stay.
 COLONNADE_HD inline bf16 round_randomly(float x, uint32_t bits) {
   auto const wide = std::bit_cast<uint32_t>(x);
   bf16 rounded;

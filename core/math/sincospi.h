@@ -4,13 +4,14 @@
 
 namespace core::math {
 
-/// A point on the unit circle.
+/// Point on the unit circle.
 struct SinCos {
   float cos, sin;
 };
 
-/// Cosine and sine of 2 pi t for t in [0, 1], without branches: within 1e-7.
-/// t is taken to the nearest quarter turn, exactly; the rest by the polynomials of Cephes' sinf.
+/// Cosine and sine of 2 pi t for t in [0, 1], without branches; error within 1e-7.
+/// t is reduced exactly to the nearest quarter turn; the remainder by the polynomials of Cephes'
+/// sinf.
 COLONNADE_HD inline SinCos sincospi(float t) {
   auto const quarter = static_cast<int32_t>(4 * t + 0.5f);
   float const angle = (t - 0.25f * static_cast<float>(quarter)) * 6.28318530718f;

@@ -4,17 +4,17 @@
 #include "core/math/exp.h"
 #include "core/math/host_device.h"
 
-/// The softmax over classes that are read piece by piece.
+/// Softmax over classes that are processed in chunks.
 namespace core::math {
 
-/// What a sum of exponentials is measured from, so that it cannot overflow: the maximum, or 0 where
-/// there is none (no classes, or all -inf).
+/// Reference point of a sum of exponentials, subtracted from logits so that exp cannot overflow:
+/// the maximum, or 0 if it is not finite (no classes, or all -inf).
 template <class Acc>
 COLONNADE_HD Acc reference(Acc max) {
   return std::isfinite(max) ? max : Acc(0);
 }
 
-/// Maximum of some logits z, and the sum of exp(z - reference(max)). None: {-inf, 0}.
+/// Maximum of a set of logits z, and the sum of exp(z - reference(max)). Empty set: {-inf, 0}.
 template <class Acc>
 struct SoftmaxSum {
   Acc max, sum;
@@ -23,7 +23,7 @@ struct SoftmaxSum {
 template <class Acc>
 inline constexpr SoftmaxSum<Acc> no_classes{-std::numeric_limits<Acc>::infinity(), 0};
 
-/// What a sum measured from reference(max) is multiplied by, to be measured from `ref`.
+/// Factor that converts a sum relative to reference(max) to a sum relative to `ref`.
 template <class Acc>
 COLONNADE_HD Acc rescale(Acc max, Acc ref) {
   return std::isfinite(max) ? exp(max - ref) : Acc(0);
@@ -35,30 +35,30 @@ COLONNADE_HD SoftmaxSum<Acc> merge(SoftmaxSum<Acc> const& a, SoftmaxSum<Acc> con
   return {max, a.sum * rescale(a.max, ref) + b.sum * rescale(b.max, ref)};
 }
 
-/// Log of the sum of exp over all the logits.
+/// Log of the sum of exp over all logits.
 template <class Acc>
 COLONNADE_HD Acc log_sum_exp(SoftmaxSum<Acc> const& s) {
   return reference(s.max) + std::log(s.sum);
 }
 
-/// What a row's passes over classes leave: Kernels::softmax_begin.
+/// Indices of a row's statistics, accumulated in passes over classes: Kernels::softmax_begin.
 struct RowStatistics {
   static constexpr int max = 0, sum = 1, target = 2, logits = 3, weight = 4, slope = 5, count = 6;
 };
 
-/// What a row's gradients are made of: Kernels::softmax_merge.
+/// Indices of the terms of a row's gradient: Kernels::softmax_merge.
 struct RowGradient {
   static constexpr int lse = 0, softmax = 1, uniform = 2, target = 3, count = 4;
 
-  /// False where the gradients are all 0, whatever the products are.
+  /// Returns false if the row's gradient is 0 for all classes, whatever the products are.
   template <class Acc>
   COLONNADE_HD static bool counts(Acc const* row) {
     return row[softmax] != 0 || row[uniform] != 0 || row[target] != 0;
   }
 };
 
-/// The loss of a row with the target y, log-sum-exp lse and class weights w, all over Σ w_y of the
-/// rows that count: PyTorch's cross_entropy with weight and label_smoothing, and a z-loss:
+/// Loss of a row with target y, log-sum-exp lse and class weights w, before division by Σ w_y over
+/// the rows that count: PyTorch's cross_entropy with weight and label_smoothing, plus a z-loss:
 ///   (1 - ε) w_y (lse - z_y) + ε / C Σ_c w_c (lse - z_c) + λ w_y lse²
 struct LossRule {
   double smoothing = 0;   ///< ε
@@ -67,7 +67,7 @@ struct LossRule {
   double weight_sum = 1;  ///< Σ_c w_c
 };
 
-/// The same for a row's numbers.
+/// Evaluates LossRule for one row.
 template <class Acc>
 struct RowLoss {
   Acc smoothing, uniform, weight_sum, z_loss;  ///< uniform: ε / C
@@ -78,7 +78,7 @@ struct RowLoss {
         weight_sum(static_cast<Acc>(rule.weight_sum)),
         z_loss(static_cast<Acc>(rule.z_loss)) {}
 
-  /// Not yet divided by the weight of the batch.
+  /// Returns the row's loss, not yet divided by the total weight of the batch.
   COLONNADE_HD Acc loss(Acc lse, Acc const* stats) const {
     Acc const weight = stats[RowStatistics::weight];
     Acc const smooth =
@@ -102,7 +102,7 @@ struct LossAndWeight {
   double loss, weight;
 };
 
-/// Kernels::softmax_merge, of row r.
+/// Kernels::softmax_merge for row r.
 template <class Acc>
 struct MergeShards {
   RowLoss<Acc> rule;
@@ -111,14 +111,14 @@ struct MergeShards {
   int64_t const* labels;
   Acc* rows;  ///< (rows, RowGradient::count)
 
-  /// Gives the row's loss and weight; none of either where the label is negative.
+  /// Returns the row's loss and weight; both 0 if the label is negative.
   COLONNADE_HD LossAndWeight operator()(int64_t r) const {
     auto all = no_classes<Acc>;
     Acc stats[RowStatistics::count] = {};
     for (int64_t p = 0; p < shards; ++p) {
       Acc const* const part = parts + RowStatistics::count * (p * count + r);
       all = merge(all, {part[RowStatistics::max], part[RowStatistics::sum]});
-      // The target's are set by the one shard that holds it.
+      // Sums over shards; the target's entries are nonzero only in the shard that owns its class.
       for (int i = RowStatistics::target; i < RowStatistics::count; ++i) stats[i] += part[i];
     }
     Acc* const row = rows + RowGradient::count * r;
@@ -141,7 +141,7 @@ struct MeanLoss {
   COLONNADE_HD explicit MeanLoss(double const* sums)
       : loss(sums[1] == 0 ? 0 : sums[0] / sums[1]), weight(sums[1]) {}
   COLONNADE_HD bool finite() const { return std::isfinite(loss); }
-  /// What gradients that nobody has divided are multiplied with.
+  /// Factor for gradients that are not yet divided by the weight.
   COLONNADE_HD double gradient_scale() const { return finite() && weight != 0 ? 1 / weight : 0; }
   template <class Acc>
   COLONNADE_HD void divide(Acc* row) const {
@@ -151,9 +151,9 @@ struct MeanLoss {
   }
 };
 
-/// A row's gradient in a product whose logit has this exponential exp(z - lse) and slope dz/dp, and
-/// whose class, not the target, has this weight. What a row has in common comes first, so that it
-/// leaves loops.
+/// Gradient of a row with respect to the product of a non-target class, from exp(z - lse), the
+/// slope dz/dp and the class weight. Terms common to the row are loaded by the constructor, outside
+/// of loops.
 template <class Acc>
 struct OtherGradient {
   Acc softmax, uniform;

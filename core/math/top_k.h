@@ -4,14 +4,14 @@
 
 namespace core::math {
 
-/// True where a class comes before another: by score, and the lower number among equals. NaN comes
-/// before nothing.
+/// Returns true if a class ranks before another: higher score, or equal score and lower index. NaN
+/// ranks before nothing.
 template <class Acc>
 COLONNADE_HD bool ranks_before(Acc score, int64_t number, Acc other_score, int64_t other_number) {
   return score > other_score || (score == other_score && number < other_number);
 }
 
-/// The best k classes so far, best first.
+/// The best k classes so far, in descending order of scores.
 template <class Acc>
 struct Best {
   Acc* scores;
@@ -21,7 +21,7 @@ struct Best {
   COLONNADE_HD bool admits(Acc score, int64_t number) const {
     return ranks_before(score, number, scores[k - 1], classes[k - 1]);
   }
-  /// Of a class that is admitted.
+  /// Inserts a class for which admits() is true.
   COLONNADE_HD void insert(Acc score, int64_t number) {
     int64_t at = k - 1;
     for (; at > 0 && ranks_before(score, number, scores[at - 1], classes[at - 1]); --at) {

@@ -4,15 +4,16 @@
 #include "core/math/host_device.h"
 #include "core/update.h"
 
-/// The rules of core::Rule for one weight, and the numbers that scale gradients.
+/// Update formulas of core::Rule for one weight, and factors that scale gradients.
 namespace core::math {
 
-/// A rule's constants, in the type it is computed in.
+/// Constants of an optimizer, in the type of the computation.
 template <class Acc>
 struct RuleConstants {
   Acc momentum, new_share;        ///< 1 - momentum
   Acc second, new_square_share;   ///< 1 - second
-  Acc epsilon, decay, decoupled;  ///< decay of the gradient, and of the weights themselves
+  Acc epsilon, decay, decoupled;  ///< decay added to the gradient, and decoupled decay of the
+                                  ///< weights
   bool nesterov;
 
   explicit RuleConstants(UpdateRule const& rule)
@@ -26,8 +27,8 @@ struct RuleConstants {
         nesterov(rule.nesterov) {}
 };
 
-/// SGD without momentum. `batch_statistics`: arrays that a rule keeps beside w. g has the decay in
-/// it.
+/// SGD without momentum. `moments` is the number of state tensors that an optimizer keeps besides
+/// w. g already includes weight decay.
 template <class Acc>
 struct Descent {
   static constexpr int moments = 0;
@@ -58,9 +59,9 @@ template <class Acc>
 struct Adam {
   static constexpr int moments = 2;
   RuleConstants<Acc> c;
-  Acc rate;        ///< divided by the first moment's correction
-  Acc root_scale;  ///< 1 / sqrt(the second moment's correction)
-  Acc lost;        ///< share of the weights that AdamW takes off
+  Acc rate;        ///< learning rate, divided by the bias correction of the first moment
+  Acc root_scale;  ///< 1 / sqrt(bias correction of the second moment)
+  Acc lost;        ///< AdamW: fraction of the weights that decoupled decay subtracts
 
   COLONNADE_HD Adam(RuleConstants<Acc> const& c, double const* step_scalars)
       : c(c),
@@ -75,7 +76,7 @@ struct Adam {
   }
 };
 
-/// Calls f.operator()<R>() with the functor R of a rule.
+/// Calls f.operator()<R>() with the functor type R of the rule.
 template <class Acc, class F>
 void visit_rule(UpdateRule const& rule, F const& f) {
   if (rule.kind != Rule::sgd)
@@ -86,8 +87,8 @@ void visit_rule(UpdateRule const& rule, F const& f) {
     f.template operator()<Descent<Acc>>();
 }
 
-/// What LARS multiplies a row's gradient with, from the squared norms of its weights and gradient;
-/// `factor` multiplies the gradient beforehand.
+/// Factor by which LARS multiplies a row's gradient, from the squared norms of its weights and
+/// gradient; `factor` is applied to the gradient before.
 COLONNADE_HD inline double lars_trust_ratio(double eta, double decay, double factor,
                                             double w_squares, double g_squares) {
   double const w = std::sqrt(w_squares), g = factor * std::sqrt(g_squares);

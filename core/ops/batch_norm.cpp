@@ -11,15 +11,18 @@ void check_shapes(Tensor const& x, Tensor const& gain, Tensor const& bias, Batch
   Dtype const wide = accumulator(x.dtype());
   for (Tensor const& t : {gain, bias, norm.running_mean, norm.running_variance})
     check(t.shape() == Shape{x.size(-1)} && t.dtype() == wide, "batch_norm: x of shape ", x.shape(),
-          " in ", x.dtype(), ", gain, bias or statistics of shape ", t.shape(), " in ", t.dtype());
+          " in ", x.dtype(), " does not match gain, bias or running statistics of shape ",
+          t.shape(), " in ", t.dtype());
   check(!residual || (residual.shape() == x.shape() && residual.dtype() == x.dtype()),
-        "batch_norm: x of shape ", x.shape(), ", residual of shape ", residual.shape());
+        "batch_norm: x of shape ", x.shape(), " does not match residual of shape ",
+        residual.shape());
 }
 
-/// Row r of a (rows, Ch) tensor; a view.
+/// Returns row r of a (rows, Ch) tensor as a view (Ch).
 Tensor row(Tensor const& t, int64_t r) { return t.rows(r, r + 1).reshape({t.size(-1)}); }
 
-/// Count, mean and variance (3, Ch) of the batch over all ranks; the running statistics move.
+/// Returns count, mean and variance (3, Ch) of the batch over all ranks; updates the running
+/// statistics.
 Tensor batch_moments(Tensor const& x, BatchNorm& norm) {
   Tensor mine(x.device(), {3, x.size(-1)}, accumulator(x.dtype())), merged = empty_like(mine);
   Kernels& kernels = x.device().kernels();
@@ -29,7 +32,7 @@ Tensor batch_moments(Tensor const& x, BatchNorm& norm) {
   return merged;
 }
 
-/// The sum over ranks of a tensor, in rank order.
+/// Sums a tensor over ranks, in rank order.
 Tensor sum_over_ranks(Tensor const& mine, BatchNorm::Gather const& gather) {
   if (!gather) return mine;
   Tensor const all = gather(mine);
@@ -38,10 +41,10 @@ Tensor sum_over_ranks(Tensor const& mine, BatchNorm::Gather const& gather) {
   return sum;
 }
 
-/// What backward needs of the forward pass.
+/// Tensors and parameters saved for backward.
 struct Saved {
-  Tensor x, y;     // no y without ReLU
-  Tensor moments;  // of all ranks: count, mean, variance
+  Tensor x, y;     // y is empty without ReLU
+  Tensor moments;  // over all ranks: count, mean, variance
   double epsilon;
   BatchNorm::Gather gather;
 };
@@ -53,7 +56,7 @@ void backward(Tape& tape, Saved const& saved, Var const& gain, Var const& bias, 
   kernels.batch_norm_backward_sums(saved.x, saved.y, dy, row(saved.moments, 1),
                                    row(saved.moments, 2), saved.epsilon, sums);
   Tensor dx = empty_like(dy);
-  // Without ReLU the residual's gradient is dy itself.
+  // Without ReLU the gradient of the residual is dy itself.
   bool const masked = residual.requires_grad() && saved.y;
   Tensor dresidual = masked ? empty_like(dy) : Tensor{};
   kernels.batch_norm_backward(saved.x, saved.y, dy, saved.moments, saved.epsilon, gain.value,

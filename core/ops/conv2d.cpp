@@ -10,15 +10,17 @@ void check_shapes(Tensor const& x, Tensor const& w, Tensor const& bias, Window c
                   int64_t groups) {
   auto const &in = x.shape(), &weights = w.shape();
   check(in.size() == 4 && weights.size() == 4, "conv2d: x of shape ", in, ", w of shape ", weights,
-        "; both have 4 axes");
+        "; expected 4 axes each");
   check(weights[1] == window.size.h && weights[2] == window.size.w, "conv2d: w of shape ", weights,
-        " under a window of ", window.size.h, " x ", window.size.w);
+        " does not match a window of ", window.size.h, " x ", window.size.w);
   check(groups > 0 && weights[0] % groups == 0 && weights[3] * groups == in[3],
-        "conv2d: x of shape ", in, " and w of shape ", weights, " in ", groups, " groups");
+        "conv2d: x of shape ", in, " and w of shape ", weights, " do not match for ", groups,
+        " groups");
   check(!bias || bias.shape() == Shape{weights[0]}, "conv2d: bias of shape ", bias.shape(),
-        " for w of shape ", weights);
+        " does not match w of shape ", weights);
   check(w.dtype() == x.dtype() && (!bias || bias.dtype() == accumulator(x.dtype())),
-        "conv2d: x in ", x.dtype(), ", w in ", w.dtype(), ", bias in ", bias.dtype());
+        "conv2d: dtypes do not match: x in ", x.dtype(), ", w in ", w.dtype(), ", bias in ",
+        bias.dtype());
 }
 
 }  // namespace

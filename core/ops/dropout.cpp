@@ -5,10 +5,10 @@ namespace core {
 
 namespace {
 
-/// The stream of one layer in one step; no two (step, layer) share one.
+/// Key of the random stream of one layer in one step; unique for each (step, layer).
 RandomKey stream(RandomPosition const& position, uint64_t layer) {
   constexpr int layer_bits = 16;
-  check(layer < (1u << layer_bits), "dropout: layer ", layer, " of at most 65536");
+  check(layer < (1u << layer_bits), "dropout: layer ", layer, "; must be below 65536");
   return {position.seed, Purpose::dropout,
           (static_cast<uint64_t>(position.step) << layer_bits) | layer};
 }
@@ -16,7 +16,8 @@ RandomKey stream(RandomPosition const& position, uint64_t layer) {
 }  // namespace
 
 Var dropout(Tape& tape, Var const& x, double probability, uint64_t layer) {
-  check(0 <= probability && probability < 1, "dropout: probability ", probability);
+  check(0 <= probability && probability < 1, "dropout: probability must be in [0, 1), got ",
+        probability);
   if (!tape.training() || probability == 0) return x;
   check(!x.value.shape().empty(), "dropout: x is a scalar");
   RandomKey const key = stream(tape.position(), layer);

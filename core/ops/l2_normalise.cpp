@@ -4,7 +4,8 @@
 namespace core {
 
 Var l2_normalise(Tape& tape, Var const& x) {
-  check(x.value.shape().size() == 2, "l2_normalise: x of shape ", x.value.shape(), "; want (N, D)");
+  check(x.value.shape().size() == 2, "l2_normalise: x of shape ", x.value.shape(),
+        "; expected (N, D)");
   Tensor y = empty_like(x.value);
   Tensor norm(y.device(), {y.size(0)}, accumulator(y.dtype()));
   y.device().kernels().l2_normalise(x.value, y, norm);

@@ -7,11 +7,13 @@ namespace {
 
 void check_shapes(Tensor const& x, Tensor const& w, Tensor const& bias) {
   check(x.shape().size() == 2 && w.shape().size() == 2 && x.size(1) == w.size(1),
-        "linear: x of shape ", x.shape(), ", w of shape ", w.shape(), "; want (N, In), (Out, In)");
+        "linear: x of shape ", x.shape(), ", w of shape ", w.shape(),
+        "; expected (N, In), (Out, In)");
   check(!bias || bias.shape() == Shape{w.size(0)}, "linear: bias of shape ", bias.shape(),
-        " for w of shape ", w.shape());
+        " does not match w of shape ", w.shape());
   check(w.dtype() == x.dtype() && (!bias || bias.dtype() == accumulator(x.dtype())),
-        "linear: x in ", x.dtype(), ", w in ", w.dtype(), ", bias in ", bias.dtype());
+        "linear: dtypes do not match: x in ", x.dtype(), ", w in ", w.dtype(), ", bias in ",
+        bias.dtype());
 }
 
 }  // namespace

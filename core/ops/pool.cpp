@@ -6,10 +6,10 @@ namespace core {
 
 namespace {
 
-/// The shape after a pooling. At most half of a window may hang over an edge, as in PyTorch.
+/// Returns the shape after pooling. Padding may be at most half of the window size, as in PyTorch.
 Shape pooled(char const* op, Shape const& x, Window const& window) {
   check(2 * window.padding.h <= window.size.h && 2 * window.padding.w <= window.size.w, op,
-        ": padding of ", window.padding.h, " x ", window.padding.w, " for a window of ",
+        ": padding of ", window.padding.h, " x ", window.padding.w, " exceeds half of a window of ",
         window.size.h, " x ", window.size.w);
   return windowed(op, x, window);
 }
@@ -47,7 +47,7 @@ Var average_pool(Tape& tape, Var const& x, Window const& window) {
 
 Var global_average_pool(Tape& tape, Var const& x) {
   Shape const& in = x.value.shape();
-  check(in.size() == 4, "global_average_pool: x of shape ", in, "; images are (N, H, W, Ch)");
+  check(in.size() == 4, "global_average_pool: x of shape ", in, "; expected (N, H, W, Ch)");
   Var const y = average(tape, "global_average_pool", x, {.size = {in[1], in[2]}});
   return flatten(tape, y);
 }
