@@ -19,14 +19,15 @@ std::vector<Acc> inverse_deviations(Acc const* variance, int64_t width, double e
   return inverse;
 }
 
-/// What of dy passes the activation: `y` is null where there is none.
+/// Gradient before the activation; `y` is null if there is no ReLU.
 template <bool relu, class T>
 T passed(T const* y, T const* dy, int64_t i) {
   if constexpr (relu) return math::ReluBackward{}(y[i], dy[i]);
   return dy[i];
 }
 
-/// Adds the sums of g and of g (x - mean) over rows [begin, end) to sums[0 .. width) and the rest.
+/// Adds the sums over rows [begin, end) of g to sums[0 .. width), and those of g (x - mean) to
+/// sums[width .. 2 width).
 template <bool relu, class T, class Acc>
 void add_backward_sums(T const* x, T const* y, T const* dy, int64_t begin, int64_t end,
                        int64_t width, Acc const* mean, Acc* sums) {

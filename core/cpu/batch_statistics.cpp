@@ -37,7 +37,7 @@ class ChannelMoments {
   int64_t width_;
 };
 
-/// Mean and sum of squared differences of a tile that is in cache, in two passes over it.
+/// Mean and sum of squared differences of a tile, in two passes; the tile stays in the cache.
 template <class T, class Acc>
 void tile_moments(T const* x, int64_t tile, int64_t width, Acc* mean, Acc* squares) {
   std::fill_n(mean, width, Acc(0));
@@ -54,7 +54,7 @@ void tile_moments(T const* x, int64_t tile, int64_t width, Acc* mean, Acc* squar
   }
 }
 
-/// The moments of each block of rows: blocks (blocks, 2, Ch), mean and sum of squares.
+/// Moments of each block of rows: blocks (blocks, 2, Ch), mean and sum of squared differences.
 template <class T>
 void block_moments(Tensor const& x, Tensor& blocks) {
   using Acc = Accumulator<T>;

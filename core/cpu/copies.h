@@ -3,7 +3,8 @@
 
 namespace core::cpu {
 
-/// Where every call is done when it returns, so that there is nothing to run beside.
+/// Input stage of a synchronous device: copies immediately, because there is no other work to
+/// overlap with.
 class Copies final : public InputStage {
  public:
   explicit Copies(Device& device) : device_(device) {}

@@ -14,19 +14,19 @@ namespace {
 
 constexpr size_t line = 64, huge_page = size_t{2} << 20;
 
-/// Bytes of the block that serves a request: whole cache lines, at most a sixteenth more than
-/// asked, so that sizes that differ little share a free list.
+/// Size of the block for a request, in bytes: a multiple of the cache line, at most a sixteenth
+/// more than requested, so that similar sizes share a free list.
 size_t block_size(size_t bytes) {
   size_t const step = std::max(line, std::bit_floor(bytes) / 16);
   return std::max(line, (bytes + step - 1) / step * step);
 }
 
-/// Null when there is no memory.
+/// Returns null if memory is exhausted.
 std::byte* fresh_block(size_t size) {
   bool const huge = size >= huge_page;
   void* block = nullptr;
   if (posix_memalign(&block, huge ? huge_page : line, size) != 0) return nullptr;
-  if (huge) madvise(block, size, MADV_HUGEPAGE);  // a hint: a refusal costs speed alone
+  if (huge) madvise(block, size, MADV_HUGEPAGE);  // only a hint: failure affects speed alone
   return static_cast<std::byte*>(block);
 }
 
@@ -56,7 +56,7 @@ struct Cpu::Pool {
       block = fresh_block(size);
     }
     if (!block)
-      throw OutOfMemory(join("out of memory: asked for ", bytes, " bytes with ", use.now,
+      throw OutOfMemory(join("out of memory: requested ", bytes, " bytes with ", use.now,
                              " bytes in use on the CPU"));
     use.now += size;
     use.peak = std::max(use.peak, use.now);
@@ -70,13 +70,13 @@ struct Cpu::Pool {
     use.now -= size;
   }
 
-  /// Hands the free lists back to the system.
+  /// Frees the cached blocks.
   void release() noexcept {
     for (auto& [size, list] : free)
       while (list) std::free(std::exchange(list, list->next));
   }
 
-  /// A freed block holds the link to the next of its size.
+  /// A freed block contains the link to the next free block of its size.
   struct Block {
     Block* next;
   };
@@ -108,7 +108,7 @@ MemoryUse Cpu::memory() const {
 }
 
 Kernels& Cpu::kernels() {
-  omp_set_num_threads(threads_);  // OpenMP keeps the number per calling thread
+  omp_set_num_threads(threads_);  // OpenMP stores the number per calling thread
   return kernels_;
 }
 
@@ -123,7 +123,7 @@ void Cpu::download(Tensor const& tensor, void* host) {
 std::unique_ptr<InputStage> Cpu::input_stage() { return std::make_unique<Copies>(*this); }
 
 std::unique_ptr<Graph> Cpu::capture(std::function<void()> const&) {
-  fail("the CPU runs work at once; there is nothing to record");
+  fail("the CPU executes eagerly and cannot record a graph");
 }
 
 void Cpu::copy(Tensor const& from, Tensor& to) { std::memmove(to.raw(), from.raw(), from.bytes()); }

@@ -7,10 +7,10 @@
 
 namespace core::cpu {
 
-/// The host's processor and memory. Kernels run on `threads` OpenMP threads.
+/// CPU device: the host's processor and memory. Kernels run on `threads` OpenMP threads.
 class Cpu final : public Device {
  public:
-  /// 0 threads: as many as OpenMP offers.
+  /// 0 threads: the default of OpenMP (omp_get_max_threads).
   explicit Cpu(int threads = 0);
 
   std::string describe() const override;
@@ -30,9 +30,10 @@ class Cpu final : public Device {
   std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
 
  private:
-  /// Freed blocks by size: steps ask for the same sizes again, and fresh pages are slow.
+  /// Cache of freed blocks, by size: training steps allocate the same sizes repeatedly, and first
+  /// access to fresh pages is slow.
   struct Pool;
-  std::shared_ptr<Pool> pool_;  // outlives tensors that outlive the device
+  std::shared_ptr<Pool> pool_;  // shared with tensors, which may outlive the device
   int threads_;
   CpuKernels kernels_;
 };

@@ -4,11 +4,11 @@
 #include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
 
-/// Rows that are moved by lists of places, and rows that are scaled.
+/// Gather and scatter of rows by index, and row scaling.
 namespace core::cpu {
 namespace {
 
-/// Bytes of a row, and elements of one; 0 where there are no rows.
+/// Bytes and elements of a row; 0 if there are no rows.
 size_t row_bytes(Tensor const& t) {
   return t.size(0) == 0 ? 0 : t.bytes() / static_cast<size_t>(t.size(0));
 }

@@ -14,12 +14,12 @@ namespace {
 
 using math::Accumulator;
 
-/// oneDNN has no f64, and takes no tensors without elements.
+/// oneDNN supports neither f64 nor empty tensors.
 bool use_loops(Tensor const& a, Tensor const& b, Tensor const& c) {
   return a.dtype() == Dtype::f64 || a.count() == 0 || b.count() == 0 || c.count() == 0;
 }
 
-/// A pooling of large images (N, h, w, ch) to small ones (N, rows, columns, ch).
+/// Pooling from large images (N, h, w, ch) to small images (N, rows, columns, ch).
 struct Pooling {
   Window const& window;
   int64_t images, h, w, rows, columns, ch;
@@ -35,12 +35,12 @@ struct Pooling {
 
   int64_t large() const { return h * w * ch; }
   int64_t small() const { return rows * columns * ch; }
-  /// What one pixel counts for in a mean.
+  /// Weight of one pixel in a mean.
   double share() const { return 1 / static_cast<double>(window.size.h * window.size.w); }
 
-  /// Calls f(from, to, place) for each pixel under each window of an image: where the channels of
-  /// the pixel start in the large image, those of the window in the small one, and the pixel's
-  /// place in the window. Padding has no pixels; a window's places come in order.
+  /// Calls f(from, to, place) for each pixel in each window of an image: `from` is the offset of
+  /// the pixel's channels in the large image, `to` that of the window's in the small image, `place`
+  /// the pixel's index in the window. Padding is skipped; the indices of a window are ascending.
   template <class F>
   void each_pixel(F f) const {
     for (int64_t i = 0; i < rows; ++i)
@@ -59,7 +59,7 @@ struct Pooling {
 template <class T>
 void max_pool_image(Pooling const& pool, T const* x, T* y, int32_t* where) {
   std::fill_n(y, pool.small(), static_cast<T>(-std::numeric_limits<float>::infinity()));
-  std::fill_n(where, pool.small(), -1);  // stays where a window has no pixels
+  std::fill_n(where, pool.small(), -1);  // remains for windows without pixels
   pool.each_pixel([&](int64_t from, int64_t to, int32_t place) {
     simd(0, pool.ch, [=](int64_t c) {
       Accumulator<T> const value = x[from + c], best = y[to + c];
@@ -70,7 +70,7 @@ void max_pool_image(Pooling const& pool, T const* x, T* y, int32_t* where) {
   });
 }
 
-/// dx: the image's sums, zero before.
+/// dx: sums of the image, zero on entry.
 template <class T>
 void max_pool_image_backward(Pooling const& pool, T const* dy, int32_t const* where,
                              Accumulator<T>* dx) {
@@ -95,7 +95,7 @@ void average_pool_image_backward(Pooling const& pool, T const* dy, Accumulator<T
   });
 }
 
-/// out[n] := factor * what add(n, sums) adds to the zeros of image n's `size` sums.
+/// out[n] := factor * the `size` sums that add(n, sums) accumulates for image n, starting from 0.
 template <class T, class F>
 void sum_images(int64_t images, int64_t size, double factor, T* out, F const& add) {
 #pragma omp parallel

@@ -2,8 +2,8 @@
 
 namespace core::cpu {
 
-/// True where bf16 products can run on the matrix units: the processor has AMX-BF16, and the
-/// kernel saves its registers and grants them to this process.
+/// Returns true if bf16 products can run on AMX matrix units: the processor has AMX-BF16, and the
+/// operating system kernel saves its registers and permits their use by this process.
 bool amx_bf16();
 
 }  // namespace core::cpu

@@ -6,9 +6,11 @@ namespace core::cpu {
 
 class OneDnn;
 
-/// Kernels on the host, a file a family: elementwise.cpp, images.cpp, norm.cpp, matrix.cpp,
-/// places.cpp, softmax.cpp, random.cpp, optimizer.cpp, squares.cpp. Convolutions and products of
-/// f32 and bf16 are oneDNN's, those of f64 the loops of reference.h.
+/// CPU kernels, one file per topic: elementwise.cpp, random.cpp, images.cpp, batch_statistics.cpp,
+/// batch_norm.cpp, matrix.cpp, copy_columns.cpp, gather_scatter.cpp, l2_normalise.cpp, softmax.cpp,
+/// softmax_rows.cpp, margins.cpp, top_k.cpp, optimizer.cpp, squared_norm.cpp. Convolutions and
+/// matrix products of f32 and bf16 are computed by oneDNN, those of f64 by the loops in
+/// reference.h.
 class CpuKernels final : public Kernels {
  public:
   CpuKernels();

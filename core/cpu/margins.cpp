@@ -9,7 +9,8 @@ struct Moments {
   double mean, stddev;
 };
 
-/// Mean and deviation (divisor count - 1) of clipped norms; the deviation of one is NaN.
+/// Returns mean and standard deviation (divisor count - 1) of the clipped norms; the deviation of a
+/// single norm is NaN.
 template <class Acc>
 Moments moments_of(Acc const* norms, int64_t count) {
   using math::AdaptiveMargin;

@@ -10,30 +10,34 @@ using dnnl::memory;
 using Desc = memory::desc;
 using Tag = memory::format_tag;
 
-// More than a run needs. Reached by callers whose shapes or factors never repeat.
+// More plans than a training run needs; callers whose shapes or factors never repeat reach the
+// limit.
 constexpr size_t most_plans = 1024;
 
 enum class Kind { forward, backward_input, backward_weights, product };
 
 memory::data_type type_of(Dtype dtype) {
-  check(dtype == Dtype::f32 || dtype == Dtype::bf16, "oneDNN works on f32 and bf16, not ", dtype);
+  check(dtype == Dtype::f32 || dtype == Dtype::bf16, "oneDNN supports f32 and bf16, not ", dtype);
   return dtype == Dtype::f32 ? memory::data_type::f32 : memory::data_type::bf16;
 }
 
-/// The first of oneDNN's implementations that is sound. Its 1x1 kernels, where they stride, copy
-/// whole blocks of 16 channels: with another number of channels they write past their memory
-/// (2.6.3, found as heap corruption with more than one thread).
+/// Returns oneDNN's first correct implementation. Its strided 1x1 kernels copy whole blocks of 16
+/// channels: with other numbers of channels they write out of bounds (2.6.3; found as heap
+/// corruption with more than one thread).
 template <class Descriptor>
 Descriptor sound(Descriptor found, int64_t channels, memory::dims const& stride) {
   bool const whole_blocks = channels % 16 == 0 || (stride[0] == 1 && stride[1] == 1);
   while (!whole_blocks &&
          std::string_view(found.impl_info_str()).find("_1x1") != std::string_view::npos)
-    check(found.next_impl(), "oneDNN has no sound convolution of ", channels, " channels");
+    check(found.next_impl(),
+          "oneDNN has no correct implementation of a strided 1x1 convolution of ", channels,
+          " channels");
   return found;
 }
 
-/// The three directions of a convolution, with the layout of the weights left to oneDNN.
-/// oneDNN names the sizes of an image N, C, H, W whatever the layout, and counts dilation from 0.
+/// Primitive descriptors of a convolution's forward and two backward passes; oneDNN chooses the
+/// layout of the weights. oneDNN names the sizes of an image N, C, H, W whatever the layout, and
+/// counts dilation from 0.
 class Convolution {
  public:
   /// w: the weights, or their gradient.
@@ -77,8 +81,9 @@ class Convolution {
  private:
   static constexpr auto direct = dnnl::algorithm::convolution_direct;
 
-  /// The strides, but 1 along an axis where that gives the same places: oneDNN 2.6 leaves garbage
-  /// in bf16 gradients of weights 3 wide where an image is one pixel wide and the stride is 2.
+  /// Returns the strides, with 1 for an axis where stride 1 visits the same positions: oneDNN 2.6
+  /// writes garbage in bf16 gradients of weights 3 wide if the image is one pixel wide and the
+  /// stride is 2.
   static memory::dims strides(Window const& window, Tensor const& x, Tensor const& y) {
     Window dense = window;
     dense.stride = {1, 1};
@@ -97,7 +102,7 @@ class Convolution {
 
   Desc any_, any_gradient_;
   memory::dims stride_, dilation_, padding_;
-  int64_t channels_;  ///< of a group's input
+  int64_t channels_;  ///< input channels per group
 };
 
 std::vector<int64_t> convolution_key(Kind kind, Tensor const& x, Tensor const& w,
@@ -122,7 +127,7 @@ dnnl::reorder reorder(dnnl::engine const& engine, Desc const& from, Desc const& 
   return dnnl::reorder({engine, from, engine, to});
 }
 
-/// op(t) as oneDNN sees it: transposed is a matter of strides.
+/// Layout of op(t) for oneDNN; a transpose is expressed by strides.
 Desc matrix(Tensor const& t, Transpose transpose = Transpose::no) {
   int64_t const rows = t.size(0), columns = t.size(1);
   if (transpose == Transpose::no)
@@ -145,7 +150,7 @@ dnnl::matmul::primitive_desc product(dnnl::engine const& engine, Desc const& a, 
 }  // namespace
 
 size_t OneDnn::Hash::operator()(Key const& key) const {
-  uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, a number at a time
+  uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, one number at a time
   for (int64_t const number : key) hash = (hash ^ static_cast<uint64_t>(number)) * 0x100000001B3u;
   return hash ^ (hash >> 32);
 }
@@ -157,7 +162,8 @@ OneDnn::Plan const& OneDnn::plan(Key const& key, Make make) {
   try {
     return plans_.emplace(key, make()).first->second;
   } catch (dnnl::error const& error) {
-    fail("oneDNN cannot do this here (bf16 needs AVX-512): ", error.what());
+    fail("oneDNN does not support this operation on this processor (bf16 requires AVX-512): ",
+         error.what());
   }
 }
 

@@ -6,12 +6,13 @@
 
 namespace core::cpu {
 
-/// All that is asked of oneDNN (2.6): convolutions and products of f32 and bf16 tensors that have
-/// elements. Sums are f32.
+/// Interface to oneDNN (2.6): convolutions and matrix products of nonempty f32 and bf16 tensors.
+/// Sums are f32.
 ///
-/// Activations stay plain NHWC. Weights are plain (Out, h, w, In) outside and repacked at each call
-/// into the layout oneDNN likes best. Primitives are kept by shape. Calls come from one thread at a
-/// time; the work spreads over the process's OpenMP threads, and repeats bit for bit.
+/// Activations are plain NHWC. Weights are passed as plain (Out, h, w, In) and are reordered at
+/// each call to the layout that oneDNN prefers. Primitives are cached by shape. Calls must come
+/// from one thread at a time; the work runs on the process's OpenMP threads, and is bitwise
+/// reproducible.
 class OneDnn {
  public:
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
@@ -26,35 +27,36 @@ class OneDnn {
  private:
   using Desc = dnnl::memory::desc;
 
-  /// A primitive with the layouts it was made for. For a convolution, `w` is the plain layout of
-  /// the weights or their gradient, `packed` the one it works on, and `repack` goes from the one to
-  /// the other; it is empty where they are the same.
+  /// A primitive and the layouts it was created for. For a convolution, `w` is the plain layout of
+  /// the weights or of their gradient, `packed` is the layout that the primitive uses, and `repack`
+  /// converts between the two; it is empty if they are equal.
   struct Plan {
     dnnl::primitive run;
     Desc x, w, y, bias = {}, packed = {};
     dnnl::reorder repack = {};
   };
 
-  /// What tells two primitives apart: kind, dtypes, sizes, options.
+  /// Identifies a primitive: kind, dtypes, sizes, options.
   using Key = std::vector<int64_t>;
   struct Hash {
     size_t operator()(Key const& key) const;
   };
 
-  /// The plan of a key. `make` is called where there is none; Error where oneDNN cannot.
+  /// Returns the cached plan of a key; calls `make` if there is none.
+  /// Throws: Error if oneDNN does not support it.
   template <class Make>
   Plan const& plan(Key const& key, Make make);
 
   dnnl::memory view(Desc const& desc, Tensor const& t) const;
-  /// A convolution's weights in the layout it works on.
+  /// Returns a convolution's weights in the layout that the primitive uses.
   dnnl::memory packed(Plan const& plan, Tensor const& w);
-  /// Memory for packed weights, good until the next call.
+  /// Returns memory for packed weights, valid until the next call.
   dnnl::memory room(Desc const& desc);
 
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::unordered_map<Key, Plan, Hash> plans_;
-  dnnl::memory room_;  // as large as any packed weights have been
+  dnnl::memory room_;  // buffer that grows to the largest packed weights so far
 };
 
 }  // namespace core::cpu

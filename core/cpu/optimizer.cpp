@@ -7,10 +7,11 @@
 namespace core::cpu {
 namespace {
 
-/// Elements that are worked on at a time: few enough that wide copies stay in the nearest cache.
+/// Elements processed at a time: few enough that their copies in the accumulator type stay in the
+/// L1 cache.
 constexpr int64_t piece = 512;
 
-/// An array of W or, beside f32, of bf16; or none.
+/// A state tensor in Acc or, if Acc is f32, optionally in bf16; may be absent.
 template <class Acc>
 class Kept {
  public:
@@ -23,13 +24,14 @@ class Kept {
 
   bool rounds() const { return narrow_ != nullptr; }
 
-  /// `n` elements from `begin` on, in place or in `room`.
+  /// Returns `n` elements from `begin` on as Acc: in place, or converted into `room`.
   Acc* open(int64_t begin, int64_t n, Acc* room) const {
     if (wide_) return wide_ + begin;
     if (narrow_) simd(0, n, [=, from = narrow_ + begin](int64_t i) { room[i] = from[i]; });
     return room;
   }
-  /// Puts back what `open` gave; bits(i) are element i's.
+  /// Writes back the values returned by `open`, stochastically rounded; bits(i) are the random bits
+  /// of element i.
   template <class Bits>
   void close(int64_t begin, int64_t n, Acc const* values, Bits const& bits) const {
     if (!narrow_) return;
@@ -43,13 +45,13 @@ class Kept {
   bf16* narrow_ = nullptr;
 };
 
-/// A step on pieces of a parameter.
+/// Applies an optimizer step to pieces of a parameter.
 template <class R, class Acc>
 struct Stepper {
   R rule;
   math::Rounding rounding;
   Acc factor, decay;
-  uint64_t first_element;  ///< number of element 0 in the whole parameter
+  uint64_t first_element;  ///< index of element 0 in the whole parameter
   Acc const* g;
   Kept<Acc> w, first, second;
   bf16* copy;
@@ -80,7 +82,8 @@ struct Stepper {
   }
 };
 
-/// Calls f(begin, n, trust of their row) for pieces of rows of `width`, on all threads.
+/// Calls f(begin, n, trust) for pieces of rows of `width`, on all threads; with trust ratios, a
+/// piece lies within one row.
 template <class Acc, class F>
 void for_pieces(int64_t count, int64_t width, Acc const* trust, F const& f) {
   for_blocks(count, 1 << 16, [&](int64_t begin, int64_t end) {

@@ -5,10 +5,11 @@
 
 namespace core::cpu {
 
-/// Philox blocks computed side by side, enough to hide how long a product takes; and their numbers.
+/// Number of Philox blocks computed in parallel, enough to hide the latency of multiplication, and
+/// the number of random numbers that they contain.
 inline constexpr int64_t random_lanes = 64, random_tile = 4 * random_lanes;
 
-/// The random_tile numbers of a stream from number tile * random_tile on.
+/// Writes the random_tile numbers of a stream from number tile * random_tile on.
 inline void fill_tile(RandomKey const& key, uint64_t tile, uint32_t* numbers) {
   uint32_t c0[random_lanes], c1[random_lanes], c2[random_lanes], c3[random_lanes];
   for (uint64_t lane = 0; lane < random_lanes; ++lane) {
@@ -30,8 +31,9 @@ inline void fill_tile(RandomKey const& key, uint64_t tile, uint32_t* numbers) {
   }
 }
 
-/// Calls f(numbers, i, n) for pieces of [0, count): element i + j takes numbers[j], j < n. They are
-/// the stream's from number `first` on, made floats by convert(bits, floats), a tile at a time.
+/// Calls f(numbers, i, n) for pieces of [0, count): element i + j uses numbers[j], j < n. The
+/// numbers are those of the stream from number `first` on, converted to floats by convert(bits,
+/// floats), one tile at a time.
 template <class Convert, class F>
 void for_random(RandomKey const& key, int64_t first, int64_t count, Convert const& convert,
                 F const& f) {

@@ -2,13 +2,13 @@
 #include <vector>
 #include "core/kernels.h"
 
-/// Convolutions and products as plain loops, with sums in f64. They specify the fast ones, and are
-/// what the CPU device runs for f64 and for operands without elements.
+/// Convolutions and matrix products as plain loops with f64 sums. They are the specification of the
+/// optimized versions, and the CPU device's implementation for f64 and for empty operands.
 namespace core::cpu::reference {
 
-/// Calls f(ix, iw, iy) for every product of a convolution, y[iy] += x[ix] w[iw], by flat indices
-/// into x (N, H, W, Ch), w (Out, h, w, Ch / groups) and y (N, H', W', Out). Output channels fall
-/// into `groups` equal blocks; block g sees block g of the input channels.
+/// Calls f(ix, iw, iy) for every product of a convolution, y[iy] += x[ix] w[iw], with flat indices
+/// into x (N, H, W, Ch), w (Out, h, w, Ch / groups) and y (N, H', W', Out). Output channels form
+/// `groups` equal blocks; block g uses block g of the input channels.
 template <class F>
 void each_product(Shape const& x, Shape const& w, Shape const& y, Window const& window,
                   int64_t groups, F f) {
@@ -28,7 +28,7 @@ void each_product(Shape const& x, Shape const& w, Shape const& y, Window const& 
           }
 }
 
-/// What a tensor's elements add up to before they are rounded.
+/// Returns f64 zeros for the sums of a tensor's elements, before rounding.
 inline std::vector<double> zeros(Tensor const& t) {
   return std::vector<double>(static_cast<size_t>(t.count()));
 }
@@ -39,7 +39,7 @@ void round(std::vector<double> const& sums, Tensor& to) {
   for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<T>(sums[i]);
 }
 
-/// T: the element type; Wide: the C++ type of accumulator(T).
+/// T: element type; Wide: its accumulator type.
 template <class T, class Wide>
 void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
             int64_t groups, Tensor& y) {
@@ -79,7 +79,7 @@ void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& wi
   round<Wide>(sums, dw);
 }
 
-/// c (m, n) := alpha op(a) op(b) + beta c, all f64; c is not read where beta is 0.
+/// c (m, n) := alpha op(a) op(b) + beta c, all f64; c is not read if beta is 0.
 inline void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                    double beta, Tensor& c) {
   int64_t const m = c.size(0), n = c.size(1), k = a.size(ta == Transpose::no ? 1 : 0);

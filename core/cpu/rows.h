@@ -3,7 +3,7 @@
 #include "core/cpu/parallel.h"
 #include "core/device.h"
 
-/// Walks over rows of channels: tensors (..., Ch) read as (rows, Ch).
+/// Iteration over rows of channels: tensors (..., Ch) viewed as (rows, Ch).
 namespace core::cpu {
 
 /// Calls f(begin, end) for blocks of rows, on all threads.
@@ -13,7 +13,7 @@ void for_rows(int64_t rows, int64_t width, F const& f) {
   for_blocks(rows, std::max<int64_t>(1, elements / std::max<int64_t>(1, width)), f);
 }
 
-/// Calls f(i, c) for every element i = row * width + c. f may only touch element i and channel c.
+/// Calls f(i, c) for every element i = row * width + c. f may only access element i and channel c.
 template <class F>
 void for_elements(int64_t rows, int64_t width, F const& f) {
   for_rows(rows, width, [=](int64_t begin, int64_t end) {
@@ -22,10 +22,11 @@ void for_elements(int64_t rows, int64_t width, F const& f) {
   });
 }
 
-/// Rows whose sums are kept in the narrow type; the sums of tiles are added in f64.
+/// Number of rows whose sum is accumulated in Acc; the sums of tiles are added in f64.
 inline constexpr int64_t tile_rows = 64;
 
-/// Rows of a block, whole tiles: at most 64 blocks, however many threads there are.
+/// Number of rows per block, a multiple of tile_rows: at most 64 blocks, independent of the number
+/// of threads.
 inline int64_t block_rows(int64_t rows) {
   int64_t const tiles = (rows + tile_rows - 1) / tile_rows;
   return std::max<int64_t>(1, (tiles + 63) / 64) * tile_rows;
@@ -38,8 +39,8 @@ void for_tiles(int64_t begin, int64_t end, F const& f) {
     f(tile, std::min(end, tile + tile_rows));
 }
 
-/// out[i] := the sum over tiles of what add_tile(begin, end, W* sums) adds to sums[i], i < width.
-/// The order of the sum depends on the number of rows alone.
+/// out[i] := the sum over tiles of what add_tile(begin, end, Acc* sums) adds to sums[i], i < width.
+/// The order of summation depends only on the number of rows.
 template <class Acc, class F>
 void sum_over_rows(Device& device, int64_t rows, int64_t width, F const& add_tile, Acc* out) {
   int64_t const size = block_rows(rows), blocks = (rows + size - 1) / size;

@@ -11,13 +11,13 @@ using math::RowGradient;
 using math::RowStatistics;
 using math::SoftmaxSum;
 
-/// One row of a chunk's products, as logits of classes that are not the target.
+/// One row of a chunk's products, converted to logits of non-target classes.
 template <class Acc, class Others>
 struct LogitRow {
   Acc const* z;
   Acc const* bias;  ///< or null
   Others others;
-  int64_t n, target;  ///< a place in the row, or none of it
+  int64_t n, target;  ///< index of the target in the row; outside [0, n) if it is not in this chunk
 
   bool has_target() const { return 0 <= target && target < n; }
   template <bool biased>
@@ -25,8 +25,8 @@ struct LogitRow {
     if constexpr (biased) return others.logit(z[c]) + bias[c];
     return others.logit(z[c]);
   }
-  /// Calls f(logits, max, begin, count) for pieces of the row, with -inf in place of the target's:
-  /// they stay in the nearest cache between passes over them, and keep f32 sums accurate.
+  /// Calls f(logits, max, begin, count) for tiles of the row, with -inf in place of the target's
+  /// logit. A tile stays in the L1 cache between passes over it, and short sums keep f32 accurate.
   template <class F>
   void each_tile(F const& f) const {
     constexpr int64_t tile = 1024;
@@ -43,7 +43,7 @@ struct LogitRow {
   }
 
  private:
-  /// Gives their maximum.
+  /// Writes the logits of a tile and returns their maximum.
   Acc write(int64_t begin, int64_t count, Acc* logits) const {
     Acc max = 0;
     with(bias != nullptr, [&](auto biased) {
@@ -70,7 +70,7 @@ void for_logit_rows(LogitRule const& rule, ClassChunk const& chunk, Tensor const
   });
 }
 
-/// The sum of class weight times logit.
+/// Returns the sum of class weight times logit over non-target classes.
 template <class Acc, class Logits>
 Acc logits_sum(Logits const& row, Acc const* weights) {
   Acc sum = 0;
@@ -88,8 +88,8 @@ Acc logits_sum(Logits const& row, Acc const* weights) {
   return sum;
 }
 
-/// What a row's statistics have of its target, if that is here, and the sum of its logits. Gives
-/// the target's logit as a sum of one.
+/// Adds the target to a row's statistics if it is in this chunk, and the weighted sum of logits if
+/// requested. Returns the target's logit as a softmax sum of one term.
 template <class Acc, class Logits>
 SoftmaxSum<Acc> add_target(Logits const& row, TargetRule<Acc> const& rule, int64_t r, Acc* stats) {
   if (rule.sum_logits) stats[RowStatistics::logits] += logits_sum(row, rule.weights);
@@ -115,7 +115,7 @@ Acc others_max(Logits const& row) {
   return all;
 }
 
-/// e := exp(logit - ref) dz/dp of the others; gives the sum of exp(logit - ref).
+/// e := exp(logit - ref) dz/dp for non-target classes; returns the sum of exp(logit - ref).
 template <class Acc, class T, class Logits>
 Acc write_exponentials(Logits const& row, Acc ref, T* e) {
   Acc sum = 0;
@@ -130,7 +130,7 @@ Acc write_exponentials(Logits const& row, Acc ref, T* e) {
   return sum;
 }
 
-/// Merges a row into its statistics, with its exponentials; gives what they are measured from.
+/// Merges a row into its statistics and writes its exponentials; returns their reference.
 template <class Acc, class T, class Logits>
 Acc exponentials_row(Logits const& row, SoftmaxSum<Acc> const& target, Acc* stats, T* e) {
   Acc const max = std::max({stats[RowStatistics::max], target.max, others_max<Acc>(row)});
@@ -157,8 +157,8 @@ void gradient_row(Logits const& row, Acc const* factors, Acc const* weights, T* 
   if (row.has_target()) g[row.target] = T(factors[RowGradient::target]);
 }
 
-/// Exponentials measured from ref, times slopes, become gradients; `scale` is the slope of all
-/// classes where there is smoothing.
+/// Converts stored exponentials, relative to ref and multiplied by slopes, to gradients in place.
+/// `scale` is the slope of all classes if there is label smoothing.
 template <class Acc, class T>
 void stored_row(Acc const* factors, Acc ref, Acc scale, Acc const* weights, int64_t n,
                 int64_t target, T* e) {

@@ -7,7 +7,7 @@
 namespace core::cpu {
 namespace {
 
-/// The sum of squares of each of `rows` rows, by tiles of a row.
+/// Returns the sum of squares of each of `rows` rows, computed in tiles of a row.
 std::vector<double> squares_of_rows(Tensor const& x, int64_t rows) {
   constexpr int64_t size = 1 << 14;
   int64_t const width = rows == 0 ? 0 : x.count() / rows, tiles = (width + size - 1) / size;

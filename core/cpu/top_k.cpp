@@ -6,7 +6,7 @@
 namespace core::cpu {
 namespace {
 
-/// Most pieces have nothing that is better than the k-th so far: their maximum tells.
+/// Skips pieces whose maximum is below the k-th best score so far; that is most of them.
 template <class Acc>
 void row_top_k(Acc const* z, int64_t n, int64_t first, math::Best<Acc> best) {
   constexpr int64_t piece = 64;

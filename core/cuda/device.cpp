@@ -69,7 +69,7 @@ struct Cuda::Memory {
     cudaGetLastError();
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    throw OutOfMemory(join("out of memory: asked for ", bytes, " bytes with ", use.now,
+    throw OutOfMemory(join("out of memory: requested ", bytes, " bytes with ", use.now,
                            " bytes in use, and ", free, " of ", total, " bytes free on the GPU"));
   }
 

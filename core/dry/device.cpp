@@ -41,7 +41,7 @@ struct DryRunDevice::Books {
     most = std::max(most, now);
   }
 
-  /// The block that a tensor, or the one it is a view of, lies in.
+  /// Returns the block of the tensor's storage; the tensor may be a view.
   Block& block_of(Tensor const& tensor) {
     auto const address = reinterpret_cast<uintptr_t>(tensor.raw());
     return std::prev(blocks.upper_bound(address))->second;
@@ -106,7 +106,7 @@ std::unique_ptr<InputStage> DryRunDevice::input_stage() {
 }
 
 std::unique_ptr<Graph> DryRunDevice::capture(std::function<void()> const&) {
-  fail("a dry run has nothing to record");
+  fail("a dry run executes no kernels; there is nothing to record");
 }
 
 }  // namespace core::dry

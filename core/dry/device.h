@@ -6,52 +6,52 @@
 
 namespace core::dry {
 
-/// What one kernel does: floating-point operations of a product or a convolution, and bytes that go
-/// to memory and come from it.
+/// Work of one kernel: floating-point operations of a matrix product or convolution, and bytes read
+/// from and written to memory.
 struct Work {
   double flops = 0, bytes = 0;
   auto operator<=>(Work const&) const = default;
 };
 
-/// What a device answers those who choose by it.
+/// Device properties that size decisions depend on.
 struct Traits {
   std::string name;
   int64_t cache_bytes;
   bool fast_bf16;
-  int64_t capacity = 0;  ///< 0: not known
+  int64_t capacity = 0;  ///< bytes of memory; 0: unknown
 };
 
-/// Bytes by the part of a program that they are for.
+/// Bytes by part of the program.
 using Parts = std::map<std::string, int64_t>;
 
-/// A device with neither memory nor arithmetic: programs run on it as on any other, and it keeps
-/// the books. Its tensors have sizes and addresses, and nothing at the addresses; downloads give
-/// zeros. So what a training step needs is read off the step itself, before there is a machine for
-/// it, in the time that the host's code takes.
+/// Dry-run device: runs a program without memory and arithmetic, and records allocations and kernel
+/// work. Tensors have sizes and unique addresses, but no storage; downloads return zeros. The
+/// memory and FLOPs of a training step are thus measured by running the step itself, without the
+/// target machine, in the time of the host code alone.
 ///
-/// Counted are tensors, in whole cache lines: what libraries and drivers take for themselves is
-/// not.
+/// Recorded are tensors, rounded up to whole cache lines. Memory of libraries and drivers is not
+/// included.
 class DryRunDevice final : public Device {
  public:
   explicit DryRunDevice(Traits traits);
   ~DryRunDevice() override;
 
-  /// Tensors that are made from now on are for `part`.
+  /// Assigns tensors allocated from now on to `part`.
   void enter(std::string part);
-  /// A tensor of this device, with all of its storage, is for `part`.
+  /// Assigns the storage of an existing tensor of this device to `part`.
   void assign(Tensor const& tensor, std::string const& part);
 
-  /// The parts of MemoryUse::peak.
+  /// Bytes by part at the time of MemoryUse::peak.
   Parts const& parts_at_peak() const;
-  /// The most that there was of each part at once, since the beginning or reset.
+  /// Peak bytes of each part, since construction or reset.
   Parts const& peak_of_parts() const;
-  /// What kernels did, and how often, since the beginning or reset.
+  /// Work of kernels and number of their executions, since construction or reset.
   std::map<Work, int64_t> const& work() const { return work_; }
-  /// Forgets work and the most of each part; the peak stays.
+  /// Clears the recorded work and the peaks of the parts; MemoryUse::peak is kept.
   void reset();
 
-  /// Notes a kernel. Bytes of those `tensors` that the cache does not hold from one kernel to the
-  /// next: of parts that are more than twice as large.
+  /// Records one kernel. Counts the bytes of those `tensors` that a cache does not retain between
+  /// kernels: tensors of parts larger than twice the cache.
   void add_work(double flops, std::initializer_list<Tensor const*> tensors);
 
   std::string describe() const override { return traits_.name; }
@@ -73,7 +73,7 @@ class DryRunDevice final : public Device {
  private:
   struct Books;
   Traits traits_;
-  std::shared_ptr<Books> books_;  // outlive tensors that outlive the device
+  std::shared_ptr<Books> books_;  // shared with tensors, which may outlive the device
   std::unique_ptr<Kernels> kernels_;
   std::map<Work, int64_t> work_;
 };

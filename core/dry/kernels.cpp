@@ -3,8 +3,8 @@
 namespace core::dry {
 namespace {
 
-/// Two operations for each weight at each place of the image (N, H', W', Out) that a convolution
-/// leaves. w (Out, h, w, Ch / groups).
+/// FLOPs of a convolution: two per weight and position of the output image (N, H', W', Out). w
+/// (Out, h, w, Ch / groups).
 double convolution(Tensor const& w, Tensor const& y) {
   auto const indices = static_cast<double>(y.count()) / static_cast<double>(channels(y));
   return 2 * indices * static_cast<double>(w.count());

@@ -4,7 +4,7 @@
 
 namespace core::dry {
 
-/// Kernels that do nothing but note what they would have to do.
+/// Kernels that only record their work with the device.
 class DryKernels final : public Kernels {
  public:
   explicit DryKernels(DryRunDevice& device) : device_(device) {}

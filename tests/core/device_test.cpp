@@ -41,7 +41,7 @@ TEST_CASE("cpu: memory that cannot be had is an error that says how much", "[dev
     FAIL("allocated 2^61 bytes");
   } catch (OutOfMemory const& error) {
     std::string const text = error.what();
-    CHECK(text.find("asked for 2305843009213693952 bytes") != std::string::npos);
+    CHECK(text.find("requested 2305843009213693952 bytes") != std::string::npos);
     CHECK(text.find(join(device.memory().now) + " bytes in use") != std::string::npos);
   }
   CHECK(device.memory().now >= 4000);
