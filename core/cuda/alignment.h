@@ -4,11 +4,11 @@
 
 namespace core::cuda {
 
-/// Bytes that all these addresses are multiples of: `most`, a power of two, or a smaller one.
+/// Returns the largest power of two, at most `most` (a power of two), that divides all addresses.
 inline int64_t common_alignment(std::initializer_list<void const*> addresses, int64_t most) {
   auto bits = static_cast<uintptr_t>(most);
   for (void const* address : addresses) bits |= reinterpret_cast<uintptr_t>(address);
-  return static_cast<int64_t>(bits & (~bits + 1));  // the lowest bit
+  return static_cast<int64_t>(bits & (~bits + 1));  // lowest set bit
 }
 
 }  // namespace core::cuda

@@ -10,7 +10,7 @@ namespace {
 
 using math::Accumulator;
 
-/// Of x and, if there is one, the residual.
+/// Normalizes x and adds the residual, if there is one.
 template <class T, bool residual, bool relu>
 struct Normalise {
   using Acc = Accumulator<T>;
@@ -31,7 +31,7 @@ struct Normalise {
   }
 };
 
-/// What of dy passes the activation, of inputs x, dy and, where there is a ReLU, its result.
+/// Gradient before the activation, from inputs x, dy and, with ReLU, its result y.
 template <bool relu, class T>
 __device__ T passed(std::array<T, 2 + relu> const& in) {
   if constexpr (relu)
@@ -72,7 +72,7 @@ struct WriteBackwardSums {
   }
 };
 
-/// dx and, if it is wanted, the residual's gradient.
+/// Computes dx and, if requested, the gradient of the residual.
 template <class T, bool relu, bool residual>
 struct NormaliseBackward {
   using Acc = Accumulator<T>;

@@ -9,7 +9,7 @@ namespace {
 
 using math::Accumulator;
 
-/// Sums of differences from the first of the thread's elements: see math::moments_of.
+/// Sums of differences from the thread's first element: see math::moments_of.
 template <class T>
 struct MomentsOfRows {
   using Channel = math::ShiftedSums<Accumulator<T>>;

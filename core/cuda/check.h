@@ -6,11 +6,11 @@ namespace core::cuda {
 
 using core::check;
 
-/// Throws Error that names the failure and the calling line, unless `status` is cudaSuccess.
+/// Throws: Error with the name of the failure and the calling line, unless `status` is cudaSuccess.
 inline void check(cudaError_t status, Place at = Place::here()) {
   if (status == cudaSuccess) [[likely]]
     return;
-  cudaGetLastError();  // the exception carries it now
+  cudaGetLastError();  // clears the runtime's last error; the exception reports it
   fail({"CUDA: ", at}, cudaGetErrorString(status), " (", cudaGetErrorName(status), ')');
 }
 

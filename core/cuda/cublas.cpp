@@ -11,7 +11,8 @@ namespace core::cuda {
 
 namespace {
 
-// NVIDIA's advice for Hopper; others need less. A product takes what its algorithm asks for.
+// NVIDIA's recommendation for Hopper; other GPUs need less. A product allocates only what its
+// algorithm requires.
 constexpr size_t most_workspace = size_t{32} << 20;
 
 void check(cublasStatus_t status, Place at = Place::here()) {
@@ -40,11 +41,11 @@ cudaDataType type_of(Dtype dtype) {
     case Dtype::bf16:
       return CUDA_R_16BF;
     default:
-      fail("matmul of ", dtype);
+      fail("matmul supports f32, f64 and bf16, not ", dtype);
   }
 }
 
-/// What sums are kept in. bf16 has f32 sums, as f32 does.
+/// Type of sums: f32 for bf16 and f32.
 cublasComputeType_t compute_type(Dtype dtype, Options const& options) {
   if (dtype == Dtype::f64) return CUBLAS_COMPUTE_64F;
   bool const tf32 = dtype == Dtype::f32 && options.tf32;
@@ -72,9 +73,9 @@ Operation operation_of(Product const& product, Dtype dtype, Options const& optio
   return owned;
 }
 
-/// What an algorithm may do. Where it cuts the inner dimension, it adds the parts in a step of its
-/// own and in the type of the sums; the other ways round them to the result's type, perhaps bf16,
-/// or add them in place, one after the other.
+/// Restricts the choice of algorithms. If an algorithm splits the inner dimension, it must add the
+/// parts in a separate step and in the type of the sums. The other schemes round the parts to the
+/// result's type, possibly bf16, or add them in place, one after the other.
 Preference preference_of(int64_t alignment) {
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublasLtMatmulPreferenceCreate(&preference));
@@ -97,7 +98,7 @@ struct Plan {
   cublasLtMatmulHeuristicResult_t algorithm;
 };
 
-/// dtypes, transposes, sizes m, k and n, alignment.
+/// Cache key: dtypes, transposes, sizes m, k and n, alignment.
 using Key = std::array<int64_t, 8>;
 
 }  // namespace
@@ -126,8 +127,9 @@ struct CuBlas::State {
     return plans.emplace(key, std::move(made)).first->second;
   }
 
-  /// cuBLASLt's favourite. It is not measured against others, so that products repeat bit for bit
-  /// from run to run, and because there is nowhere to write where c is added to.
+  /// Chooses the first result of cuBLASLt's heuristic. Algorithms are not compared by measurement,
+  /// so that products are bitwise reproducible between runs, and because there is no buffer to
+  /// write to when c is an input too.
   void choose(Plan& plan, int64_t alignment, Tensor const& a, Tensor const& b,
               Tensor const& c) const {
     int found = 0;
@@ -136,8 +138,8 @@ struct CuBlas::State {
         plan.result.get(), preference_of(alignment).get(), 1, &plan.algorithm, &found);
     core::check(status == CUBLAS_STATUS_SUCCESS && found == 1 &&
                     plan.algorithm.state == CUBLAS_STATUS_SUCCESS,
-                "cuBLAS has no product of ", a.shape(), ' ', a.dtype(), " and ", b.shape(), ' ',
-                b.dtype(), " into ", c.shape(), ' ', c.dtype(), ": ",
+                "cuBLAS has no algorithm for the product of ", a.shape(), ' ', a.dtype(), " and ",
+                b.shape(), ' ', b.dtype(), " into ", c.shape(), ' ', c.dtype(), ": ",
                 cublasLtGetStatusString(status));
   }
 
@@ -150,7 +152,7 @@ struct CuBlas::State {
         handle.get(), plan.operation.get(), &scale, b.raw(), plan.first.get(), a.raw(),
         plan.second.get(), &keep, c.raw(), plan.result.get(), c.raw(), plan.result.get(),
         &plan.algorithm.algo, workspace.data(), plan.algorithm.workspaceSize, stream);
-    core::check(status == CUBLAS_STATUS_SUCCESS, "cuBLAS could not multiply ", a.shape(), ' ',
+    core::check(status == CUBLAS_STATUS_SUCCESS, "cuBLAS failed to multiply ", a.shape(), ' ',
                 a.dtype(), " and ", b.shape(), " into ", c.shape(), ' ', c.dtype(), ": ",
                 cublasLtGetStatusString(status));
   }

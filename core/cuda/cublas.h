@@ -6,10 +6,10 @@
 
 namespace core::cuda {
 
-/// Products of tensors that have elements, by cuBLASLt: Kernels::matmul, in f32, bf16 (sums in f32,
-/// result f32 or bf16) and f64. The algorithm of a shape is cuBLASLt's first choice among those
-/// that repeat bit for bit; it is asked for once and kept. Throws Error with the shapes where there
-/// is none.
+/// Matrix products of nonempty tensors by cuBLASLt: Kernels::matmul in f32, bf16 (sums in f32,
+/// result f32 or bf16) and f64. For each shape, the algorithm is the first result of cuBLASLt's
+/// heuristic among the bitwise-reproducible ones; it is queried once and cached.
+/// Throws: Error with the shapes if there is no algorithm.
 class CuBlas {
  public:
   CuBlas(StreamHandle stream, Options const& options);

@@ -1,11 +1,11 @@
-# Whether there is CUDA, and where: COLONNADE_HAS_CUDA, and the libraries of a program that uses it.
-# Toolkit, cuDNN and NCCL come from the system or from NVIDIA's Python packages; those have library
-# names with versions alone. Nothing links libcuda: the program starts without a driver.
-set(COLONNADE_CUDA AUTO CACHE STRING "Build for NVIDIA GPUs: AUTO (where CUDA is found), ON or OFF")
+# Finds CUDA: sets COLONNADE_HAS_CUDA, and the libraries of programs that use it. Toolkit, cuDNN and
+# NCCL come from the system or from NVIDIA's Python packages, whose libraries have only versioned
+# names. Nothing links libcuda: the program starts without a driver.
+set(COLONNADE_CUDA AUTO CACHE STRING "Build for NVIDIA GPUs: AUTO (if CUDA is found), ON or OFF")
 set_property(CACHE COLONNADE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(COLONNADE_HAS_CUDA OFF)
 
-# Sources and headers of the other kind of build.
+# Sources and headers that only one kind of build compiles, with or without CUDA.
 set(with_cuda
   "/core/cuda/(.*\\.cpp|(check|handle|device|staging|input_stage|cudnn_[a-z]+)\\.h)$|/comm/open\\.cpp$|/comm/nccl/(communicator|group|stream)\\.(cpp|h)$")
 set(without_cuda "/without_(cuda|nccl)\\.cpp$")
@@ -54,7 +54,7 @@ endforeach()
 if(missing)
   list(JOIN missing ", " missing)
   if(COLONNADE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "COLONNADE_CUDA=ON, but not found: ${missing}")
+    message(FATAL_ERROR "COLONNADE_CUDA=ON, but not found: ${missing}; install them or use COLONNADE_CUDA=AUTO")
   endif()
   message(STATUS "Built without CUDA; not found: ${missing}")
   return()
@@ -72,7 +72,7 @@ enable_language(CUDA)
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
-# CMake 3.25 does not know this of nvcc.
+# CMake 3.25 lacks nvcc's option for C++20.
 foreach(kind STANDARD EXTENSION)
   if(NOT DEFINED CMAKE_CUDA20_${kind}_COMPILE_OPTION)
     set(CMAKE_CUDA20_${kind}_COMPILE_OPTION -std=c++20)

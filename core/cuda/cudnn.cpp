@@ -10,8 +10,8 @@ namespace core::cuda {
 
 namespace {
 
-constexpr size_t most_measured = 8;  // plans of a shape
-constexpr int measured_runs = 3;     // of a plan
+constexpr size_t most_measured = 8;  // plans measured per shape
+constexpr int measured_runs = 3;     // timed runs per plan
 
 using Handle = Owned<cudnnHandle_t, cudnnDestroy>;
 
@@ -29,7 +29,7 @@ Event timed_event() {
   return Event(event);
 }
 
-/// The tensors of one call; `bias` may be empty. One of the others is written.
+/// Tensors of one call; `bias` may be empty. One of x, w and y is written.
 struct Operands {
   Tensor const &x, &w, &y, &bias;
 
@@ -56,14 +56,15 @@ struct CuDnn::State {
   State(StreamHandle stream, Options const& options)
       : stream(stream), options(options), handle(make_handle(stream)), gpu(handle.get()) {}
 
-  /// Queues a convolution. Throws Error where cuDNN has none or fails.
+  /// Queues a convolution.
+  /// Throws: Error if cuDNN has no plan or the execution fails.
   void run(Pass pass, Operands const& operands, Window const& window) {
     auto const& [x, w, y, bias] = operands;
     Convolution const convolution{pass,      x.dtype(), x.shape(),  w.shape(),
                                   y.shape(), window,    bool(bias), operands.alignment()};
     auto const status = execute(plan(convolution, operands), operands);
     if (status != CUDNN_STATUS_SUCCESS)
-      fail("cuDNN could not run the ", convolution, ": ", explain(status));
+      fail("cuDNN failed to execute the ", convolution, ": ", explain(status));
   }
 
  private:
@@ -73,9 +74,9 @@ struct CuDnn::State {
     return cudnnBackendExecute(handle.get(), plan.plan.raw(), pack.raw());
   }
 
-  /// The plan of a convolution: the fastest on these operands, whose result is overwritten; or
-  /// cuDNN's favourite where runs have to repeat, or a graph is being recorded. It is kept for
-  /// good, because recorded graphs use its kernels.
+  /// Returns the plan of a convolution: the fastest on these operands, whose result is overwritten;
+  /// or the first choice of cuDNN's heuristic if results must be reproducible or the stream is
+  /// being captured. Plans are never freed, because captured graphs use their kernels.
   Plan const& plan(Convolution const& convolution, Operands const& operands) {
     Ints const key = convolution.key();
     if (auto const found = plans.find(key); found != plans.end()) return found->second;
@@ -94,8 +95,9 @@ struct CuDnn::State {
     return static_cast<size_t>(std::min_element(times.begin(), times.end()) - times.begin());
   }
 
-  /// Of several runs, after one that loads the plan's kernels; waits for the stream. Infinite where
-  /// the plan fails, for want of memory perhaps: others may run, and if none does, run() says so.
+  /// Returns the time of several runs in milliseconds, after one run that loads the plan's kernels;
+  /// waits for the stream. Returns infinity if the plan fails, for example for lack of memory:
+  /// other plans may succeed, and if none does, run() throws.
   float milliseconds(Plan const& plan, Operands const& operands) const try {
     Event const begin = timed_event(), end = timed_event();
     check(execute(plan, operands));

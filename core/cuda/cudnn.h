@@ -6,14 +6,14 @@
 
 namespace core::cuda {
 
-/// Convolutions of f32 and bf16 tensors that have elements, by cuDNN 9, NHWC, with sums in f32;
-/// those of Kernels, with its shapes.
+/// Convolutions of nonempty f32 and bf16 tensors by cuDNN 9, NHWC, with sums in f32. Shapes are
+/// those of Kernels.
 ///
-/// The fastest of cuDNN's plans for a shape is found by measurement at its first call, which waits
-/// for the stream, and kept; with Options::deterministic, and while the stream is recorded, it is
-/// cuDNN's own first choice. f32 is multiplied as f32, unless Options::tf32. cuDNN has no plans for
-/// bf16 images with f32 weights or bias: the bias is rounded to bf16 before it is added, the
-/// gradient of the weights after it was summed.
+/// At the first call with a shape, the fastest of cuDNN's plans is chosen by measurement, which
+/// waits for the stream, and is cached. With Options::deterministic, and while the stream is being
+/// captured, the first choice of cuDNN's heuristic is used instead. f32 is multiplied as f32,
+/// unless Options::tf32. cuDNN has no plans for bf16 images with f32 weights or bias: the bias is
+/// rounded to bf16 before it is added, the gradient of the weights after it was summed.
 class CuDnn {
  public:
   CuDnn(StreamHandle stream, Options const& options);

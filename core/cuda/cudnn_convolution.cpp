@@ -5,8 +5,8 @@ namespace core::cuda {
 namespace {
 
 cudnnDataType_t type_of(Dtype dtype) {
-  core::check(dtype == Dtype::f32 || dtype == Dtype::bf16, "cuDNN is given f32 and bf16, not ",
-              dtype);
+  core::check(dtype == Dtype::f32 || dtype == Dtype::bf16,
+              "cuDNN convolutions support f32 and bf16, not ", dtype);
   return dtype == Dtype::f32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
 }
 
@@ -28,7 +28,7 @@ Descriptor sliding(Window const& window) {
   return finalised(std::move(convolution));
 }
 
-/// A kind of operation, and what its attributes are called.
+/// Descriptor type of an operation, and the names of its attributes.
 struct Names {
   cudnnBackendDescriptorType_t type;
   Descriptor::Attribute x, w, y, window, alpha, beta;
@@ -64,7 +64,7 @@ Names names_of(Pass pass) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-/// The convolution without its bias; its y is the one given.
+/// Convolution operation without its bias; writes to y.
 Descriptor product(Convolution const& c, Descriptor const& y) {
   Names const names = names_of(c.pass);
   Descriptor operation(names.type);
@@ -77,7 +77,7 @@ Descriptor product(Convolution const& c, Descriptor const& y) {
   return finalised(std::move(operation));
 }
 
-/// y := sums + bias.
+/// Pointwise operation y := sums + bias.
 Descriptor addition(Convolution const& c, Descriptor const& sums, Descriptor const& y) {
   Descriptor add(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   add.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_POINTWISE_ADD)

@@ -57,7 +57,7 @@ std::vector<Descriptor> Descriptor::get(Attribute name, cudnnBackendDescriptorTy
   std::vector<Descriptor> values;
   std::vector<cudnnBackendDescriptor_t> raw;
   for (int64_t i = 0; i < count; ++i) raw.push_back(values.emplace_back(type, at).raw());
-  // cuDNN fills the descriptors it is given. It may give fewer than it announced.
+  // cuDNN fills the descriptors that are passed, possibly fewer than it announced.
   size_t const given = get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, raw.data(), at);
   values.erase(values.begin() + static_cast<std::ptrdiff_t>(given), values.end());
   return values;

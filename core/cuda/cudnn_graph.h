@@ -7,15 +7,15 @@
 
 namespace core::cuda {
 
-/// What cuDNN says of a failure: its name, and the reason it last gave.
+/// Returns the name of the status and cuDNN's last error string.
 std::string explain(cudnnStatus_t status);
 
-/// Throws Error with cuDNN's explanation and the calling line, unless `status` is success.
+/// Throws: Error with cuDNN's explanation and the calling line, unless `status` is success.
 void check(cudnnStatus_t status, Place at = Place::here());
 
 using Ints = std::vector<int64_t>;
 
-/// The type that cuDNN is told with a value of each C++ type.
+/// cuDNN attribute type for each C++ type.
 constexpr cudnnBackendAttributeType_t attribute_type(int64_t) { return CUDNN_TYPE_INT64; }
 constexpr cudnnBackendAttributeType_t attribute_type(float) { return CUDNN_TYPE_FLOAT; }
 constexpr cudnnBackendAttributeType_t attribute_type(bool) { return CUDNN_TYPE_BOOLEAN; }
@@ -38,8 +38,9 @@ constexpr cudnnBackendAttributeType_t attribute_type(cudnnBackendNumericalNote_t
   return CUDNN_TYPE_NUMERICAL_NOTE;
 }
 
-/// An object of cuDNN's backend API, which is made by setting attributes and finalising. It keeps
-/// what it needs of the descriptors it was given. Errors carry the calling line.
+/// Descriptor of cuDNN's backend API: set attributes, then finalize. Descriptors passed to set()
+/// may be destroyed afterwards.
+/// Throws: Error with the calling line if cuDNN rejects a call.
 class Descriptor {
  public:
   using Attribute = cudnnBackendAttributeName_t;
@@ -57,17 +58,18 @@ class Descriptor {
   Descriptor& set(Attribute name, Descriptor const& value, Place at = Place::here());
   Descriptor& set(Attribute name, std::vector<Descriptor> const& values, Place at = Place::here());
 
-  /// Where cuDNN has no such thing, as opposed to a mistake of ours, the status says so.
+  /// Finalizes the descriptor. Returns the status instead of throwing, because it may mean that
+  /// cuDNN has no such engine or plan, which is not an error.
   [[nodiscard]] cudnnStatus_t finalise() { return cudnnBackendFinalize(handle_.get()); }
 
-  /// Up to `most` values.
+  /// Returns up to `most` values of an attribute.
   template <class T>
   std::vector<T> get(Attribute name, int64_t most, Place at = Place::here()) const {
     std::vector<T> values(static_cast<size_t>(most));
     values.resize(get(name, attribute_type(T{}), most, values.data(), at));
     return values;
   }
-  /// All values of an attribute that holds descriptors of this type.
+  /// Returns all values of an attribute that holds descriptors of this type.
   std::vector<Descriptor> get(Attribute name, cudnnBackendDescriptorType_t type,
                               Place at = Place::here()) const;
 
@@ -82,17 +84,17 @@ class Descriptor {
   Owned<cudnnBackendDescriptor_t, cudnnBackendDestroyDescriptor> handle_;
 };
 
-/// What a plan is run on: addresses of the operands, by their names in the graph, and of the plan's
+/// Arguments of a plan's execution: addresses of the operands by their ids in the graph, and of the
 /// workspace.
 Descriptor variant_pack(Ints const& names, std::vector<void*> const& addresses, void* workspace);
 
-/// The GPU that plans are made for.
+/// Target GPU of plans.
 class Gpu {
  public:
   explicit Gpu(cudnnHandle_t handle) : handle_(handle) {}
 
-  /// By its properties, in cuDNN's JSON. Plans can then be made where there is no such GPU, which
-  /// is how tests see that each convolution has one.
+  /// Returns a GPU described by cuDNN's JSON of its properties. Plans can then be created without
+  /// this GPU, so that tests can check that every convolution has a plan.
   static Gpu described(std::string const& properties);
 
   void tell_graph(Descriptor& graph) const;
@@ -103,7 +105,7 @@ class Gpu {
   Gpu() = default;
 
   cudnnHandle_t handle_ = nullptr;
-  std::optional<Descriptor> properties_;  // where there is no handle
+  std::optional<Descriptor> properties_;  // set if there is no handle
 };
 
 }  // namespace core::cuda

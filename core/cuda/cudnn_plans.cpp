@@ -7,7 +7,8 @@ namespace {
 
 constexpr int64_t most_workspace = int64_t{1} << 30;  // bytes
 
-/// cuDNN's choices of engine and settings, best first; none where it has no engine of this mode.
+/// Returns cuDNN's engine configurations, best first; empty if it has no engine in this heuristic
+/// mode, with the reason in `refused`.
 std::vector<Descriptor> configs_of(Descriptor const& graph, Gpu const& gpu,
                                    cudnnBackendHeurMode_t mode, std::string& refused) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
@@ -27,12 +28,13 @@ Notes notes_of(Descriptor const& config) {
                                                         CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
 }
 
-/// Adds the config's plan, or says why not.
+/// Adds the plan of a configuration, or stores the reason for its rejection in plans.refused.
 void add_plan(Descriptor config, Convolution const& convolution, Gpu const& gpu,
               Options const& options, Plans& plans) {
   Notes notes = notes_of(config);
   if (!allowed(notes, convolution.dtype, options)) {
-    plans.refused = "an engine's numerical properties are not allowed by the options";
+    plans.refused =
+        "the options do not allow the engine's numerical properties (tf32, deterministic)";
     return;
   }
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
@@ -44,7 +46,7 @@ void add_plan(Descriptor config, Convolution const& convolution, Gpu const& gpu,
   }
   int64_t const workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0);
   if (workspace > most_workspace) {
-    plans.refused = join("a plan wants ", workspace, " bytes of workspace");
+    plans.refused = join("the plan requires too much workspace: ", workspace, " bytes");
     return;
   }
   plans.best_first.push_back({std::move(config), std::move(plan), std::move(notes), workspace});
@@ -58,7 +60,7 @@ bool allowed(Notes const& notes, Dtype dtype, Options const& options) {
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
       case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
         return true;
-      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:  // f32 would be TF32
+      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:  // f32 would be rounded to TF32
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:

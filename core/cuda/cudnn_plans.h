@@ -6,25 +6,25 @@ namespace core::cuda {
 
 using Notes = std::vector<cudnnBackendNumericalNote_t>;
 
-/// Whether a convolution of this dtype may run on an engine that has these notes. Sums in less than
-/// f32 and operands of less than their dtype are refused, but for TF32 where the options allow it;
-/// so are, for the same reason, Winograd's larger tiles, whose rounding errors are an order of
-/// magnitude above those of plain sums (Lavin and Gray 2015, table 4).
+/// Returns true if a convolution of this dtype may run on an engine with these numerical notes.
+/// Rejected are sums in less than f32 and operands rounded to less than their dtype, except TF32 if
+/// the options allow it. The larger Winograd tiles are rejected for the same reason: their rounding
+/// errors are an order of magnitude above those of plain sums (Lavin and Gray 2015, table 4).
 bool allowed(Notes const& notes, Dtype dtype, Options const& options);
 
-/// How a convolution is run: an engine with its settings.
+/// Execution plan of a convolution: an engine with its settings.
 struct Plan {
   Descriptor config, plan;
   Notes notes;
-  int64_t workspace = 0;  ///< bytes
+  int64_t workspace = 0;  ///< workspace size in bytes
 };
 
 struct Plans {
-  std::vector<Plan> best_first;  ///< in cuDNN's opinion
-  std::string refused;           ///< why the last of the others was not taken
+  std::vector<Plan> best_first;  ///< accepted plans, in the order of cuDNN's heuristic
+  std::string refused;           ///< reason why the last rejected plan was rejected
 };
 
-/// Up to `most` plans of a convolution. There may be none.
+/// Returns up to `most` plans of a convolution, possibly none.
 Plans plans_of(Convolution const& convolution, Gpu const& gpu, Options const& options, size_t most);
 
 }  // namespace core::cuda

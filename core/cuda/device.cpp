@@ -7,7 +7,7 @@
 namespace core::cuda {
 namespace {
 
-constexpr size_t least_bytes = 256;  // what every allocation is aligned to
+constexpr size_t least_bytes = 256;  // alignment of every allocation
 
 cudaMemPool_t default_pool(int index) {
   cudaMemPool_t pool = nullptr;
@@ -15,7 +15,7 @@ cudaMemPool_t default_pool(int index) {
   return pool;
 }
 
-/// Work recorded from a stream, which it is queued on again.
+/// Captured graph; replay() queues it on the stream it was captured from.
 class GraphRecording final : public Graph {
  public:
   GraphRecording(GraphExec graph, cudaStream_t stream)
@@ -29,10 +29,10 @@ class GraphRecording final : public Graph {
 
 }  // namespace
 
-/// The compute stream and the runtime's pool of memory, which is ordered on it.
+/// Compute stream and the CUDA runtime's memory pool, whose allocations are ordered on it.
 struct Cuda::Memory {
   explicit Memory(int index) : stream(make_stream()), pool(default_pool(index)) {
-    // Freed memory is kept for the next tensor instead of going back at each synchronisation.
+    // Keep freed memory for later tensors instead of releasing it at each synchronization.
     uint64_t keep = UINT64_MAX;
     check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
   }
@@ -59,7 +59,7 @@ struct Cuda::Memory {
     use.now -= bytes;
   }
 
-  /// To the GPU, of what the pool keeps, all that is free once queued work is done.
+  /// Releases cached memory of the pool to the GPU, after all queued work is done.
   void give_back_cached() const {
     check(cudaStreamSynchronize(stream.get()));
     check(cudaMemPoolTrimTo(pool, 0));
@@ -87,14 +87,14 @@ Cuda::Cuda(int index, Options const& options) : index_(index) {
         properties.major, '.', properties.minor, "; 8.0 or later is needed");
   description_ = join(properties.name, " (GPU ", index, "), ", properties.multiProcessorCount,
                       " multiprocessors, ", properties.totalGlobalMem >> 30, " GiB");
-  cache_bytes_ = properties.l2CacheSize / 2;  // the other half is for what streams through
+  cache_bytes_ = properties.l2CacheSize / 2;  // the other half is left for streamed data
   capacity_ = static_cast<int64_t>(properties.totalGlobalMem);
   memory_ = std::make_shared<Memory>(index);
   communication_ = make_stream();
   kernels_ = std::make_unique<CudaKernels>(stream(), options);
 }
 
-/// Libraries may still work on what they were given.
+/// Waits: libraries may still use memory they were given.
 Cuda::~Cuda() { cudaStreamSynchronize(stream()); }
 
 StreamHandle Cuda::stream() const { return memory_->stream.get(); }
@@ -137,7 +137,7 @@ void Cuda::synchronize() {
 std::unique_ptr<InputStage> Cuda::input_stage() { return std::make_unique<CudaInputStage>(*this); }
 
 std::unique_ptr<Graph> Cuda::capture(std::function<void()> const& work) {
-  memory_->give_back_cached();  // what the graph needs it allocates for itself
+  memory_->give_back_cached();  // graphs allocate their memory separately
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   std::exception_ptr failure;
   try {

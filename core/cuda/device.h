@@ -6,22 +6,24 @@
 
 namespace core::cuda {
 
-/// One NVIDIA GPU. Work is queued on its compute stream; memory is ordered there too, so that a
-/// tensor may be let go while work on it is still queued. Calls come from one thread at a time.
+/// One NVIDIA GPU. Work is queued on its compute stream. Memory is allocated and freed in stream
+/// order, so a tensor may be destroyed while work on it is still queued. Calls must come from one
+/// thread at a time.
 class Cuda final : public Device {
  public:
-  /// Throws Error where there is no such GPU, or it is older than compute capability 8.0.
+  /// Throws: Error if there is no such GPU, or its compute capability is below 8.0.
   Cuda(int index, Options const& options);
   ~Cuda() override;
 
   int index() const { return index_; }
-  StreamHandle stream() const;                                                ///< compute
-  StreamHandle communication_stream() const { return communication_.get(); }  ///< comm's
-  /// Makes this GPU the calling thread's: for threads that a library's calls come from.
+  StreamHandle stream() const;                                                ///< compute stream
+  StreamHandle communication_stream() const { return communication_.get(); }  ///< for comm
+  /// Makes this GPU current in the calling thread. Needed in threads from which libraries are
+  /// called.
   void bind() const;
-  /// `check` runs whenever the host has waited for the compute stream, before it uses what it has
-  /// waited for. It throws when work has failed that the runtime takes for done: a collective that
-  /// was ended. Null: nothing.
+  /// Sets a function that is called whenever the host has waited for the compute stream, before the
+  /// results are used. It throws if work has failed that the CUDA runtime considers complete: an
+  /// aborted collective. Null: no check.
   void after_wait(std::function<void()> check) { after_wait_ = std::move(check); }
 
   std::string describe() const override;
@@ -38,7 +40,8 @@ class Cuda final : public Device {
   void synchronize() override;
   std::unique_ptr<InputStage> input_stage() override;
   bool can_capture() const override { return true; }
-  /// A CUDA graph. `work` may use the communication stream, as long as it waits for it at its end.
+  /// Captures a CUDA graph. `work` may use the communication stream if the compute stream waits for
+  /// it at the end.
   std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
 
  private:
@@ -46,7 +49,7 @@ class Cuda final : public Device {
   int index_;
   std::string description_;
   int64_t cache_bytes_ = 0, capacity_ = 0;
-  std::shared_ptr<Memory> memory_;  ///< outlives tensors that outlive the device
+  std::shared_ptr<Memory> memory_;  ///< shared with tensors, which may outlive the device
   Stream communication_;
   Staging staging_;
   std::unique_ptr<CudaKernels> kernels_;

@@ -5,20 +5,20 @@
 #include "core/math/accumulator.h"
 #include "core/math/elementwise.h"
 
-/// Rows that are moved by lists of places, and rows that are scaled.
+/// Gather and scatter of rows by index, and row scaling.
 namespace core::cuda {
 namespace {
 
 using math::Accumulator;
 
-/// Rows of `width` units, and which row of the other array each belongs to.
+/// Rows of `width` units, and the index of the corresponding row of the other array.
 struct Places {
-  int64_t count, width;  ///< units in all, units of a row
+  int64_t count, width;  ///< total number of units, units of a row
   int64_t const* indices;
-  int64_t first;  ///< the place of the other array's row 0
-  int64_t rows;   ///< of the other array
+  int64_t first;  ///< index of the other array's row 0
+  int64_t rows;   ///< number of rows of the other array
 
-  /// The unit of the other array that belongs to unit i; -1 where there is no such row.
+  /// Returns the unit of the other array that corresponds to unit i; -1 if there is no such row.
   __device__ int64_t operator()(int64_t i) const {
     int64_t const row = i / width, place = indices[row] - first;
     return place < 0 || place >= rows ? -1 : place * width + (i - row * width);
@@ -41,7 +41,7 @@ __global__ void scatter_kernel(Places at, Unit const* x, Unit* y) {
   }
 }
 
-/// Calls f(places, x, y) with both arrays in units; `listed`: the one whose rows have places.
+/// Calls f(places, x, y) with both arrays in units; `listed` is the array whose rows have indices.
 template <class F>
 void in_units(Tensor const& listed, Tensor const& indices, int64_t first, Tensor const& x,
               Tensor& y, F const& f) {
@@ -59,7 +59,7 @@ void in_units(Tensor const& listed, Tensor const& indices, int64_t first, Tensor
              });
 }
 
-/// The functor of each row.
+/// Functors that return the operation of a row.
 template <class Acc>
 struct ScaleRow {
   Acc alpha;

@@ -5,7 +5,7 @@
 
 namespace core::cuda {
 
-/// Destroys a C handle; its status is dropped, since a destructor has nobody to tell.
+/// Deleter of a C handle. The status is ignored, because a destructor cannot report it.
 template <auto destroy>
 struct Destroy {
   template <class T>
@@ -22,28 +22,28 @@ using Event = Owned<cudaEvent_t, cudaEventDestroy>;
 using Graph = Owned<cudaGraph_t, cudaGraphDestroy>;
 using GraphExec = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 
-/// A stream that does not wait for the default one.
+/// Returns a stream that does not synchronize with the default stream.
 inline Stream make_stream() {
   cudaStream_t stream = nullptr;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   return Stream(stream);
 }
 
-/// An event that orders streams and is not timed.
+/// Returns an event without timing, for ordering streams.
 inline Event make_event() {
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   return Event(event);
 }
 
-/// True while what is queued on the stream is recorded into a graph instead of run.
+/// Returns true if the stream is being captured into a graph.
 inline bool capturing(cudaStream_t stream) {
   auto status = cudaStreamCaptureStatusNone;
   check(cudaStreamIsCapturing(stream, &status));
   return status != cudaStreamCaptureStatusNone;
 }
 
-/// `later` waits for all that is queued on `earlier` now; the host goes on.
+/// Makes stream `later` wait for all work now queued on `earlier`, without blocking the host.
 inline void follow(cudaStream_t earlier, cudaStream_t later, Event const& event) {
   check(cudaEventRecord(event.get(), earlier));
   check(cudaStreamWaitEvent(later, event.get()));

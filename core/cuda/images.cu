@@ -9,13 +9,13 @@ namespace {
 
 using math::Accumulator;
 
-/// cuDNN has little in f64, and takes no tensors without elements.
+/// cuDNN has little support for f64, and none for empty tensors.
 bool use_loops(Tensor const& a, Tensor const& b, Tensor const& c) {
   return a.dtype() == Dtype::f64 || a.count() == 0 || b.count() == 0 || c.count() == 0;
 }
 
-/// A convolution of x to y by w (Out, h, w, Ch / groups): output channels fall into blocks of
-/// `out_block`, and block g sees block g of the input channels, `in_block` each.
+/// Convolution of x to y with w (Out, h, w, Ch / groups): output channels form blocks of
+/// `out_block`, and block g uses block g of the input channels, `in_block` each.
 struct Convolution {
   Axes axes;
   Pixels x, w, y;
@@ -30,13 +30,13 @@ struct Convolution {
         in_block(w.size(3)),
         out_block(groups == 0 ? 0 : w.size(0) / groups) {}
 
-  /// Of the block of input channels that output channel `out` sees.
+  /// Returns the first input channel of the block that output channel `out` uses.
   __device__ int64_t first_in(int64_t out) const {
     return out_block == 0 ? 0 : out / out_block * in_block;
   }
 };
 
-/// Where element i of an array is.
+/// Position of element i of an array.
 struct Position {
   int64_t image, row, column, channel;
 
@@ -92,7 +92,7 @@ struct BackwardWeights {
   T const *x, *dy;
 
   __device__ double operator()(int64_t index) const {
-    Position const at(conv.w, index);  // image: the output channel; row, column: the place
+    Position const at(conv.w, index);  // image: output channel; row, column: position in the window
     int64_t const channel = conv.first_in(at.image) + at.channel;
     Axis const &h = conv.axes.h, &w = conv.axes.w;
     int64_t const top = at.row * h.dilation - h.padding;

@@ -5,8 +5,8 @@
 
 namespace core::cuda {
 
-/// Two tensors in turn: while queued work reads the one, the copy into the other runs on a stream
-/// of its own. The host waits only where it is two copies ahead.
+/// Double buffering: while queued work reads one tensor, the copy into the other runs on a separate
+/// stream. The host waits only if it is two copies ahead.
 class CudaInputStage final : public InputStage {
  public:
   explicit CudaInputStage(Cuda& device);
@@ -17,8 +17,8 @@ class CudaInputStage final : public InputStage {
   struct Slot {
     std::optional<Pinned> staging;
     Tensor tensor;
-    Event copied = make_event();  ///< the copy that filled it
-    Event read = make_event();    ///< all work that was queued while it was the newest
+    Event copied = make_event();  ///< end of the copy that filled the tensor
+    Event read = make_event();    ///< end of all work queued while the slot was the newest
   };
   void fit(Slot& slot, Shape const& shape, Dtype dtype) const;
 

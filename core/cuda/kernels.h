@@ -9,10 +9,11 @@ namespace core::cuda {
 class CuDnn;
 class CuBlas;
 
-/// Kernels on a GPU, queued on one stream, a file a family: elementwise.cu, rows.cu, images.cu,
-/// moments.cu, norm.cu, matrix.cu, places.cu, softmax.cu, random.cu, optimizer.cu, squares.cu.
-/// Convolutions are cuDNN's and products cuBLAS's, but for f64 convolutions, which are plain
-/// kernels. Sums are in an order that depends on shapes alone: there are no atomic additions.
+/// GPU kernels, queued on one stream, one file per topic: elementwise.cu, random.cu, rows.cu,
+/// images.cu, pool.cu, batch_statistics.cu, batch_norm.cu, matrix.cu, gather_scatter.cu,
+/// l2_normalise.cu, softmax.cu, softmax_rows.cu, margins.cu, top_k.cu, optimizer.cu,
+/// squared_norm.cu. Convolutions are computed by cuDNN (f64: by plain kernels) and matrix products
+/// by cuBLASLt. The order of sums depends only on shapes: there are no atomic additions.
 class CudaKernels final : public Kernels {
  public:
   CudaKernels(StreamHandle stream, Options const& options);

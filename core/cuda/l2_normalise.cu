@@ -9,7 +9,7 @@ namespace {
 
 using math::Accumulator;
 
-constexpr unsigned row_threads = 128;  // four rows a block, a warp each
+constexpr unsigned row_threads = 128;  // four rows per block, one warp each
 
 __device__ int64_t row_of_warp() { return first_of_grid() / warp_size; }
 
@@ -18,7 +18,7 @@ Grid grid_of_rows(int64_t rows) {
   return grid_of_blocks((rows + together - 1) / together, row_threads);
 }
 
-/// <a, b>, for all lanes of the warp.
+/// Returns <a, b> in all lanes of the warp.
 template <int n, bool aligned, class A, class B>
 __device__ Accumulator<A> inner(A const* a, B const* b, int64_t width) {
   using Acc = Accumulator<A>;

@@ -5,13 +5,14 @@
 
 namespace core::cuda {
 
-/// n elements side by side, which a thread moves in one go.
+/// Vector of n elements that a thread loads or stores with one instruction.
 template <class T, int n>
 struct alignas(sizeof(T) * n) Pack {
   T at[n];
 };
 
-/// Elements of the widest of these types in 16 bytes, the most that one instruction moves.
+/// Number of elements of the largest of these types in 16 bytes, the largest access of one
+/// instruction.
 template <class... T>
 inline constexpr int pack_size = static_cast<int>(16 / std::max({sizeof(T)...}));
 
@@ -32,8 +33,8 @@ __device__ void store(Pack<T, n> const& values, T* data, int64_t pack) {
 
 inline constexpr unsigned map_threads = 256;
 
-/// Blocks for `count` threads' work. Each thread goes on in steps of the grid, so there need not be
-/// more than fill any GPU.
+/// Returns a grid for `count` threads of work. Each thread continues in steps of the grid size
+/// (grid-stride loop), so the number of blocks is limited to what fills any GPU.
 inline Grid grid_of(int64_t count) {
   constexpr int64_t most = 8192;
   int64_t const blocks = (count + map_threads - 1) / map_threads;
@@ -59,8 +60,8 @@ __global__ void map_kernel(F f, int64_t packs, Out* out, In const*... in) {
     map_pack<n, F, Out, In...>(f, out, i, load<n>(in, i)...);
 }
 
-/// out[i] := f(in[i]...); `out` may be one of the inputs. f is a named functor: lambdas have types
-/// that nvcc and the host's compiler do not agree on.
+/// out[i] := f(in[i]...); `out` may be one of the inputs. f must be a named functor: nvcc and the
+/// host compiler disagree on the types of lambdas.
 template <class F, class Out, class... In>
 void map(StreamHandle stream, F const& f, int64_t count, Out* out, In const*... in) {
   constexpr int n = pack_size<Out, In...>;

@@ -10,7 +10,7 @@ namespace {
 
 using Moments = math::Moments<double>;
 
-/// One block takes all rows of a batch: sums over them are in one order.
+/// One block processes all rows of a batch, so that sums over rows have a fixed order.
 constexpr Grid one_block{dim3(1), map_threads};
 
 struct MergeMoments {
@@ -37,7 +37,7 @@ __global__ void adaptive_margins_kernel(math::AdaptiveMargin<Acc> margin, double
   moments[1] = margin.stddev;
 }
 
-/// What the targets' products of rows that count come to.
+/// Sum and number of the target products of rows that count.
 struct ProductSum {
   double sum, rows;
 };

@@ -11,7 +11,7 @@ Available available() {
   auto const status = cudaGetDeviceCount(&count);
   if (status == cudaSuccess && count > 0) return {count, ""};
   cudaGetLastError();
-  return {0, status == cudaSuccess ? "there is no GPU" : cudaGetErrorString(status)};
+  return {0, status == cudaSuccess ? "no GPU found" : cudaGetErrorString(status)};
 }
 
 Uuid uuid(int index) {
@@ -24,8 +24,9 @@ Uuid uuid(int index) {
 
 std::unique_ptr<Device> open(int index, Options const& options) {
   auto const found = available();
-  check(index >= 0 && index < found.count, "there is no GPU ", index, ": ",
-        found.count == 0 ? found.why_none : join("this process sees ", found.count));
+  check(index >= 0 && index < found.count, "GPU ", index, " does not exist: ",
+        found.count == 0 ? found.why_none
+                         : join("number of GPUs visible to this process: ", found.count));
   return std::make_unique<Cuda>(index, options);
 }
 

@@ -5,32 +5,34 @@
 #include <string>
 #include "core/device.h"
 
-/// The way to GPUs for code that is built with and without CUDA.
+/// Access to GPUs for code that is compiled with and without CUDA.
 namespace core::cuda {
 
-/// Choices that trade exactness or repeatability for speed.
+/// Options that trade precision or reproducibility for speed.
 struct Options {
-  bool tf32 = false;  ///< f32 products and convolutions may round their inputs to TF32
-  /// Only algorithms that repeat bit for bit, and the same ones in each run: none is chosen by
-  /// time.
+  bool tf32 = false;  ///< f32 matrix products and convolutions may round their inputs to TF32
+  /// Use only bitwise-reproducible algorithms, and the same ones in each run: none is chosen by
+  /// measurement.
   bool deterministic = false;
 };
 
-/// Whether this program was built with CUDA.
+/// Returns true if this program was built with CUDA.
 bool built();
 
-/// GPUs that this process can use. Any failure to find a driver or a device means none.
+/// GPUs that this process can use. If no driver or device can be found for any reason, the count is
+/// 0.
 struct Available {
   int count = 0;
-  std::string why_none;  ///< for people: "this program was built without CUDA", the driver's words
+  std::string why_none;  ///< human-readable reason for a count of 0, such as the driver's message
 };
 Available available();
 
-/// Tells GPUs apart, on whatever hosts they are.
+/// Identifies a GPU uniquely, across hosts.
 using Uuid = std::array<uint8_t, 16>;
 Uuid uuid(int index);
 
-/// GPU number `index` of this host. Throws Error where there is none, with the reason.
+/// Opens GPU number `index` of this host.
+/// Throws: Error with the reason if there is no such GPU.
 std::unique_ptr<Device> open(int index, Options const& options);
 
 }  // namespace core::cuda

@@ -7,7 +7,8 @@
 namespace core::cuda {
 namespace {
 
-/// The arrays of a step. T, F and S: W or bf16; those the rule does not keep are null.
+/// Arrays of an optimizer step. T, F and S: Acc or bf16. Arrays that the optimizer does not use are
+/// null.
 template <class Acc, class T, class F, class S>
 struct Arrays {
   Acc const* g;
@@ -17,17 +18,17 @@ struct Arrays {
   bf16* copy;  ///< may be null
 };
 
-/// The numbers of a step: those on the device are read when it runs.
+/// Scalars of an optimizer step. Those on the device are read when the kernel runs.
 template <class Acc>
 struct Numbers {
   math::RuleConstants<Acc> constants;
-  double const *step_scalars, *gradient_scale;  ///< factor may be null
+  double const *step_scalars, *gradient_scale;  ///< gradient_scale may be null
   Acc const* trust;                             ///< may be null
-  int64_t width;                                ///< of a row
+  int64_t width;                                ///< elements of a row
   uint64_t seed, first_element;
 };
 
-/// trust (factor g + decay w), for n elements from `at` on.
+/// Returns trust (factor g + decay w) for n elements from `at` on.
 template <int n, class Acc>
 __device__ Pack<Acc, n> slopes(Numbers<Acc> const& numbers, Acc factor, Pack<Acc, n> g,
                                Pack<Acc, n> const& w, int64_t at) {
@@ -52,7 +53,7 @@ __device__ Pack<Acc, n> load_wide(T const* data, int64_t pack) {
   return wide;
 }
 
-/// bits(j) are element j's.
+/// Stores values, stochastically rounded if T is bf16; bits(j) are the random bits of element j.
 template <int n, class Acc, class T, class Bits>
 __device__ void store_rounded(Pack<Acc, n> const& values, T* data, int64_t pack, Bits const& bits) {
   if constexpr (std::is_same_v<Acc, T>) {
@@ -73,7 +74,7 @@ __device__ void store_copy(Pack<Acc, n> const& values, bf16* copy, int64_t pack)
   store<n>(rounded, copy, pack);
 }
 
-/// Packs [begin, end).
+/// Updates packs [begin, end).
 template <int n, class R, class Acc, class T, class F, class S>
 __global__ void update_kernel(Numbers<Acc> numbers, int64_t begin, int64_t end,
                               Arrays<Acc, T, F, S> arrays) {
@@ -120,8 +121,8 @@ void run_update(StreamHandle stream, Numbers<Acc> const& numbers, int64_t count,
            arrays);
 }
 
-/// Calls f.operator()<T>() with the type of an array's elements, W or, beside f32, bf16; W for one
-/// that is not `kept`.
+/// Calls f.operator()<T>() with the element type of a state tensor: Acc or, if Acc is f32, possibly
+/// bf16. Acc if the tensor is not `kept`.
 template <class Acc, bool kept, class F>
 void visit_kept(Tensor const& t, F const& f) {
   if constexpr (kept && std::is_same_v<Acc, float>) {

@@ -9,7 +9,7 @@ namespace {
 
 using math::Accumulator;
 
-/// A pooling of large images to small ones, both in packs of n channels.
+/// Pooling from large to small images, both in packs of n channels.
 struct Pooling {
   Axes axes;
   Pixels large, small;
@@ -18,8 +18,8 @@ struct Pooling {
       : axes(large, window, small), large(large, n), small(small, n) {}
 };
 
-/// f(image, row, column, pack) for all of `over`: a block walks over rows of pixels, its threads
-/// over their packs.
+/// Calls f(image, row, column, pack) for all of `over`: a block iterates over rows of pixels, its
+/// threads over the packs of a row.
 template <class F>
 __global__ void each_pack_kernel(Pixels over, F f) {
   unsigned const across = over.channels < blockDim.x ? over.channels : blockDim.x;
@@ -72,7 +72,7 @@ struct MaxPool {
   }
 };
 
-/// Sums of a pack of channels.
+/// Sums of one pack of channels.
 template <class T, int n>
 struct PackSum {
   Accumulator<T> at[n] = {};
@@ -143,13 +143,14 @@ struct AveragePoolBackward {
   }
 };
 
-/// What one pixel counts for in a mean.
+/// Weight of one pixel in a mean.
 template <class T>
 Accumulator<T> share_of(Window const& window) {
   return static_cast<Accumulator<T>>(1 / static_cast<double>(window.size.h * window.size.w));
 }
 
-/// Calls run.operator()<n>(), n channels at once where their number and all addresses allow it.
+/// Calls run.operator()<n>() with packs of n channels if their number and all addresses allow it,
+/// otherwise with n = 1.
 template <class T, class Run, class... Data>
 void with_packs(int64_t channels, Run const& run, Data const*... data) {
   constexpr int n = pack_size<T>;

@@ -8,7 +8,8 @@
 namespace core::cuda {
 namespace {
 
-/// `count` numbers of a stream: those from number `offset` of block `block` on, in `blocks` blocks.
+/// Range of a stream: `count` numbers from number `offset` of block `block` on, which lie in
+/// `blocks` blocks.
 struct Numbers {
   RandomKey key;
   uint64_t block;
@@ -35,7 +36,8 @@ struct Normals {
   }
 };
 
-/// A thread makes whole blocks of the stream. `packed`: where they begin, arrays are aligned.
+/// Each thread generates whole blocks of the stream. `packed`: arrays are aligned at the elements
+/// where blocks begin.
 template <bool packed, class Draw, class F, class Out, class... In>
 __global__ void random_kernel(Numbers numbers, F f, Out* out, In const*... in) {
   for (int64_t i = first_of_grid(); i < numbers.blocks; i += step_of_grid()) {
@@ -52,7 +54,7 @@ __global__ void random_kernel(Numbers numbers, F f, Out* out, In const*... in) {
   }
 }
 
-/// out[i] := f(number first + i of the stream, in[i]...).
+/// out[i] := f(number i of the range, in[i]...).
 template <class Draw, class F, class Out, class... In>
 void map_random(StreamHandle stream, Numbers const& numbers, F const& f, Out* out,
                 In const*... in) {

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include "core/cuda/language.cuh"
 
-/// What the threads of a warp or a block have, combined in an order that the number of threads
-/// fixes.
+/// Reductions over the threads of a warp or block, in an order that depends only on the number of
+/// threads.
 namespace core::cuda {
 
 inline constexpr unsigned warp_size = 32;
@@ -18,7 +18,7 @@ struct Plus {
   }
 };
 
-/// NaN is passed over, as a second operand.
+/// Maximum; a NaN as the second operand is ignored.
 struct Larger {
   template <class T>
   __device__ T operator()(T a, T b) const {
@@ -26,7 +26,8 @@ struct Larger {
   }
 };
 
-/// The value of the lane whose number differs in `bits`; of any type of 32-bit words.
+/// Returns the value of the lane whose index differs in `bits`; any type that consists of 32-bit
+/// words.
 template <class T>
 __device__ T of_partner(T const& value, int bits) {
   static_assert(sizeof(T) % 4 == 0);
@@ -39,8 +40,8 @@ __device__ T of_partner(T const& value, int bits) {
   return std::bit_cast<T>(words);
 }
 
-/// The values of a warp's lanes. All lanes get the same but for rounding; the first lane's counts
-/// where f(a, b) and f(b, a) may round apart.
+/// Reduces the values of a warp's lanes. All lanes return the same result up to rounding; use that
+/// of lane 0 if f(a, b) and f(b, a) may round differently.
 template <class T, class F>
 __device__ T reduce_warp(T value, F const& f) {
 #pragma unroll
@@ -48,8 +49,8 @@ __device__ T reduce_warp(T value, F const& f) {
   return value;
 }
 
-/// The values of a block's threads, of which there are whole warps; all get the same. The block has
-/// to meet at another barrier before it reduces with the same f again.
+/// Reduces the values of a block's threads; all threads return the same result. The block must
+/// consist of whole warps, and must pass another barrier before it reduces with the same f again.
 template <class T, class F>
 __device__ T reduce_block(T value, F const& f) {
   __shared__ T of_warps[1024 / warp_size];

@@ -44,7 +44,7 @@ struct SumRows {
   __device__ Total total(Channel const& sum, int64_t) const { return {{sum}}; }
 };
 
-/// dx, and the sum of dslope.
+/// Computes dx and sums dslope.
 template <class T>
 struct PreluBackward {
   struct Channel {

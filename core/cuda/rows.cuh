@@ -4,33 +4,34 @@
 #include "core/device.h"
 #include "core/tensor.h"
 
-/// Passes over rows of channels: tensors (..., Ch) read as (rows, Ch). A thread keeps to a pack of
-/// channels and goes down the rows of its block: what belongs to channels is loaded once, and sums
+/// Passes over rows of channels: tensors (..., Ch) viewed as (rows, Ch). A thread processes one
+/// pack of channels and iterates over the rows of its block: channel data is loaded once, and sums
 /// over rows stay in registers.
 ///
 /// A pass is a functor f of one element:
-///   f.channel(c, row)    F::Channel, what the thread keeps of channel c; its rows begin at `row`
-///   f(channel, inputs)   outputs, given and returned as std::array<T, .>
-///   f.total(channel, n)  F::Total, of f64s: what the thread's n rows come to (reduce_rows alone)
+///   f.channel(c, row)    F::Channel, the thread's state for channel c; its rows begin at `row`
+///   f(channel, inputs)   outputs; inputs and outputs are std::array<T, .>
+///   f.total(channel, n)  F::Total, of f64s: result of the thread's n rows (only in reduce_rows)
 namespace core::cuda {
 
-/// How a grid shares out a tensor: a function of its shape alone, and with it every order of sums.
+/// Partition of a tensor over a grid. It depends only on the tensor's shape, and so does the order
+/// of sums.
 struct RowPartition {
-  int64_t rows, columns;  ///< of the tensor; a column is a pack of channels
-  unsigned groups;        ///< of columns: blocks side by side
-  unsigned across, down;  ///< of a block: its columns, and the rows that it takes at once
-  int64_t block_rows;     ///< from its first row to that of the block below
+  int64_t rows, columns;  ///< size of the tensor; a column is a pack of channels
+  unsigned groups;        ///< number of blocks side by side, each a group of columns
+  unsigned across, down;  ///< columns of a block, and rows that it processes at a time
+  int64_t block_rows;     ///< number of rows per block
 };
 
-/// Blocks below each other.
+/// Returns the number of blocks along the rows.
 inline int64_t blocks_down(RowPartition const& walk) {
   return (walk.rows + walk.block_rows - 1) / walk.block_rows;
 }
 
 inline RowPartition walk_over(int64_t rows, int64_t columns) {
   constexpr int64_t most_across = 64;
-  constexpr int64_t blocks = 512;           // keep any GPU busy
-  constexpr int64_t fewest = 8, most = 64;  // rows of a thread: sums of more lose digits in f32
+  constexpr int64_t blocks = 512;           // enough to keep any GPU busy
+  constexpr int64_t fewest = 8, most = 64;  // rows per thread: longer sums lose digits in f32
   int64_t const groups = (columns + most_across - 1) / most_across;
   int64_t const across = (columns + groups - 1) / groups, down = map_threads / across;
   int64_t const steps = (rows + down - 1) / down;
@@ -47,8 +48,7 @@ inline Grid grid_of(RowPartition const& walk) {
   return {dim3(static_cast<unsigned>(blocks_down(walk) * walk.groups)), map_threads};
 }
 
-/// A thread's share: the rows row, row + down, ... before `end`, of one column. There are none for
-/// threads that are too many.
+/// A thread's rows: row, row + down, ... before `end`, of one column. Surplus threads have none.
 struct ThreadRows {
   int64_t block, column, row, end;
 };
@@ -64,8 +64,8 @@ __device__ inline ThreadRows lane_of(RowPartition const& walk) {
   return {block, column, spare ? end : begin + depth, end};
 }
 
-/// How packs are moved: at once, or, where an address does not allow it, element by element. Which
-/// thread adds what is the same.
+/// Access to packs: with one instruction, or element by element if an address is not aligned. The
+/// assignment of elements to threads is the same.
 enum class Access { packs, elements };
 
 template <int n, Access access, class T>
@@ -87,7 +87,7 @@ __device__ void store_pack(Pack<T, n> const& values, T* data, int64_t pack) {
     for (int j = 0; j < n; ++j) data[pack * n + j] = values.at[j];
 }
 
-/// Pack `pack` of the outputs from the inputs'.
+/// Computes pack `pack` of the outputs from that of the inputs.
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
 __device__ void take_pack(F const& f, typename F::Channel (&channels)[n],
                           std::array<Pack<T, n>, ins> const& in, std::array<T*, outs> const& out,
@@ -110,7 +110,7 @@ __device__ void take_pack(F const& f, typename F::Channel (&channels)[n],
   }
 }
 
-/// f over the lane's rows, some at once: their loads do not wait for each other. Outputs may be
+/// Applies f to the lane's rows, several at a time so that their loads overlap. Outputs may be
 /// inputs.
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
 __device__ void visit_rows(F const& f, typename F::Channel (&channels)[n], RowPartition const& walk,
@@ -153,7 +153,7 @@ __global__ void map_rows_kernel(RowPartition walk, F f, std::array<T const*, ins
   visit_rows<n, access>(f, channels, walk, lane, in, out);
 }
 
-/// Sums of several quantities.
+/// Sums of `count` quantities.
 template <int count>
 struct Sums {
   double at[count];
@@ -164,8 +164,8 @@ __device__ Sums<count> merge(Sums<count> a, Sums<count> const& b) {
   return a;
 }
 
-/// Merges, pairwise, what the block's threads t, t + across, t + 2 across, ... have; thread t <
-/// across then has the whole.
+/// Merges pairwise the totals of the block's threads t, t + across, t + 2 across, ...; the result
+/// is in thread t < across.
 template <int n, class Total>
 __device__ void merge_down(Total (&mine)[n], unsigned across) {
   __shared__ Total theirs[n][map_threads / 2];
@@ -182,7 +182,7 @@ __device__ void merge_down(Total (&mine)[n], unsigned across) {
   }
 }
 
-/// parts (blocks down, Ch): the total of each channel in each block.
+/// parts (blocks down, Ch): total of each channel in each block.
 template <int n, Access access, class F, class T, size_t ins, size_t outs>
 __global__ void reduce_rows_kernel(RowPartition walk, F f, std::array<T const*, ins> in,
                                    std::array<T*, outs> out, typename F::Total* parts) {
@@ -201,9 +201,9 @@ __global__ void reduce_rows_kernel(RowPartition walk, F f, std::array<T const*, 
   for (int j = 0; j < n; ++j) parts[(lane.block * walk.columns + lane.column) * n + j] = totals[j];
 }
 
-inline constexpr unsigned merged_channels = 8;  ///< of a block of merge_parts_kernel
+inline constexpr unsigned merged_channels = 8;  ///< channels per block of merge_parts_kernel
 
-/// finish(the parts of channel c, c).
+/// Calls finish(merged parts of channel c, c) for each channel.
 template <class Total, class Finish>
 __global__ void merge_parts_kernel(Total const* parts, int64_t count, int64_t width,
                                    Finish finish) {
@@ -219,7 +219,7 @@ __global__ void merge_parts_kernel(Total const* parts, int64_t count, int64_t wi
   if (threadIdx.x < merged_channels && c < width) finish(total[0], c);
 }
 
-/// Calls run.operator()<n, access>(): n channels at once, as many as the width allows.
+/// Calls run.operator()<n, access>() with the pack size n that the width and the addresses allow.
 template <class T, size_t ins, size_t outs, class Run>
 void with_packs(int64_t width, std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
                 Run const& run) {
@@ -234,7 +234,7 @@ void with_packs(int64_t width, std::array<T const*, ins> const& in, std::array<T
     run.template operator()<n, Access::elements>();
 }
 
-/// out[.][r, c] := f(channel c, in[.][r, c]), on tensors like x.
+/// out[.][r, c] := f(channel c, in[.][r, c]), for tensors of x's shape.
 template <class F, class T, size_t ins, size_t outs>
 void map_rows(StreamHandle stream, Tensor const& x, F const& f, std::array<T const*, ins> const& in,
               std::array<T*, outs> const& out) {
@@ -245,7 +245,8 @@ void map_rows(StreamHandle stream, Tensor const& x, F const& f, std::array<T con
   });
 }
 
-/// As map_rows; then finish(total, c) for each channel, with the totals of all its rows merged.
+/// Like map_rows, then calls finish(total, c) for each channel with the merged total of all its
+/// rows.
 template <class F, class Finish, class T, size_t ins, size_t outs>
 void reduce_rows(StreamHandle stream, Tensor const& x, F const& f,
                  std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
@@ -268,7 +269,7 @@ void reduce_rows(StreamHandle stream, Tensor const& x, F const& f,
   });
 }
 
-/// `some`, and `optional` behind them if it is wanted.
+/// Returns `some`, with `optional` appended if `wanted`.
 template <bool wanted, class P, size_t count>
 std::array<P, count + wanted> append_if(std::array<P, count> const& some, P optional) {
   std::array<P, count + wanted> all{};

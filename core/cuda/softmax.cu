@@ -11,7 +11,7 @@ using math::RowGradient;
 using math::RowStatistics;
 using math::SoftmaxSum;
 
-/// A chunk's products and how to read them.
+/// Products of a chunk, and the parameters that convert them to logits.
 template <class Acc, class Others>
 struct Products {
   RowTiles tiles;
@@ -21,7 +21,7 @@ struct Products {
   int64_t const* labels;
   int64_t first;
 
-  /// The target's place in the tile, or one outside it.
+  /// Returns the target's index in the tile; outside of it if the target is elsewhere.
   __device__ int64_t target(Tile const& tile) const {
     return labels[tile.row] - first - tile.begin;
   }
@@ -30,7 +30,7 @@ struct Products {
     Acc const* const from = z + tile.row * tiles.width + tile.begin;
     return load_part<n, aligned, Acc>(from, pack, tile.size, 0);
   }
-  /// The products become logits.
+  /// Converts products to logits.
   template <int n, bool aligned>
   __device__ Pack<Acc, n> logits(Tile const& tile, int64_t pack, Pack<Acc, n> values) const {
     auto const rule = others.at(tile.row);
@@ -54,7 +54,7 @@ struct Products {
   }
 };
 
-/// Calls run(products, aligned), for rows that begin with whole packs of n or not.
+/// Calls run(products, aligned); `aligned` is true if rows begin and end at pack boundaries.
 template <class Acc, int n, class Run, class... T>
 void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
                    Tensor const& z, Run const& run, T const*... data) {
@@ -72,8 +72,8 @@ void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const&
   });
 }
 
-/// What a tile comes to without the target: its largest logit, the sum of exp, and, if asked, that
-/// of class weight times logit.
+/// Partial sums of one tile, target class excluded: the largest logit, the sum of exp and, if
+/// requested, the sum of class weight times logit.
 template <class Acc>
 struct TileSum {
   SoftmaxSum<Acc> exponentials;
@@ -87,8 +87,8 @@ struct MergeTiles {
   }
 };
 
-/// Logits of a tile in registers, -inf at the target and beyond the row's end; gives the thread's
-/// sum of weight times logit, if asked.
+/// Loads the logits of a tile into registers, -inf at the target and beyond the row's end. Returns
+/// the thread's sum of weight times logit, if requested.
 template <int n, bool aligned, class P, class Acc, int packs>
 __device__ Acc load_logits(P const& products, Tile const& tile, bool sum_logits,
                            Pack<Acc, n> (&values)[packs]) {
@@ -124,8 +124,8 @@ __device__ Acc largest(Pack<Acc, n> const (&values)[packs]) {
   return reduce_block(max, Larger{});
 }
 
-/// Sums up a tile: with its exponentials, or, where those come later, the maximum alone. The tile
-/// stays in registers between the maximum and the sum.
+/// Reduces a tile to its maximum and, with `exponentials`, its sum of exp. The tile stays in
+/// registers between the two.
 template <bool aligned, bool exponentials, class Acc, class Others>
 __global__ void softmax_tile_kernel(Products<Acc, Others> products, bool sum_logits,
                                     TileSum<Acc>* sums) {
@@ -147,8 +147,8 @@ __global__ void softmax_tile_kernel(Products<Acc, Others> products, bool sum_log
   if (threadIdx.x == 0) sums[blockIdx.x] = {{max, sum}, logits};
 }
 
-/// A warp a row: its target and its tiles go into the statistics. Then, unless null, what
-/// exponentials are measured from, and what those of earlier chunks are to be scaled with.
+/// One warp per row: merges its target and tiles into the statistics. Unless null, writes the
+/// reference of exponentials, and the factor by which those of earlier chunks must be multiplied.
 template <class Acc>
 __global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<Acc> const* sums, TargetRule<Acc> rule,
                                      int64_t const* labels, int64_t first, Acc const* z, Acc* stats,
@@ -175,7 +175,7 @@ __global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<Acc> const* sums, T
   rescale[row] = math::rescale(before.max, reference[row]);
 }
 
-/// out := f(product, logit, weight) for the classes of the block's tile; another value for the
+/// out := f(product, logit, weight) for the classes of the block's tile; `target_value` for the
 /// target.
 template <int n, bool aligned, class T, class Acc, class Others, class F>
 __device__ void write_tile(Products<Acc, Others> const& products, Tile const& tile,
@@ -216,7 +216,7 @@ __global__ void softmax_exponentials_kernel(Products<Acc, Others> products, Acc 
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-/// A warp a row: the sums of its tiles' exponentials.
+/// One warp per row: adds the sums of its tiles' exponentials to the statistics.
 template <class Acc>
 __global__ void softmax_add_kernel(RowTiles tiles, Acc const* sums, Acc* stats) {
   int64_t const row = first_of_grid() / warp_size;
@@ -275,7 +275,7 @@ Grid grid_of_rows(int64_t rows) {
   return grid_of_blocks((rows * warp_size + threads - 1) / threads, threads);
 }
 
-/// Merges a chunk into the statistics, with its exponentials or without.
+/// Merges a chunk into the statistics, with or without the sum of exponentials.
 template <bool exponentials, class Acc>
 void add_chunk(StreamHandle stream, LogitRule const& rule, ClassChunk const& chunk,
                Tensor const& labels, Tensor const& z, Tensor& stats, Acc* reference, Acc* rescale) {

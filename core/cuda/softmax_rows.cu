@@ -10,7 +10,7 @@ namespace {
 using math::LossAndWeight;
 using math::RowStatistics;
 
-/// Of the one block that takes all rows of a batch: sums over them are in one order.
+/// One block processes all rows of a batch, so that sums over rows have a fixed order.
 constexpr unsigned block_threads = 256;
 constexpr Grid one_block{dim3(1), block_threads};
 

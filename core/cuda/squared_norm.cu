@@ -22,7 +22,7 @@ __global__ void tile_squares_kernel(RowTiles tiles, T const* x, double* parts) {
   if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-/// Sums of squares of rows of x, by tiles.
+/// Sums of squares of rows of x, one per tile.
 struct Squares {
   RowTiles tiles;
   Tensor parts;
@@ -71,7 +71,7 @@ struct Trust {
   }
 };
 
-/// A warp a row: finish(the sum of its tiles' parts, row).
+/// One warp per row: calls finish(sum of its tiles' parts, row).
 template <class F>
 __global__ void merge_tiles_kernel(int64_t rows, int64_t of_row, F f) {
   int64_t const row = first_of_grid() / warp_size;

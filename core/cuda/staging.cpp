@@ -4,9 +4,11 @@
 namespace core::cuda {
 namespace {
 
-/// More data than this does not wait at once.
+/// Limit of the total size of buffers. Beyond it, copy() waits for a buffer instead of allocating
+/// another.
 constexpr size_t most_bytes = size_t{256} << 20;
-/// A block serves any request up to its size; few sizes make for few blocks.
+/// Minimum size of a buffer; a buffer serves all requests up to its size, so few sizes keep their
+/// number small.
 constexpr size_t least_bytes = size_t{64} << 10;
 
 std::byte* page_locked(size_t bytes) {
@@ -28,7 +30,8 @@ void Staging::copy(void const* host, size_t bytes, std::byte* device, cudaStream
   check(cudaEventRecord(block.copied.get(), stream));
 }
 
-/// A block that fits and whose last copy is over; a new one while there are not too many.
+/// Returns a block that is large enough and whose last copy is complete; allocates a new one up to
+/// the limit.
 Staging::Block& Staging::take(size_t bytes) {
   size_t held = 0;
   Block* oldest = nullptr;

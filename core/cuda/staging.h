@@ -4,8 +4,8 @@
 
 namespace core::cuda {
 
-/// Page-locked host memory: the GPU reads it by itself, so a copy from it need not hold up the
-/// host.
+/// Page-locked (pinned) host memory: the GPU reads it directly, so a copy from it does not block
+/// the host.
 class Pinned {
  public:
   explicit Pinned(size_t bytes);
@@ -21,10 +21,11 @@ class Pinned {
   size_t size_;
 };
 
-/// Where data waits for its copy to the GPU, so that its owner need not.
+/// Pinned buffers that hold data until its asynchronous copy to the GPU has run, so that the caller
+/// can reuse its memory at once.
 class Staging {
  public:
-  /// Queues the copy of `host` to `device` memory on the stream; `host` may be reused on return.
+  /// Queues a copy of `host` to `device` memory on the stream; `host` may be reused on return.
   void copy(void const* host, size_t bytes, std::byte* device, cudaStream_t stream);
 
  private:

@@ -4,7 +4,7 @@ struct CUstream_st;
 
 namespace core::cuda {
 
-/// cudaStream_t, for headers that do without CUDA's own.
+/// cudaStream_t, for headers that do not include CUDA's headers.
 using StreamHandle = CUstream_st*;
 
 }  // namespace core::cuda

@@ -3,17 +3,19 @@
 #include "core/cuda/map.cuh"
 #include "core/cuda/reduce.cuh"
 
-/// Rows cut into tiles that a block takes in one go, and packs of rows of any width.
+/// Rows split into tiles, each processed by one block, and packs of rows of any width.
 namespace core::cuda {
 
-/// Blocks, each with its own work. Throws Error where a grid has no room for them.
+/// Returns a grid of independent blocks.
+/// Throws: Error if the number of blocks exceeds CUDA's limit.
 inline Grid grid_of_blocks(int64_t blocks, int64_t threads) {
   constexpr int64_t most = 0x7FFFFFFF;
-  core::check(blocks <= most, "a kernel for ", blocks, " blocks; a grid holds ", most);
+  core::check(blocks <= most, "kernel launch of ", blocks, " blocks exceeds the CUDA limit of ",
+              most);
   return {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(threads)};
 }
 
-/// Threads in whole warps, for `count` threads' work or map_threads at most.
+/// Returns the number of threads, in whole warps, for `count` threads of work, at most map_threads.
 inline int64_t warps_for(int64_t count) {
   return std::min<int64_t>((count + warp_size - 1) / warp_size * warp_size, map_threads);
 }
@@ -33,7 +35,7 @@ struct RowTiles {
   RowTiles(int64_t rows, int64_t width)
       : rows(rows), width(width), of_row((width + columns - 1) / columns) {}
 
-  /// A block a tile.
+  /// One block per tile.
   Grid grid() const {
     int64_t const widest = std::min(width, columns);
     return grid_of_blocks(rows * of_row, warps_for((widest + thread_columns - 1) / thread_columns));
@@ -45,14 +47,14 @@ struct RowTiles {
   }
 };
 
-/// True where every row of these arrays begins with a whole pack, and ends with one.
+/// Returns true if every row of these arrays begins and ends at a pack boundary.
 template <int n, class... T>
 bool rows_pack(int64_t width, T const*... data) {
   return width % n == 0 && (packs<n>(data) && ...);
 }
 
-/// Pack `pack` of x, which has `count` elements, with `rest` in place of those beyond. A thread
-/// gets the same elements whether rows are `aligned` (rows_pack) or not.
+/// Loads pack `pack` of x, which has `count` elements; elements beyond are `rest`. The assignment
+/// of elements to threads does not depend on `aligned` (rows_pack).
 template <int n, bool aligned, class T>
 __device__ Pack<T, n> load_part(T const* x, int64_t pack, int64_t count, T rest) {
   if (aligned && pack * n < count) return load<n>(x, pack);
@@ -63,7 +65,7 @@ __device__ Pack<T, n> load_part(T const* x, int64_t pack, int64_t count, T rest)
   return values;
 }
 
-/// Leaves out elements beyond `count`.
+/// Stores a pack, except elements beyond `count`.
 template <int n, bool aligned, class T>
 __device__ void store_part(Pack<T, n> const& values, T* x, int64_t pack, int64_t count) {
   if constexpr (aligned) {

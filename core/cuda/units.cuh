@@ -3,8 +3,8 @@
 
 namespace core::cuda {
 
-/// Calls f.operator()<Unit>() with the widest type of which bytes, strides and addresses are
-/// multiples; `bits` has the bits of them all.
+/// Calls f.operator()<Unit>() with the largest type whose size divides all sizes, strides and
+/// addresses; `bits` is their bitwise or.
 template <class F>
 void visit_unit(uint64_t bits, F const& f) {
   if (bits % 16 == 0) return f.template operator()<Pack<uint32_t, 4>>();

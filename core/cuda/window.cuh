@@ -3,19 +3,21 @@
 #include "core/cuda/map.cuh"
 #include "core/kernels.h"
 
-/// Windows over images (N, H, W, Ch), and walks from pixels to windows and back.
+/// Windows over images (N, H, W, Ch), and iteration over the pixels of a window and the windows of
+/// a pixel.
 namespace core::cuda {
 
-/// One axis of an image, and the window on it.
+/// One axis of an image and of the window.
 struct Axis {
-  int64_t pixels, windows;  ///< along it
+  int64_t pixels, windows;  ///< number of pixels and of window positions along the axis
   int64_t size, stride, padding, dilation;
 };
 
 struct Axes {
   Axis h, w;
 
-  /// `image` (N, H, W, .) is under the windows, `result` (N, H', W', .) has a pixel a window.
+  /// `image` (N, H, W, .) is the input of the windows, `result` (N, H', W', .) has one pixel per
+  /// window.
   Axes(Tensor const& image, Window const& window, Tensor const& result)
       : h{image.size(1),   result.size(1),   window.size.h,
           window.stride.h, window.padding.h, window.dilation.h},
@@ -23,7 +25,8 @@ struct Axes {
           window.stride.w, window.padding.w, window.dilation.w} {}
 };
 
-/// Calls f(pixel, place) for the pixels under a window, in order.
+/// Calls f(pixel, place) for the pixels in a window, in ascending order; `place` is the index in
+/// the window.
 template <class F>
 __device__ void each_pixel(Axis const& axis, int64_t window, F const& f) {
   int64_t pixel = window * axis.stride - axis.padding;
@@ -31,7 +34,8 @@ __device__ void each_pixel(Axis const& axis, int64_t window, F const& f) {
     if (0 <= pixel && pixel < axis.pixels) f(pixel, place);
 }
 
-/// Calls f(window, place) for the windows over a pixel, in order, with the pixel's place in each.
+/// Calls f(window, place) for the windows that contain a pixel, in ascending order; `place` is the
+/// pixel's index in each.
 template <class F>
 __device__ void each_window(Axis const& axis, int64_t pixel, F const& f) {
   int64_t const from = pixel + axis.padding, reach = axis.dilation * (axis.size - 1);
@@ -46,7 +50,7 @@ __device__ void each_window(Axis const& axis, int64_t pixel, F const& f) {
   }
 }
 
-/// Calls f(row, column, place row, place column) for the pixels under window (i, j).
+/// Calls f(row, column, place row, place column) for the pixels in window (i, j).
 template <class F>
 __device__ void each_pixel(Axes const& axes, int64_t i, int64_t j, F const& f) {
   each_pixel(axes.h, i, [&](int64_t row, int64_t a) {
@@ -54,7 +58,7 @@ __device__ void each_pixel(Axes const& axes, int64_t i, int64_t j, F const& f) {
   });
 }
 
-/// Calls f(i, j, place row, place column) for the windows over pixel (row, column).
+/// Calls f(i, j, place row, place column) for the windows that contain pixel (row, column).
 template <class F>
 __device__ void each_window(Axes const& axes, int64_t row, int64_t column, F const& f) {
   each_window(axes.h, row, [&](int64_t i, int64_t a) {
@@ -62,7 +66,7 @@ __device__ void each_window(Axes const& axes, int64_t row, int64_t column, F con
   });
 }
 
-/// Sizes of an array (images, rows, columns, channels), or of one in packs of channels.
+/// Sizes of an array (images, rows, columns, channels), the channels counted in packs.
 struct Pixels {
   int64_t images, rows, columns, channels;
 

@@ -3,8 +3,8 @@
 
 namespace core::cuda {
 
-/// Memory for a call of a library, aligned to 256 bytes as such memory from cudaMalloc is; tensors
-/// promise 64. What is queued on the compute stream may use it after it is gone.
+/// Workspace of a library call, aligned to 256 bytes like memory from cudaMalloc; tensors guarantee
+/// only 64. Work already queued on the compute stream may still use it after its destruction.
 class Workspace {
  public:
   Workspace(Device& device, int64_t bytes)
