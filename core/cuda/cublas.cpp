@@ -45,7 +45,7 @@ cudaDataType type_of(Dtype dtype) {
   }
 }
 
-/// Type of sums: f32 for bf16 and f32.
+/// Compute type: sums are f64 for f64, f32 for f32 and bf16.
 cublasComputeType_t compute_type(Dtype dtype, Options const& options) {
   if (dtype == Dtype::f64) return CUBLAS_COMPUTE_64F;
   bool const tf32 = dtype == Dtype::f32 && options.tf32;

@@ -14,6 +14,7 @@ namespace core::cuda {
 /// captured, the first choice of cuDNN's heuristic is used instead. f32 is multiplied as f32,
 /// unless Options::tf32. cuDNN has no plans for bf16 images with f32 weights or bias: the bias is
 /// rounded to bf16 before it is added, the gradient of the weights after it was summed.
+/// Throws: Error with the shapes if cuDNN has no plan or the execution fails.
 class CuDnn {
  public:
   CuDnn(StreamHandle stream, Options const& options);

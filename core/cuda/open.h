@@ -19,8 +19,8 @@ struct Options {
 /// Returns true if this program was built with CUDA.
 bool built();
 
-/// GPUs that this process can use. If no driver or device can be found for any reason, the count is
-/// 0.
+/// GPUs that this process can use. The count is 0 if no driver or no device is found, whatever the
+/// reason.
 struct Available {
   int count = 0;
   std::string why_none;  ///< human-readable reason for a count of 0, such as the driver's message
@@ -29,6 +29,7 @@ Available available();
 
 /// Identifies a GPU uniquely, across hosts.
 using Uuid = std::array<uint8_t, 16>;
+/// Throws: Error if there is no such GPU.
 Uuid uuid(int index);
 
 /// Opens GPU number `index` of this host.
