@@ -2,17 +2,31 @@
 #include <algorithm>
 #include <tuple>
 #include "core/check.h"
+#include "train/config/foreign_keys.h"
 
 namespace train {
 namespace {
 
-/// Marks a value as one of the command line.
+/// Marks a value as one from the command line.
 void forget_place(Node& node) {
   node.at = {};
   for (Node::Entry& entry : node.entries) {
     entry.at = {};
     forget_place(entry.value);
   }
+}
+
+/// A value from the command line: the text as typed, or a list or mapping in YAML's flow style. A
+/// text that only looks like one, such as the path "[old]/a", is a text.
+Node plain_value(std::string const& text) {
+  Node value{.kind = Node::Kind::scalar, .text = text};
+  if (!text.starts_with('[') && !text.starts_with('{')) return value;
+  std::vector<Mistake> mistakes;
+  Node parsed = parse_yaml(text, mistakes);
+  if (!mistakes.empty()) return value;
+  forget_place(parsed);
+  parsed.text = text;
+  return parsed;
 }
 
 /// The mapping's entry under `key`, added when there is none.
@@ -45,12 +59,8 @@ void Document::set(std::string const& assignment) {
   size_t const equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0)
     return add({{}, "", "expected key=value, found '" + assignment + "'"});
-  std::string const path = assignment.substr(0, equals), text = assignment.substr(equals + 1);
-  std::vector<Mistake> mistakes;
-  Node value = parse_yaml(text, mistakes);
-  if (text.empty()) value = {.kind = Node::Kind::scalar};
-  for (Mistake const& mistake : mistakes) add({{}, path, mistake.message});
-  forget_place(value);
+  std::string const path = assignment.substr(0, equals);
+  Node value = plain_value(assignment.substr(equals + 1));
   Node* node = &root_;
   for (size_t begin = 0; begin <= path.size();) {
     size_t const end = std::min(path.find('.', begin), path.size());
@@ -129,7 +139,9 @@ void Reader::done() {
   for (Node::Entry const& entry : node_->entries) {
     if (std::ranges::find(known_, entry.key) != known_.end()) continue;
     document_.place(where(entry.key), entry.at);
-    note(where(entry.key), "unknown key" + suggest(entry.key, known_));
+    auto const meant = key_meant_by(entry.key);
+    note(where(entry.key), "unknown key" + (meant.empty() ? suggest(entry.key, known_)
+                                                          : "; did you mean '" + meant + "'?"));
   }
 }
 

@@ -18,7 +18,8 @@ class Document {
   /// `name` is what messages call the text. Throws ConfigError when it is no YAML mapping.
   Document(std::string name, std::string const& text);
 
-  /// Puts in "optimizer.lr=0.4" from the command line; the value is YAML.
+  /// Sets a key from the command line: "optimizer.lr=0.4". The value is the text as typed, without
+  /// quoting or comments; one that begins with [ or { is a list or mapping in YAML's flow style.
   void set(std::string const& assignment);
 
   Node const& root() const { return root_; }

@@ -140,7 +140,7 @@ std::string convert(Node const& node, double& into) {
 }
 
 std::string convert(Node const& node, std::string& into) {
-  if (node.kind != Node::Kind::scalar)
+  if (node.kind != Node::Kind::scalar && node.text.empty())
     return "expected text, found " + found(node) +
            (node.kind == Node::Kind::nothing ? R"(; write "" for none)" : "");
   for (char const c : node.text)

@@ -17,7 +17,7 @@ struct Node {
   struct Entry;
 
   Kind kind = Kind::nothing;
-  std::string text{};  ///< of a scalar
+  std::string text{};  ///< a scalar's text; from the command line, any value's text as typed
   bool quoted = false;
   Mark at{};
   std::vector<Entry> entries;  ///< of a sequence (keys empty) or mapping

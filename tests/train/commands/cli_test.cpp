@@ -109,7 +109,7 @@ TEST_CASE("all mistakes of a configuration are told, one a line", "[cli]") {
   CHECK(ran.code == 2);
   CHECK(ran.out == "colonnade: error: 4 mistakes\n" + file +
                        ":1:15: run.epochs: expected a whole number, found 'many'\n" + file +
-                       ":2:1: data.path: missing: the safetensors file with the images\n" + file +
+                       ":2:1: data.path: required: the safetensors file with the images\n" + file +
                        ":3:1: optimiser: unknown key; did you mean 'optimizer'?\n"
                        "command line: seed: expected a whole number, found 'x'\n");
 }

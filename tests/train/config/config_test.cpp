@@ -41,36 +41,37 @@ TEST_CASE("every mistake is listed, in the order of the file", "[config]") {
       "  global_batch_size: many\n"
       "  prefetch_batches: \"4\"\n"
       "  mean: [.nan, 1, a]\n"
-      "  augment: {blr: 1, scale: 1}\n"
+      "  augment: {blur_sigm: 1, scale: 1}\n"
       "optimizer:\n"
       "  lr: -1\n"
       "  momentum: [1]\n"
       "  nesterov: yes\n"
       "model: 3\n";
-  CHECK(mistakes(text, {"foo", "seed=-1", "optimizer.rat=3"}) ==
+  CHECK(mistakes(text, {"foo", "seed=-1", "optimizer.momentun=3"}) ==
         "17 mistakes\n"
         "f.yaml:1:1: sed: unknown key; did you mean 'seed'?\n"
         "f.yaml:2:15: run.epochs: 010 begins with 0, which some read as octal; write it without\n"
         "f.yaml:2:31: run.log_every: 0x10: write numbers in decimal\n"
         "f.yaml:4:9: data.kind: unknown value 'glyphz'; did you mean 'glyphs'?\n"
-        "f.yaml:5:10: data.global_batch_size: expected a whole number, found 'many'\n"
-        "f.yaml:6:10: data.prefetch_batches: expected a whole number, found '4' in quotes\n"
+        "f.yaml:5:22: data.global_batch_size: expected a whole number, found 'many'\n"
+        "f.yaml:6:21: data.prefetch_batches: expected a whole number, found '4' in quotes\n"
         "f.yaml:7:10: data.mean[0]: expected a finite number, found '.nan'\n"
         "f.yaml:7:19: data.mean[2]: expected a finite number, found 'a'\n"
-        "f.yaml:8:13: data.augment.blr: unknown key; did you mean 'blur'?\n"
-        "f.yaml:8:28: data.augment.scale: must be in [0, 1), not 1\n"
-        "f.yaml:10:9: optimizer.lr: must be above 0, not -1\n"
+        "f.yaml:8:13: data.augment.blur_sigm: unknown key; did you mean 'blur_sigma'?\n"
+        "f.yaml:8:34: data.augment.scale: must be in [0, 1), not 1\n"
+        "f.yaml:10:7: optimizer.lr: must be above 0, not -1\n"
         "f.yaml:11:13: optimizer.momentum: expected a number, found a list\n"
         "f.yaml:12:13: optimizer.nesterov: expected true or false, found 'yes'\n"
         "f.yaml:13:8: model: expected a mapping, found '3'\n"
         "command line: expected key=value, found 'foo'\n"
         "command line: seed: must be in [0, 18446744073709551615], not -1\n"
-        "command line: optimizer.rat: unknown key; did you mean 'rate'?");
+        "command line: optimizer.momentun: unknown key; did you mean 'momentum'?");
 }
 
 TEST_CASE("an unknown word far from all others is answered with the choice", "[config]") {
-  CHECK(added("checkpoint: {interval: 3}") ==
-        "f.yaml:3:14: checkpoint.interval: unknown key; choose from every, keep, initial");
+  CHECK(
+      added("checkpoint: {interval: 3}") ==
+      "f.yaml:3:14: checkpoint.interval: unknown key; choose from every_steps, keep_last, initial");
   CHECK(added("model: {trunk: vgg}") ==
         "f.yaml:3:16: model.trunk: unknown value 'vgg'; choose from conv, small, resnet18, "
         "resnet34, resnet50, iresnet18, iresnet34, iresnet50, iresnet100");

@@ -5,6 +5,7 @@
 #include <sstream>
 #include "core/cuda/open.h"
 #include "tests/support/paths.h"
+#include "train/config/foreign_keys.h"
 #include "train/errors.h"
 
 namespace train {
@@ -47,14 +48,13 @@ TEST_CASE("settings build sections, and replace `none`", "[experiment]") {
   CHECK(experiment.data.augment.translate == 0.25);
   CHECK(parse({"data.augment=none"}, good + "seed: 2").data.augment == AugmentConfig{});
   CHECK(mistakes({"seed.x=1"}) == "command line: seed: expected a whole number, found a mapping");
-  CHECK(mistakes({"head.chunk=["}).starts_with("command line: head.chunk: "));
   CHECK(mistakes({"=1"}) == "command line: expected key=value, found '=1'");
   CHECK(mistakes({".=1"}).starts_with("command line: "));
 }
 
 TEST_CASE("an experiment written reads back equal", "[experiment]") {
   auto const experiment =
-      parse({"seed=18446744073709551615", "run.out='a \"b\" \\c'", "optimizer.lr=1e-5",
+      parse({"seed=18446744073709551615", "run.out=a \"b\" \\c", "optimizer.lr=1e-5",
              "schedule.milestones=[10, 20]", "data.mean=[0.1, 0.2, 0.3]", "data.kind=glyphs",
              "data.glyphs.last=U+2A6D6", "data.mean=0.30000000000000004",
              "data.glyphs.train=[{path: a.ttc, index: 2, name: A é}, {path: b.ttf}]",
@@ -171,6 +171,57 @@ TEST_CASE("experiment: 0 is a number; auto, all and none are words", "[experimen
   CHECK(mistakes({"head.margin=none"}).starts_with("command line: head.margin: expected a number"));
 }
 
+TEST_CASE("experiment: command-line values -> the text as typed", "[experiment]") {
+  for (std::string const path :
+       {"a # b", "a: b", "a'b", "\"a\"", " a ", "- a", "*a", "&a", "!a", "~", "null", "true", "7",
+        "[old] a", "{a", "[a, b]", "a\\b", "a=b", "%a"})
+    CHECK(parse({"run.out=" + path}).run.out == path);
+  CHECK(parse({"data.mean=[0.5, 0.25, 1]"}).data.mean == std::vector{0.5, 0.25, 1.0});
+  CHECK(parse({"data.augment={rotation: 5}"}).data.augment.rotation == 5);
+  CHECK(
+      parse({"data.kind=words", "data.words.lists=[a, \"b # c\"]", "data.words.train=[{path: a}]"})
+          .data.words.lists == std::vector<std::string>{"a", "b # c"});
+  CHECK(mistakes({"seed=\"7\""}).starts_with("command line: seed: expected a whole number"));
+  CHECK(
+      mistakes({"head.chunk=["}).starts_with("command line: head.chunk: expected a whole number"));
+}
+
+TEST_CASE("experiment: words of other trainers -> did you mean", "[experiment]") {
+  auto const meant = [](std::string const& word) {
+    auto const message = mistakes({word + "=1"});
+    auto const quote = message.find("did you mean '");
+    if (quote == std::string::npos) return std::string();
+    auto const begin = quote + 14;
+    return message.substr(begin, message.find('\'', begin) - begin);
+  };
+  CHECK(meant("learning_rate") == "optimizer.lr");
+  CHECK(meant("optimizer.learning_rate") == "optimizer.lr");
+  CHECK(meant("lr") == "optimizer.lr");
+  CHECK(meant("batch_size") == "data.global_batch_size");
+  CHECK(meant("data.batch_size") == "data.global_batch_size");
+  CHECK(meant("num_workers") == "data.workers");
+  CHECK(meant("wd") == "optimizer.weight_decay");
+  CHECK(meant("embedding_size") == "model.features");
+  CHECK(meant("model.backbone") == "model.trunk");
+  CHECK(meant("network") == "model.trunk");
+  CHECK(meant("epochs") == "run.epochs");
+  CHECK(meant("max_epochs") == "run.epochs");
+  CHECK(meant("sample_rate") == "head.sampling.rate");
+  CHECK(meant("gradient_clip_val") == "optimizer.max_grad_norm");
+  CHECK(meant("optimizer.weight_decai") == "weight_decay");
+  CHECK(meant("kind").empty());  // data, head, optimizer and schedule have one each
+}
+
+TEST_CASE("experiment: every word of other trainers -> a key that exists", "[experiment]") {
+  for (auto const& [word, key] : foreign_keys()) {
+    INFO(word);
+    CHECK(key_meant_by(word) == key);
+    auto const last = std::string(key.substr(key.rfind('.') + 1));
+    CHECK(to_yaml({}).find(last + ":") != std::string::npos);
+    CHECK(mistakes({std::string(key) + "=[["}).find("unknown key") == std::string::npos);
+  }
+}
+
 TEST_CASE("experiment: betas are two numbers", "[experiment]") {
   CHECK(mistakes({"optimizer.kind=adam", "optimizer.betas=0.9"}) ==
         "command line: optimizer.betas: expected a list of 2 numbers, found '0.9'");
@@ -199,46 +250,51 @@ TEST_CASE("optimizers refuse what they do not read", "[experiment]") {
            {{"optimizer.kind=lars", "optimizer.nesterov=true", "optimizer.momentum=0"},
             "optimizer.nesterov: needs a momentum above 0"},
            {{"optimizer.kind=adam", "optimizer.nesterov=true"},
-            "optimizer.nesterov: adam does not have it; leave the key out"},
+            "optimizer.nesterov: not used by optimizer.kind: adam; remove this key"},
            {{"optimizer.kind=adamw", "optimizer.nesterov=true", "optimizer.momentum=0"},
-            "optimizer.nesterov: adamw does not have it"},
-           {{"optimizer.second=0.99"}, "optimizer.second: sgd does not have it"},
-           {{"optimizer.kind=lars", "optimizer.eps=1"}, "optimizer.eps: lars does not"},
+            "optimizer.nesterov: not used by optimizer.kind: adamw"},
+           {{"optimizer.betas=[0.9, 0.99]"}, "optimizer.betas: not used by optimizer.kind: sgd"},
+           {{"optimizer.kind=lars", "optimizer.eps=1"},
+            "optimizer.eps: not used by optimizer.kind: lars"},
            {{"optimizer.kind=adamw", "optimizer.trust_coefficient=1"},
-            "optimizer.trust_coefficient: adamw does not have it"}}) {
+            "optimizer.trust_coefficient: not used by optimizer.kind: adamw"}}) {
     one_mistake(settings, mistake);
   }
 }
 
 TEST_CASE("heads refuse what they do not read, and what has no meaning", "[experiment]") {
   for (auto const& [settings, mistake] : std::vector<Impossible>{
-           {{"head.kind=row_parallel", "head.chunk=8"}, "head.chunk: row_parallel does not have"},
-           {{"head.kind=row_parallel", "head.logits=store"}, "head.logits: row_parallel does not"},
+           {{"head.kind=row_parallel", "head.chunk=8"},
+            "head.chunk: not used by head.kind: row_parallel"},
+           {{"head.kind=row_parallel", "head.logits=store"},
+            "head.logits: not used by head.kind: row_parallel"},
            {{"head.kind=row_parallel", "head.sampling.rate=0.5"}, "head.sampling: row_parallel"},
            {{"head.kind=row_parallel", "optimizer.kind=adam"},
             "optimizer.kind: row_parallel takes"},
            {{"head.kind=row_parallel", "optimizer.accumulation_steps=2"},
             "optimizer.accumulation_steps: row_par"},
-           {{"head.scale=8"}, "head.scale: softmax does not have it; leave the key out"},
-           {{"head.kind=arcface", "head.bias=true"}, "head.bias: arcface does not have it"},
-           {{"head.kind=arcface", "head.m2=0.5"}, "head.m2: arcface does not have it"},
-           {{"head.kind=normface", "head.margin=0.5"}, "head.margin: normface does not have it"},
-           {{"head.kind=cosface", "head.adaface_h=1"}, "head.adaface_h: cosface does not have it"},
+           {{"head.scale=8"}, "head.scale: not used by head.kind: softmax; remove this key"},
+           {{"head.kind=arcface", "head.bias=true"}, "head.bias: not used by head.kind: arcface"},
+           {{"head.kind=arcface", "head.m2=0.5"}, "head.m2: not used by head.kind: arcface"},
+           {{"head.kind=normface", "head.margin=0.5"},
+            "head.margin: not used by head.kind: normface"},
+           {{"head.kind=cosface", "head.adaface_h=1"},
+            "head.adaface_h: not used by head.kind: cosface"},
            {{"head.kind=curricularface", "head.interclass_filter=0.5"},
-            "head.interclass_filter: curricularface does not"},
+            "head.interclass_filter: not used by head.kind: curricularface"},
            {{"head.kind=curricularface", "head.label_smoothing=0.1"},
             "head.label_smoothing: curricularface bends"},
            {{"head.kind=arcface", "head.label_smoothing=0.1", "head.interclass_filter=0.5"},
-            "head.label_smoothing: needs the logits of all classes, and head.interclass_filter"},
+            "head.label_smoothing: needs the logits of all classes; head.interclass_filter"},
            {{"head.label_smoothing=0.1", "head.sampling.rate=0.5"},
-            "head.label_smoothing: needs the logits of all classes, and head.sampling"},
+            "head.label_smoothing: needs the logits of all classes; head.sampling"},
            {{"head.label_smoothing=0.1", "head.passes=one"}, "head.label_smoothing: its gradient"},
            {{"head.sampling.unsampled_rows=dense"},
-            "head.sampling.unsampled_rows: says what becomes"},
+            "head.sampling.unsampled_rows: has an effect only"},
            {{"head.sampling.log_q=true"}, "head.sampling.log_q: corrects"},
            {{"head.sampling.rate=0.5", "optimizer.accumulation_steps=2"},
-            "head.sampling.rate: parts of a"},
-           {{"head.sampling.rate=0.5", "head.shards=1"}, "head.sampling.rate: replicas see"}}) {
+            "head.sampling.rate: micro-batches"},
+           {{"head.sampling.rate=0.5", "head.shards=1"}, "head.sampling.rate: replicas have"}}) {
     one_mistake(settings, mistake);
   }
 }
@@ -247,10 +303,10 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
   std::string const fonts = "data.glyphs.train=[{path: a}, {path: b}]", glyphs = "data.kind=glyphs";
   for (auto const& [settings, mistake] : std::vector<Impossible>{
            {{"run.epochs=0"}, "run.epochs: set run.epochs or run.steps; nothing says when"},
-           {{"data.classes=0"}, "data.classes: missing: random images need a number of classes"},
-           {{"data.samples=0"}, "data.samples: missing: random images need a number of samples"},
-           {{"data.kind=safetensors"}, "data.path: missing: the safetensors file"},
-           {{glyphs}, "data.glyphs.train: missing: the fonts to train on"},
+           {{"data.classes=0"}, "data.classes: required for random images: the number of classes"},
+           {{"data.samples=0"}, "data.samples: required for random images: the number of samples"},
+           {{"data.kind=safetensors"}, "data.path: required: the safetensors file"},
+           {{glyphs}, "data.glyphs.train: required: the fonts to train on"},
            {{glyphs, fonts, "data.glyphs.min_fonts=3"},
             "data.glyphs.min_fonts: is 3, but there are 2 training fonts"},
            {{"data.glyphs.train=[{name: A}]"}, "data.glyphs.train[0].path: missing"},
@@ -261,9 +317,9 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
             "data.glyphs.test[1]: another test font has the name 'b'"},
            {{"data.glyphs.last=U+10"}, "data.glyphs.last: must not be before"},
            {{"data.kind=words", "data.words.train=[{path: a}]"},
-            "data.words.lists: missing: the word lists"},
+            "data.words.lists: required: the word lists"},
            {{"data.kind=words", "data.words.lists=[a]"},
-            "data.words.train: missing: the fonts to train on"},
+            "data.words.train: required: the fonts to train on"},
            {{"data.words.lists=french"}, "data.words.lists: expected a list, found 'french'"},
            {{"data.words.lists=[[a]]"}, "data.words.lists[0]: expected"},
            {{"data.words.train=[{path: a}]", "data.words.test=[{path: a}]"},
@@ -276,15 +332,16 @@ TEST_CASE("keys that do not go together are refused with a reason", "[experiment
            {{"schedule.kind=step"}, "schedule.milestones: missing"},
            {{"schedule.milestones=[3, 3]"}, "schedule.milestones: must ascend"},
            {{"run.steps=5", "schedule.warmup_steps=5"},
-            "schedule.warmup_steps: the run ends before"},
+            "schedule.warmup_steps: must be below run.steps"},
            {{"model.trunk=resnet18", "model.width=64"},
-            "model.width: the trunk resnet18 does not have it; leave the key out"},
+            "model.width: not used by model.trunk: resnet18; remove this key"},
            {{"model.trunk=iresnet18", "model.depth=2"},
-            "model.depth: the trunk iresnet18 does not"},
+            "model.depth: not used by model.trunk: iresnet18"},
            {{"model.trunk=resnet50", "model.dropout=0.1"},
             "model.dropout: the trunk resnet50 does"},
-           {{"model.trunk=conv", "model.dropout=0.1"}, "model.dropout: the trunk conv does not"},
-           {{"model.trunk=conv", "model.depth=2"}, "model.depth: the trunk conv does not have it"},
+           {{"model.trunk=conv", "model.dropout=0.1"},
+            "model.dropout: not used by model.trunk: conv"},
+           {{"model.trunk=conv", "model.depth=2"}, "model.depth: not used by model.trunk: conv"},
            {{"model.trunk=resnet34", "model.kernel=5"}, "model.kernel: the trunk resnet34 does"},
            {{"model.trunk=resnet34", "model.stride=2"}, "model.stride: the trunk resnet34 does"}}) {
     one_mistake(settings, mistake);
@@ -297,7 +354,7 @@ TEST_CASE("init.grow_classes needs the classes of a file", "[experiment]") {
              Catch::Contains("init.grow_classes: needs init.from"));
   CHECK_THAT(
       mistakes({"init.grow_classes=true", "init.from=a", "init.head=skip"}),
-      Catch::Contains("init.grow_classes: adds to the classes of the file, which init.head: skip"));
+      Catch::Contains("init.grow_classes: needs the classifier of the file; remove init.head"));
 }
 
 TEST_CASE("every optimizer reads its own keys", "[experiment]") {
@@ -316,10 +373,11 @@ TEST_CASE("every optimizer reads its own keys", "[experiment]") {
 TEST_CASE("what is missing is placed at the section around it", "[experiment]") {
   CHECK(mistakes({}, "seed: 1\ndata:\n  kind: synthetic\n") ==
         "4 mistakes\n"
-        "a/fig.yaml:1:1: run.epochs: set run.epochs or run.steps; nothing says when the run ends\n"
-        "a/fig.yaml:2:1: data.global_batch_size: missing: the samples of a step\n"
-        "a/fig.yaml:2:1: data.classes: missing: random images need a number of classes\n"
-        "a/fig.yaml:2:1: data.samples: missing: random images need a number of samples");
+        "a/fig.yaml:1:1: run.epochs: set run.epochs or run.steps: one of them must end the run\n"
+        "a/fig.yaml:2:1: data.global_batch_size: required: the number of samples of a step, over "
+        "all ranks\n"
+        "a/fig.yaml:2:1: data.classes: required for random images: the number of classes\n"
+        "a/fig.yaml:2:1: data.samples: required for random images: the number of samples");
 }
 
 TEST_CASE("a wrong key is not called missing as well", "[experiment]") {
