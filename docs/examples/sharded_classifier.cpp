@@ -32,8 +32,8 @@ int train(comm::Session& session) {
   kernels.fill(1, one);
 
   core::UpdateRule rule;  // SGD without momentum
-  rule.now = core::make_step_scalars(device, rule, 0.3, 1);
-  rule.factor = head.factor();  // 0 skips a step whose loss is not finite
+  rule.step_scalars = core::make_step_scalars(device, rule, 0.3, 1);
+  rule.gradient_scale = head.gradient_scale();  // 0 skips a step whose loss is not finite
   head.set_step({rule, rule});
   float loss = 0;
   for (int step = 0; step < 60; ++step) {

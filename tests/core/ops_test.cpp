@@ -86,7 +86,7 @@ TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[op
   Device& device = tests::device();
   Tensor const x = tests::random(device, {8, 31}, Dtype::f32, 1);
   auto const run = [&](RandomPosition const& position, uint64_t layer, Tensor const& rows) {
-    Tape tape(Mode::training, moment);
+    Tape tape(Mode::training, position);
     return values(dropout(tape, tape.input(rows), 0.5, layer).value);
   };
   auto const whole = run({1, 5, 0}, 2, x);

@@ -5,6 +5,7 @@
 #include "train/commands/command.h"
 #include "train/commands/exit.h"
 #include "train/model/open_device.h"
+#include "train/report/terminal.h"
 #include "train/trainer/run.h"
 
 namespace train {
@@ -28,6 +29,10 @@ void describe(CLI::App& app, Arguments& arguments) {
       "print the time of each phase of a step, and the bytes sent between ranks");
 }
 
+bool redraws(Progress progress) {
+  return progress == Progress::automatic ? on_terminal(launched()) : progress == Progress::line;
+}
+
 int run(Arguments const& arguments, int& argc, char**& argv) {
   auto const experiment = read_experiment(arguments.config, arguments.settings);
   auto const existing = arguments.resume      ? Existing::resume
@@ -36,7 +41,8 @@ int run(Arguments const& arguments, int& argc, char**& argv) {
   return run_on_ranks(argc, argv, [&](comm::Session& session) {
     auto const device = open_device(experiment, session);
     auto const ranks = comm::open(session, *device);
-    train(experiment, existing, *device, *ranks, std::cout);
+    Console const console{std::cout, redraws(experiment.run.progress)};
+    train(experiment, existing, *device, *ranks, console);
   });
 }
 

@@ -36,6 +36,24 @@ std::string read_text(std::string const& path) {
 
 }  // namespace
 
+Experiment with_absolute_paths(Experiment experiment) {
+  auto const make_absolute = [](std::string& path) {
+    if (!path.empty()) path = std::filesystem::absolute(path).lexically_normal().string();
+  };
+  // A bare name is looked up in folders of the system.
+  auto const unless_bare = [&](std::string& path) {
+    if (path.find('/') != std::string::npos) make_absolute(path);
+  };
+  auto& data = experiment.data;
+  for (auto* path : {&data.path, &data.eval_path, &data.glyphs.cache,
+                     &experiment.head.class_weights, &experiment.init.from})
+    make_absolute(*path);
+  for (auto* faces : {&data.glyphs.train, &data.glyphs.test, &data.words.train, &data.words.test})
+    for (Face& face : *faces) unless_bare(face.path);
+  for (auto& list : data.words.lists) unless_bare(list);
+  return experiment;
+}
+
 Experiment parse_experiment(std::string const& name, std::string const& text,
                             std::vector<std::string> const& settings) {
   Document document(name, text);

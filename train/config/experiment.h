@@ -14,6 +14,7 @@ namespace train {
 
 enum class DeviceChoice { automatic, cpu, cuda };
 enum class CudaGraph { automatic, on, off };
+enum class Progress { automatic, line, plain };
 enum class Precision { automatic, f32, bf16 };
 enum class BatchNormKind { local, sync };
 enum class Trunk {
@@ -49,6 +50,7 @@ struct RunConfig {
   int64_t steps = 0;
   int64_t log_every = 20;
   int64_t eval_every_epochs = 1;
+  Progress progress = Progress::automatic;
   std::optional<int> threads;
   bool profile = false;
   CudaGraph cuda_graph = CudaGraph::automatic;
@@ -220,6 +222,10 @@ Experiment read_experiment(std::string const& path, std::vector<std::string> con
 /// The same from a text; `name` is what messages call it.
 Experiment parse_experiment(std::string const& name, std::string const& text,
                             std::vector<std::string> const& settings = {});
+
+/// The same experiment with relative paths of files made absolute: data, class weights, initial
+/// weights, and fonts and word lists that are given with a folder.
+Experiment with_absolute_paths(Experiment experiment);
 
 /// As YAML, every key written out. Reads back equal.
 std::string to_yaml(Experiment experiment);

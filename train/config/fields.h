@@ -15,6 +15,8 @@ inline constexpr Names<3> names<DeviceChoice>{"auto", "cpu", "cuda"};
 template <>
 inline constexpr Names<3> names<CudaGraph>{"auto", "on", "off"};
 template <>
+inline constexpr Names<3> names<Progress>{"auto", "line", "plain"};
+template <>
 inline constexpr Names<3> names<Precision>{"auto", "f32", "bf16"};
 template <>
 inline constexpr Names<2> names<BatchNormKind>{"local", "sync"};
@@ -53,6 +55,8 @@ void fields(V& v, RunConfig& c) {
           "batches; 0: not set. The first limit reached ends the run");
   v.field("log_every", c.log_every, at_least(1), "steps between lines of metrics.jsonl");
   v.field("eval_every_epochs", c.eval_every_epochs, at_least(0), "0: only at the end");
+  v.choice("progress", c.progress,
+           "console output: one line that is redrawn, or plain lines; auto: by the terminal");
   v.field("threads", c.threads, between(1, 4096).or_word("auto"),
           "compute threads of a rank; auto: the cores of the host, shared out");
   v.field("profile", c.profile,

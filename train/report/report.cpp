@@ -1,8 +1,9 @@
 #include "train/report/report.h"
-#include <cstdio>
+#include <algorithm>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include "train/errors.h"
 
 namespace train {
 namespace {
@@ -24,7 +25,7 @@ std::string duration(double seconds) {
   return text.str();
 }
 
-/// What is no UTF-8, as names of files may be, does not end a run.
+/// JSON on one line. Bytes that are not UTF-8, as file names may have, are replaced.
 std::string line_of(Json const& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -35,97 +36,124 @@ std::string percent(double share) {
   return text.str();
 }
 
+/// "1 rank", "2 ranks"
+std::string counted(int64_t count, char const* what) {
+  return core::join(count, ' ', what, count == 1 ? "" : "s");
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+constexpr char const* clear_line = "\r\033[K";
+
 }  // namespace
 
-Report::Report(ReportTarget target) : target_(std::move(target)) {}
+Report::Report(std::filesystem::path metrics, std::optional<Console> console)
+    : metrics_(std::move(metrics)), console_(console) {}
 
 Report::~Report() {
-  if (redrawing_) *target_.out << std::endl;
+  if (redrawing_) console_->out << std::endl;
 }
 
 void Report::begin(RunFacts const& facts) {
   facts_ = facts;
   last_step_ = facts.first_step;
-  if (target_.out == nullptr) return;
+  began_ = Clock::now();
+  if (!console_) return;
   remove_after(facts.first_step);
-  file_.open(target_.metrics, std::ios::app);
-  std::ostringstream text;
-  text << facts.classes << " classes, " << facts.samples << " training images; " << facts.ranks
-       << (facts.ranks == 1 ? " rank" : " ranks") << ", " << facts.device << ", " << facts.precision
-       << "; " << facts.steps << " steps, " << facts.steps_per_epoch << " an epoch";
-  if (facts.first_step > 0) text << "; resumed after step " << facts.first_step;
-  line(text.str());
+  file_.open(metrics_, std::ios::app);
+  print(core::join("run ", facts.out.string(), ": ", facts.classes, " classes, ", facts.samples,
+                   " training images of ", facts.image.height, " x ", facts.image.width, " x ",
+                   facts.image.channels));
+  auto text =
+      core::join(counted(facts.ranks, "rank"), ": ", facts.device, ", ", facts.precision, "; ",
+                 counted(facts.steps, "step"), ", ", facts.steps_per_epoch, " per epoch");
+  if (facts.first_step > 0) text += core::join("; resumed after step ", facts.first_step);
+  print(text);
 }
 
 void Report::remove_after(int64_t step) {
-  std::ifstream old(target_.metrics);
+  std::ifstream old(metrics_);
   if (!old) return;
   std::string kept;
   for (std::string text; std::getline(old, text);) {
     auto const entry = Json::parse(text, nullptr, false);
-    // A line cut short by a crash is no JSON; it goes with those that are run again.
+    // A line cut short by a crash is not JSON; it is removed as well.
     if (entry.is_object() && entry.value("step", int64_t{0}) <= step) kept += text + '\n';
   }
-  auto const beside = target_.metrics.string() + ".partial";
+  auto const beside = metrics_.string() + ".partial";
   std::ofstream file(beside);
   file << kept << std::flush;
   if (!file) throw IoError("cannot write " + beside);
   file.close();
-  std::filesystem::rename(beside, target_.metrics);
+  std::filesystem::rename(beside, metrics_);
 }
 
 void Report::write(std::string const& text) {
   file_ << text << '\n' << std::flush;
-  if (!file_) throw IoError("cannot write " + target_.metrics.string());
+  if (!file_) throw IoError("cannot write " + metrics_.string());
 }
 
-void Report::line(std::string const& text) {
-  if (redrawing_) *target_.out << "\r\033[K";
+void Report::print(std::string const& text) {
+  if (redrawing_) console_->out << clear_line;
   redrawing_ = false;
-  *target_.out << text << std::endl;
+  console_->out << text << std::endl;
 }
 
 void Report::pause() {
-  if (since_) seconds_ += std::chrono::duration<double>(Clock::now() - *since_).count();
+  if (since_) seconds_ += seconds_since(*since_);
   since_.reset();
 }
 
-void Report::go_on() {
+void Report::resume() {
   if (!since_) since_ = Clock::now();
 }
 
 void Report::step(StepFacts const& facts) {
-  if (target_.out == nullptr) return;
+  if (!console_) return;
   pause();
   double const seconds = std::max(seconds_, 1e-9);
   double const samples_per_s = static_cast<double>(samples_) / seconds;
+  double const data_wait = std::min(waited_ / seconds, 1.0);
   double const speed = static_cast<double>(facts.step - last_step_) / seconds;
   speed_ = speed_ == 0 ? speed : 0.8 * speed_ + 0.2 * speed;
   samples_ = 0;
-  seconds_ = 0;
+  seconds_ = waited_ = 0;
   last_step_ = facts.step;
 
   write(line_of(Json{{"kind", "train"},
                      {"step", facts.step},
                      {"epoch", facts.epoch},
                      {"loss", facts.loss},
-                     {"lr", facts.rate},
-                     {"samples_per_s", samples_per_s}}));
-  std::ostringstream text;
-  text << "step " << facts.step << '/' << facts_.steps << "  epoch " << facts.epoch << "  loss "
-       << std::fixed << std::setprecision(4) << facts.loss << "  rate " << std::defaultfloat
-       << std::setprecision(4) << facts.rate << "  " << std::fixed << std::setprecision(0)
-       << samples_per_s << " samples/s";
-  if (speed_ > 0) {
-    text << "  " << duration(static_cast<double>(facts_.steps - facts.step) / speed_) << " left";
-  }
-  if (!target_.terminal) return line(text.str());
-  *target_.out << "\r\033[K" << text.str() << std::flush;
+                     {"lr", facts.lr},
+                     {"samples_per_s", samples_per_s},
+                     {"mean_loss", facts.mean_loss},
+                     {"data_wait", data_wait},
+                     {"memory_bytes", facts.memory}}));
+  auto const line = progress(facts, samples_per_s, data_wait);
+  if (!console_->redraw) return print(line);
+  console_->out << clear_line << line << std::flush;
   redrawing_ = true;
 }
 
+std::string Report::progress(StepFacts const& facts, double samples_per_s, double data_wait) const {
+  auto const epochs =
+      (facts_.steps + facts_.steps_per_epoch - 1) / std::max<int64_t>(facts_.steps_per_epoch, 1);
+  std::ostringstream text;
+  text << "epoch " << facts.epoch + 1 << '/' << epochs << "  step " << facts.step << '/'
+       << facts_.steps << std::fixed << std::setprecision(4) << "  loss " << facts.loss << " (mean "
+       << facts.mean_loss << ")  lr " << std::defaultfloat << facts.lr << std::fixed
+       << std::setprecision(0) << "  " << samples_per_s << " images/s  " << 100 * data_wait
+       << " % waiting for data  " << std::setprecision(1)
+       << 1e-9 * static_cast<double>(facts.memory) << " GB";
+  if (speed_ > 0)
+    text << "  " << duration(static_cast<double>(facts_.steps - facts.step) / speed_) << " left";
+  return text.str();
+}
+
 void Report::score(int64_t step, int64_t epoch, Score const& score) {
-  if (target_.out == nullptr) return;
+  if (!console_) return;
   write(line_of(Json{{"kind", "eval"},
                      {"step", step},
                      {"epoch", epoch},
@@ -133,14 +161,26 @@ void Report::score(int64_t step, int64_t epoch, Score const& score) {
                      {"top1", score.top1},
                      {"top5", score.top5},
                      {"samples", score.samples}}));
-  line(core::join("  ", score.split, ": top-1 ", percent(score.top1), ", top-5 ",
-                  percent(score.top5), " of ", score.samples));
+  print(core::join("  ", score.split, ": top-1 ", percent(score.top1), ", top-5 ",
+                   percent(score.top5), " of ", score.samples));
+  if (!best_ || (best_->score.split == score.split && score.top1 > best_->score.top1))
+    best_ = {score, step};
 }
 
 void Report::note(std::string const& text) {
-  if (target_.out == nullptr) return;
+  if (!console_) return;
   write(line_of(Json{{"kind", "note"}, {"step", last_step_}, {"text", text}}));
-  line(text);
+  print(text);
+}
+
+void Report::end() {
+  if (!console_) return;
+  auto text =
+      core::join("done: ", counted(last_step_, "step"), " in ", duration(seconds_since(began_)));
+  if (best_)
+    text += core::join("; best: ", best_->score.split, " top-1 ", percent(best_->score.top1),
+                       " at step ", best_->step);
+  print(core::join(text, "; ", facts_.out.string()));
 }
 
 std::string score_table(std::vector<Score> const& scores, std::vector<Score> const& baseline,

@@ -1,11 +1,11 @@
 #include "train/trainer/run.h"
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include "core/cpu/device.h"
 #include "train/errors.h"
 #include "train/evaluation/evaluate.h"
 #include "train/report/report.h"
-#include "train/report/terminal.h"
 #include "train/trainer/loss_history.h"
 #include "train/trainer/traffic.h"
 #include "train/trainer/trainer.h"
@@ -15,7 +15,7 @@ namespace train {
 namespace fs = std::filesystem;
 namespace {
 
-/// Makes the run folder ready and writes the resolved configuration into it.
+/// Prepares the run folder and writes the resolved configuration into it.
 void prepare_folder(Experiment const& experiment, Existing existing, comm::Communicator& ranks) {
   fs::path const folder = experiment.run.out;
   bool const holds_a_run =
@@ -25,7 +25,7 @@ void prepare_folder(Experiment const& experiment, Existing existing, comm::Commu
                       " already holds a run: continue it with --resume, replace it with "
                       "--overwrite, or choose another folder with run.out=FOLDER");
   }
-  ranks.barrier();  // nobody looks after rank 0 has begun to write
+  ranks.barrier();  // every rank has looked before rank 0 writes
   if (ranks.rank() == 0) {
     std::error_code error;
     if (existing == Existing::overwrite) {
@@ -34,7 +34,7 @@ void prepare_folder(Experiment const& experiment, Existing existing, comm::Commu
     }
     fs::create_directories(folder, error);
     std::ofstream file(folder / "config.yaml");
-    file << to_yaml(experiment) << std::flush;
+    file << to_yaml(with_absolute_paths(experiment)) << std::flush;
     if (!file) throw IoError("cannot write " + (folder / "config.yaml").string());
   }
   ranks.barrier();
@@ -46,28 +46,36 @@ int64_t total_steps(RunConfig const& run, int64_t batches_per_epoch) {
   return run.epochs == 0 ? run.steps : std::min(run.steps, by_epochs);
 }
 
-constexpr int64_t warm_up_steps = 5;  ///< that a profile leaves out
+constexpr int64_t warm_up_steps = 5;  ///< steps that a profile excludes
 
-constexpr int64_t most_skipped = 10;  ///< steps in a row, before a run ends
+constexpr int64_t most_skipped = 10;  ///< skipped steps in a row that end a run
 
-/// Throws ConfigError where steps must be recorded and cannot be.
+/// The mean of the finite losses; NaN if there are none.
+double mean_of_finite(std::vector<float> const& losses) {
+  double sum = 0;
+  auto const count = std::ranges::count_if(losses, [](float loss) { return std::isfinite(loss); });
+  for (float const loss : losses) sum += std::isfinite(loss) ? loss : 0;
+  return sum / static_cast<double>(count);
+}
+
+/// Throws ConfigError if run.cuda_graph is on and the steps cannot be captured.
 void check_cuda_graph(Experiment const& experiment, core::Device const& device) {
   auto const why_not = why_not_captured(experiment, device);
   if (experiment.run.cuda_graph == CudaGraph::on && !why_not.empty())
-    throw ConfigError("run.cuda_graph: on, but steps cannot be recorded: " + why_not);
+    throw ConfigError("run.cuda_graph: on, but steps cannot be captured: " + why_not);
 }
 
-/// A run's parts, alive for its length, and what happens between steps.
+/// A training run: its parts, which live as long as the run, and the work between steps.
 class TrainingRun {
  public:
   TrainingRun(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
-              std::ostream& out);
+              Console const& console);
   void go(Existing existing);
 
  private:
   bool resume();
   core::Tensor step(Batch const& batch);
-  void tell_profile();
+  void report_profile();
   void after_step(Batch const& batch);
   void log(Batch const& batch);
   void count_skipped(std::vector<float> const& losses);
@@ -77,23 +85,23 @@ class TrainingRun {
 
   Experiment const& experiment_;
   core::Device& device_;
-  std::optional<StepTraffic> traffic_;  ///< of a profile
+  std::optional<StepTraffic> traffic_;  ///< bytes sent, if profiling
   comm::Communicator& ranks_;
   core::cpu::Cpu host_;
   Task task_;
-  int64_t batches_;  ///< of an epoch
+  int64_t batches_;  ///< batches of an epoch
   int64_t total_;
   Model model_;
   Trainer trainer_;
   Checkpoints checkpoints_;
   Report report_;
   LossHistory losses_;
-  int64_t skipped_ = 0;  ///< steps in a row
+  int64_t skipped_ = 0;  ///< skipped steps in a row
   Position position_;
 };
 
 TrainingRun::TrainingRun(Experiment const& experiment, core::Device& device,
-                         comm::Communicator& ranks, std::ostream& out)
+                         comm::Communicator& ranks, Console const& console)
     : experiment_(experiment),
       device_(device),
       traffic_(experiment.run.profile ? std::make_optional<StepTraffic>(ranks) : std::nullopt),
@@ -107,11 +115,11 @@ TrainingRun::TrainingRun(Experiment const& experiment, core::Device& device,
       trainer_(experiment, device, ranks_, model_, total_),
       checkpoints_(fs::path(experiment.run.out) / "checkpoints", ranks,
                    experiment.checkpoint.keep_last),
-      report_({fs::path(experiment.run.out) / "metrics.jsonl", ranks.rank() == 0 ? &out : nullptr,
-               on_terminal()}),
+      report_(fs::path(experiment.run.out) / "metrics.jsonl",
+              ranks.rank() == 0 ? std::optional(console) : std::nullopt),
       losses_(device, experiment.run.log_every) {}
 
-/// False where there is nothing to go on from.
+/// Returns false if there is no checkpoint.
 bool TrainingRun::resume() {
   auto state = trainer_.snapshot(task_.classes);
   auto const found = checkpoints_.load(state, [&](std::string const& text) { report_.note(text); });
@@ -125,9 +133,11 @@ void TrainingRun::go(Existing existing) {
   bool const resumed = existing == Existing::resume && resume();
   auto const weights =
       resumed || experiment_.init.from.empty() ? "" : load_weights(experiment_, model_);
-  report_.begin({.device = device_.describe(),
+  report_.begin({.out = experiment_.run.out,
+                 .device = device_.describe(),
                  .precision = core::name(model_.dtype),
                  .ranks = ranks_.size(),
+                 .image = model_.image,
                  .classes = task_.classes,
                  .samples = task_.train.data->size(),
                  .steps = total_,
@@ -136,7 +146,7 @@ void TrainingRun::go(Existing existing) {
   if (auto const why_not = why_not_captured(experiment_, device_);
       device_.can_capture() && experiment_.run.cuda_graph == CudaGraph::automatic &&
       !why_not.empty())
-    report_.note("steps are not recorded as a CUDA graph: " + why_not);
+    report_.note("steps are not captured as a CUDA graph: " + why_not);
   if (!weights.empty()) report_.note(weights);
   report_.note(model_.head->describe(experiment_.data.global_batch_size /
                                      experiment_.optimizer.accumulation_steps));
@@ -145,15 +155,18 @@ void TrainingRun::go(Existing existing) {
                 ranks_.rank(), ranks_.size(), position_.epoch, position_.batch);
   Batch batch;
   while (!last()) {
-    report_.go_on();
+    report_.resume();
     trainer_.phases().begin("waiting for data");
+    auto const asked = comm::Clock::now();
     loader.next(batch);
+    report_.waited(std::chrono::duration<double>(comm::Clock::now() - asked).count());
     auto const loss = step(batch);
     losses_.add(loss);
     report_.trained(comm::begin_of(batch.counts, ranks_.size()));
     after_step(batch);
   }
-  if (experiment_.run.profile) tell_profile();
+  if (experiment_.run.profile) report_profile();
+  report_.end();
 }
 
 core::Tensor TrainingRun::step(Batch const& batch) {
@@ -166,7 +179,7 @@ core::Tensor TrainingRun::step(Batch const& batch) {
   return loss;
 }
 
-void TrainingRun::tell_profile() {
+void TrainingRun::report_profile() {
   report_.note(trainer_.phases().table());
   auto const table = traffic_->table(device_);  // of all ranks
   if (ranks_.size() > 1) report_.note(table);
@@ -192,12 +205,17 @@ void TrainingRun::after_step(Batch const& batch) {
 
 void TrainingRun::log(Batch const& batch) {
   auto const losses = losses_.take();
-  report_.step({position_.step, batch.epoch, losses.back(), trainer_.rate()});
+  report_.step({.step = position_.step,
+                .epoch = batch.epoch,
+                .loss = losses.back(),
+                .mean_loss = mean_of_finite(losses),
+                .lr = trainer_.lr(),
+                .memory = static_cast<int64_t>(device_.memory().peak)});
   count_skipped(losses);
 }
 
-/// A step whose loss is not finite has changed nothing, on any rank. One may be a matter of its
-/// batch; when none gets through any more, the weights are at fault.
+/// A step whose loss is not finite changes nothing, on any rank. A single one may be due to its
+/// batch; many in a row are due to the weights.
 void TrainingRun::count_skipped(std::vector<float> const& losses) {
   int64_t skipped = 0;
   for (float const loss : losses) {
@@ -211,8 +229,9 @@ void TrainingRun::count_skipped(std::vector<float> const& losses) {
                    "optimizer.lr, warm up longer or set optimizer.max_grad_norm. The last "
                    "checkpoint is intact"));
   if (skipped > 0)
-    report_.note(core::join(skipped, " of the last ", losses.size(),
-                            " steps were skipped: their loss was not finite"));
+    report_.note(core::join("step ", position_.step, ": ", skipped, " of the last ", losses.size(),
+                            losses.size() == 1 ? " step" : " steps",
+                            " skipped, as the loss was not finite"));
 }
 
 void TrainingRun::save() {
@@ -230,10 +249,10 @@ void TrainingRun::evaluate_all(int64_t epoch) {
 }  // namespace
 
 void train(Experiment const& experiment, Existing existing, core::Device& device,
-           comm::Communicator& ranks, std::ostream& out) {
+           comm::Communicator& ranks, Console const& console) {
   check_cuda_graph(experiment, device);
   prepare_folder(experiment, existing, ranks);
-  TrainingRun(experiment, device, ranks, out).go(existing);
+  TrainingRun(experiment, device, ranks, console).go(existing);
 }
 
 }  // namespace train

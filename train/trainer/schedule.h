@@ -10,7 +10,7 @@ namespace train {
 /// peak (w + 1) / W, and then the schedule over the steps that are left, from peak to
 /// final_lr (cosine, linear, polynomial), or peak times `gamma` for every milestone
 /// passed (step), or peak.
-inline double rate_at(ScheduleConfig const& s, double peak, int64_t step, int64_t total) {
+inline double lr_at(ScheduleConfig const& s, double peak, int64_t step, int64_t total) {
   if (step < s.warmup_steps) {
     return peak * static_cast<double>(step + 1) / static_cast<double>(s.warmup_steps);
   }

@@ -53,13 +53,10 @@ Trainer::Trainer(Experiment const& experiment, core::Device& device, comm::Commu
   device.kernels().fill(1, one_);
 }
 
-double Trainer::rate() const {
-  return rate_at(experiment_.schedule, experiment_.optimizer.lr, steps_, total_steps_);
-}
-
 core::Tensor Trainer::step(Batch const& batch) {
+  lr_ = lr_at(experiment_.schedule, experiment_.optimizer.lr, steps_, total_steps_);
   auto const numbers = core::make_step_scalars(
-      update_rule(experiment_, step_scalars_, core::Role::weight), rate(), steps_ + 1);
+      update_rule(experiment_, step_scalars_, core::Role::weight), lr_, steps_ + 1);
   device_.upload(numbers.data(), step_scalars_);
   first_sample_ = batch.first_sample;
   auto const loss = step_graph_.run(

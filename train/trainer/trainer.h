@@ -27,8 +27,8 @@ class Trainer {
   /// global batch: (1), f32, on the device, the same on every rank, good until the next step.
   core::Tensor step(Batch const& batch);
 
-  int64_t steps() const { return steps_; }  ///< done
-  double rate() const;                      ///< of the next step
+  int64_t steps() const { return steps_; }  ///< steps done
+  double lr() const { return lr_; }         ///< learning rate of the last step
 
   /// Where the time of the steps went; enabled by run.profile.
   Phases& phases() { return phases_; }
@@ -50,6 +50,7 @@ class Trainer {
   Model& model_;
   int64_t total_steps_;
   int64_t steps_ = 0;
+  double lr_ = 0;
   std::vector<core::Parameter*> parameters_;
   comm::GradientBuckets buckets_;
   Optimizer optimizer_;

@@ -30,7 +30,7 @@ checkpoint: {initial: true}
 /// Trains on the ranks given and exports the checkpoint of `step` on the first; the file's bytes.
 std::string exported(Experiment const& experiment, comm::Communicator& ranks, int64_t step) {
   std::ostringstream log;
-  train(experiment, Existing::overwrite, tests::device(), ranks, log);
+  train(experiment, Existing::overwrite, tests::device(), ranks, {log});
   ranks.barrier();
   auto const to = experiment.run.out + "/weights.safetensors";
   if (ranks.rank() == 0) export_weights(experiment, {to, step}, log);
@@ -130,7 +130,7 @@ TEST_CASE("export: more files than classes, and what an index leaves behind", "[
   comm::Self self;
   auto const experiment = experiment(folder.file("run"));
   std::ostringstream log;
-  train(experiment, Existing::refuse, tests::device(), self, log);
+  train(experiment, Existing::refuse, tests::device(), self, {log});
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
   auto const why = tests::thrown<ConfigError>([&] {
     export_weights(experiment, {to, {}, 12}, log);
