@@ -12,7 +12,7 @@ constexpr auto quiet_nan = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
-TEST_CASE("relu: by hand, NaN stays NaN", "[ops]") {
+TEST_CASE("relu: values by hand -> negatives become 0 and NaN stays NaN", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape;
@@ -26,7 +26,7 @@ TEST_CASE("relu: by hand, NaN stays NaN", "[ops]") {
   CHECK(values(tape.grad(x)) == std::vector<double>{0, 0, 30, 40, 0});
 }
 
-TEST_CASE("relu: f32 and bf16 select as f64 does, at any size", "[ops]") {
+TEST_CASE("relu: f32 and bf16 at odd sizes -> same values and gradients as f64", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const size = GENERATE(0, 1, 31, 33, 257, 70001);
@@ -41,7 +41,7 @@ TEST_CASE("relu: f32 and bf16 select as f64 does, at any size", "[ops]") {
   CHECK(run(dtype) == run(Dtype::f64));
 }
 
-TEST_CASE("relu and prelu: gradients", "[ops]") {
+TEST_CASE("relu and prelu: f64 inputs -> gradients match central differences", "[ops]") {
   Device& device = tests::device();
   auto const shape = GENERATE(Shape{1}, Shape{3, 5}, Shape{2, 3, 7, 11});
   Tensor const x = tests::random(device, shape, Dtype::f64, 1);
@@ -53,7 +53,7 @@ TEST_CASE("relu and prelu: gradients", "[ops]") {
                         [&](Tape& t, Var const& v) { return prelu(t, Tape::constant(x), v); });
 }
 
-TEST_CASE("prelu: by hand", "[ops]") {
+TEST_CASE("prelu: values by hand -> result, input gradient and slope gradient", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape;
@@ -66,7 +66,7 @@ TEST_CASE("prelu: by hand", "[ops]") {
   CHECK(values(tape.grad(slope)) == std::vector<double>{-6, -16});
 }
 
-TEST_CASE("prelu: f32 and bf16 against f64", "[ops]") {
+TEST_CASE("prelu: f32 and bf16 inputs -> within rounding of f64", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{0, 3}, Shape{1, 1}, Shape{33, 31}, Shape{5000, 17});
@@ -88,7 +88,7 @@ TEST_CASE("prelu: f32 and bf16 against f64", "[ops]") {
   CHECK(tests::distance(dslope, exact_dslope) < tests::f32_reduction);
 }
 
-TEST_CASE("prelu: a slope for each channel", "[ops]") {
+TEST_CASE("prelu: slope count differs from channel count -> error with both shapes", "[ops]") {
   Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));

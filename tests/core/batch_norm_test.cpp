@@ -15,7 +15,7 @@ BatchNorm fresh(Device& device, int64_t channels, Dtype wide) {
   return norm;
 }
 
-/// Everything a batch normalisation gives, for comparison.
+/// Outputs, gradients and running statistics of one batch normalization, for comparison.
 struct Result {
   Tensor y, dx, dgain, dbias, dresidual, running_mean, running_variance;
 };
@@ -52,7 +52,8 @@ Result run(Inputs const& in, Dtype dtype, Activation activation, BatchNorm::Gath
 
 }  // namespace
 
-TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
+TEST_CASE("batch_norm: four numbers by hand -> output, gradients and running statistics",
+          "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const number = [&](double value) { return tensor(device, {1}, Dtype::f64, {value}); };
@@ -62,7 +63,7 @@ TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
                   {},
                   tensor(device, {4, 1}, dtype, {1, 0, 0, 0})};
   Result const r = run(in, dtype, Activation::none);
-  // Mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5, unbiased 14 / 3; deviation d = 1.870829.
+  // Mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5, unbiased 14 / 3; standard deviation d = 1.870829.
   double const d = std::sqrt(3.5);
   auto const close = [&](Tensor const& t, std::vector<double> const& exact) {
     return tests::distance(values(t), exact) < 1e-5 + (t.dtype() == Dtype::bf16 ? 4e-3 : 0);
@@ -77,7 +78,8 @@ TEST_CASE("batch_norm: four numbers by hand", "[norm]") {
                      2 / d * (-0.25 + 3.0 / 7)}));
 }
 
-TEST_CASE("batch_norm: inference uses the running statistics and leaves them", "[norm]") {
+TEST_CASE("batch_norm: inference -> uses the running statistics and does not change them",
+          "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   BatchNorm norm = fresh(device, 1, accumulator(dtype));
@@ -95,7 +97,8 @@ TEST_CASE("batch_norm: inference uses the running statistics and leaves them", "
   CHECK(values(norm.running_variance) == std::vector<double>{4});
 }
 
-TEST_CASE("batch_norm: gradients in x, gain, bias and residual", "[norm]") {
+TEST_CASE("batch_norm: f64 x, gain, bias and residual -> gradients match central differences",
+          "[norm]") {
   Device& device = tests::device();
   auto const shape = GENERATE(Shape{3, 1}, Shape{7, 5}, Shape{2, 3, 5, 3});
   auto const activation = GENERATE(Activation::none, Activation::relu);
@@ -122,7 +125,7 @@ TEST_CASE("batch_norm: gradients in x, gain, bias and residual", "[norm]") {
   });
 }
 
-TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
+TEST_CASE("batch_norm: f32 and bf16 inputs -> within rounding of f64", "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const activation = GENERATE(Activation::none, Activation::relu);
@@ -133,7 +136,7 @@ TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
   Result const got = run(in, dtype, activation), exact = run(in, Dtype::f64, activation);
   double const rounding = tests::tolerance(dtype), sums = tests::f32_reduction;
   CHECK(tests::distance(got.y, exact.y) < rounding);
-  // Where y is within f32's rounding of 0 its ReLU may pass or not: the sums may miss an element.
+  // Where y is within f32 rounding of 0, its ReLU may pass or block: the sums may lose an element.
   double const loose = activation == Activation::relu ? 1e-3 : 0;
   CHECK(tests::distance(got.dx, exact.dx) < rounding + loose);
   CHECK(tests::distance(got.dgain, exact.dgain) < sums + loose);
@@ -143,7 +146,8 @@ TEST_CASE("batch_norm: f32 and bf16 against f64", "[norm]") {
   if (with_residual) CHECK(tests::distance(got.dresidual, exact.dresidual) < rounding + loose);
 }
 
-TEST_CASE("batch_norm: no rows", "[norm]") {
+TEST_CASE("batch_norm: no rows -> empty results, zero gradients, unchanged running statistics",
+          "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Result const r = run(random_inputs(device, {0, 3}, dtype), dtype, Activation::relu);
@@ -154,12 +158,13 @@ TEST_CASE("batch_norm: no rows", "[norm]") {
   CHECK(values(r.running_variance) == std::vector<double>{1, 1, 1});
 }
 
-TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
+TEST_CASE("batch_norm: one rank's rows of a joint batch -> results of the whole batch", "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Inputs const whole = random_inputs(device, {20, 7}, dtype);
   Result const exact = run(whole, dtype, Activation::none);
-  // The other rank holds rows [13, 20). Its share of what is gathered is computed here.
+  // The other rank holds rows [13, 20). Its contribution to the gathered statistics is computed
+  // here.
   Kernels& kernels = device.kernels();
   Dtype const wide = accumulator(dtype);
   Tensor const x = whole.x.rows(13, 20), dy = whole.dy.rows(13, 20);
@@ -186,7 +191,8 @@ TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
   CHECK(tests::distance(got.dx, exact.dx.rows(0, 13)) < tests::f32_reduction);
   CHECK(tests::distance(got.running_mean, exact.running_mean) < tests::f32_reduction);
   CHECK(tests::distance(got.running_variance, exact.running_variance) < tests::f32_reduction);
-  // Gradients of gain and bias are shares: this rank's and the other's make the whole's.
+  // Gradients of gain and bias are partial sums: this rank's plus the other's equal the full
+  // batch's.
   Tensor dgain = clone(got.dgain), dbias = clone(got.dbias);
   kernels.accumulate(1, sums.rows(1, 2).reshape({7}), dgain);
   kernels.accumulate(1, sums.rows(0, 1).reshape({7}), dbias);
@@ -194,7 +200,7 @@ TEST_CASE("batch_norm: a rank's part of a joint batch", "[norm]") {
   CHECK(tests::distance(dbias, exact.dbias) < tests::f32_reduction);
 }
 
-TEST_CASE("batch_norm: shapes are checked", "[norm]") {
+TEST_CASE("batch_norm: wrong gain or residual shape -> error with the shapes", "[norm]") {
   Device& device = tests::device();
   Tape tape;
   BatchNorm norm = fresh(device, 3, Dtype::f32);

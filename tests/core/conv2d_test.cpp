@@ -24,7 +24,7 @@ std::ostream& operator<<(std::ostream& out, Case const& c) {
              << " groups";
 }
 
-/// Sizes around those of vector units; every option of a window; residual nets' usual ones.
+/// Sizes around those of vector units, every window option, and common layers of residual networks.
 std::vector<Case> const cases{
     {{1, 1, 1, 1}, 1, {}},
     {{2, 5, 7, 1}, 33, {.size = {3, 3}, .padding = {1, 1}}},
@@ -41,7 +41,7 @@ std::vector<Case> const cases{
     {{5, 6, 6, 64}, 64, {.size = {3, 3}, .padding = {1, 1}}, 2},
 };
 
-/// One convolution in all directions, in the dtype of x.
+/// One convolution with both of its backward passes, in the dtype of x.
 struct Result {
   Tensor y, dx, dw;
   Result(Case const& c, Tensor const& x, Tensor const& w, Tensor const& bias, Tensor const& dy)
@@ -63,7 +63,8 @@ Tensor count_up(Device& device, Shape const& shape) {
 
 }  // namespace
 
-TEST_CASE("conv2d: by hand", "[conv2d]") {
+TEST_CASE("conv2d: plain, padded and dilated windows by hand -> result and both gradients",
+          "[conv2d]") {
   Device& device = tests::device();
   Tensor const x = count_up(device, {1, 3, 3, 1}), w = count_up(device, {1, 2, 2, 1});
   auto const convolve = [&](Window const& window) {
@@ -76,7 +77,7 @@ TEST_CASE("conv2d: by hand", "[conv2d]") {
   CHECK(values(plain.dx) == Values{1, 3, 2, 4, 10, 6, 3, 7, 4});
   CHECK(values(plain.dw) == Values{12, 16, 24, 28});
 
-  // The windows' corners: (-1, -1), (-1, 1), (1, -1), (1, 1).
+  // Top left corners of the windows: (-1, -1), (-1, 1), (1, -1), (1, 1).
   Result const padded = convolve({.size = {2, 2}, .stride = {2, 2}, .padding = {1, 1}});
   CHECK(values(padded.y) == Values{4, 18, 36, 77});
   CHECK(values(padded.dx) == Values{4, 3, 4, 2, 1, 2, 4, 3, 4});
@@ -88,7 +89,7 @@ TEST_CASE("conv2d: by hand", "[conv2d]") {
   CHECK(values(dilated.dw) == Values{1, 3, 7, 9});
 }
 
-TEST_CASE("conv2d: groups and bias by hand", "[conv2d]") {
+TEST_CASE("conv2d: two groups and a bias by hand -> result and both gradients", "[conv2d]") {
   Device& device = tests::device();
   Tensor const x = count_up(device, {1, 1, 2, 4});  // pixels (1 2 3 4) and (5 6 7 8)
   Tensor const w = count_up(device, {2, 1, 1, 2});  // (1 2) on channels 0, 1; (3 4) on 2, 3
@@ -100,7 +101,9 @@ TEST_CASE("conv2d: groups and bias by hand", "[conv2d]") {
   CHECK(values(result.dw) == Values{1 + 15, 2 + 18, 6 + 28, 8 + 32});
 }
 
-TEST_CASE("conv2d: f32 and bf16 agree with f64", "[conv2d]") {
+TEST_CASE(
+    "conv2d: f32 and bf16 inputs -> within rounding of f64; a second call gives the same bits",
+    "[conv2d]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
@@ -124,7 +127,7 @@ TEST_CASE("conv2d: f32 and bf16 agree with f64", "[conv2d]") {
   CHECK(values(again.dw) == values(fast.dw));
 }
 
-TEST_CASE("conv2d: an empty batch gives nothing, and no gradient to the weights", "[conv2d]") {
+TEST_CASE("conv2d: empty batch -> empty result and a zero weight gradient", "[conv2d]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Case const c{{0, 5, 5, 3}, 4, {.size = {3, 3}}};
@@ -133,7 +136,8 @@ TEST_CASE("conv2d: an empty batch gives nothing, and no gradient to the weights"
   CHECK(values(result.dw) == Values(4 * 3 * 3 * 3, 0.0));
 }
 
-TEST_CASE("conv2d: gradients", "[conv2d][ops]") {
+TEST_CASE("conv2d: f64 x, weights and bias -> gradients match central differences",
+          "[conv2d][ops]") {
   Device& device = tests::device();
   auto const c =
       GENERATE(Case{{2, 4, 5, 2}, 3, {.size = {3, 2}, .stride = {2, 1}, .padding = {1, 0}}},
@@ -153,7 +157,8 @@ TEST_CASE("conv2d: gradients", "[conv2d][ops]") {
   });
 }
 
-TEST_CASE("conv2d: wrong shapes are errors that name them", "[conv2d][ops]") {
+TEST_CASE("conv2d: wrong shapes, dtype or stride -> error with the offending values",
+          "[conv2d][ops]") {
   Device& device = tests::device();
   Tape tape;
   auto const input = [&](Shape shape, Dtype dtype = Dtype::f32) {

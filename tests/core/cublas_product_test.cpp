@@ -6,7 +6,7 @@ using namespace core;
 
 namespace {
 
-/// What cuBLAS computes, by its manual: all matrices column by column.
+/// The product that cuBLAS documents: all matrices are column-major.
 std::vector<double> columns_product(cuda::Product const& p, std::vector<double> const& first,
                                     std::vector<double> const& second) {
   auto const at = [](cuda::Product::Matrix const& m, std::vector<double> const& values,
@@ -30,7 +30,7 @@ std::vector<double> columns_product(cuda::Product const& p, std::vector<double> 
 
 }  // namespace
 
-TEST_CASE("cublas: the product asked for is the row-major one", "[cuda]") {
+TEST_CASE("cublas: column-major arguments -> the row-major product", "[cuda]") {
   cpu::Cpu device;
   auto const ta = GENERATE(Transpose::no, Transpose::yes);
   auto const tb = GENERATE(Transpose::no, Transpose::yes);
@@ -45,10 +45,10 @@ TEST_CASE("cublas: the product asked for is the row-major one", "[cuda]") {
   device.kernels().matmul(a, ta, b, tb, 1, 0, c);
   auto const product = cuda::product_of(sa, ta, sb, tb, c.shape());
   auto const asked = columns_product(product, tests::values(b), tests::values(a));
-  CHECK(tests::distance(asked, tests::values(c)) < 1e-14);  // sums of three, in f64
+  CHECK(tests::distance(asked, tests::values(c)) < 1e-14);  // sums of three products, in f64
 }
 
-TEST_CASE("cublas: a size that may be too large for it is an error with the shapes", "[cuda]") {
+TEST_CASE("cublas: a dimension above 2^31 - 1 -> error with both shapes", "[cuda]") {
   int64_t const most = 2147483647;
   auto const no = Transpose::no;
   CHECK(cuda::product_of({1, 2}, no, {2, most}, no, {1, most}).result.rows == most);

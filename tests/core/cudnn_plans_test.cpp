@@ -8,10 +8,10 @@ using namespace core::cuda;
 
 namespace {
 
-/// A GPU that cuDNN makes plans for without its being here: its number of multiprocessors, and
-/// bytes of shared memory of a block and of L2 cache.
+/// Properties of a GPU for which cuDNN creates plans although the GPU is not present: compute
+/// capability, number of multiprocessors, bytes of shared memory per block, bytes of L2 cache.
 struct Model {
-  int capability;  ///< 900: 9.0
+  int capability;  ///< Compute capability times 100: 900 is 9.0.
   int processors;
   int shared;
   int cache;
@@ -34,7 +34,7 @@ struct Model {
 constexpr Model a100{800, 108, 166912, 41943040}, h100{900, 132, 232448, 52428800},
     b200{1000, 148, 232448, 132644864};
 
-/// Of images x, with `out` channels after it.
+/// A convolution of images x (N, H, W, C) with `out` output channels.
 Convolution convolution(Pass pass, Dtype dtype, Shape const& x, int64_t out, Window const& window,
                         int64_t groups = 1) {
   Shape const w{out, window.size.h, window.size.w, x[3] / groups};
@@ -54,7 +54,7 @@ bool has(Plans const& plans, cudnnBackendNumericalNote_t note) {
 
 }  // namespace
 
-TEST_CASE("cudnn: every kind of convolution has a plan", "[cuda]") {
+TEST_CASE("cudnn: every kind of convolution -> one allowed plan", "[cuda]") {
   auto const model = GENERATE(a100, h100, b200);
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const pass = GENERATE(Pass::forward, Pass::backward_input, Pass::backward_weights);
@@ -85,7 +85,7 @@ TEST_CASE("cudnn: every kind of convolution has a plan", "[cuda]") {
     }
 }
 
-TEST_CASE("cudnn: f32 stays off the tensor cores unless TF32 is wanted", "[cuda]") {
+TEST_CASE("cudnn: f32 -> tensor cores only with TF32; bf16 -> tensor cores", "[cuda]") {
   auto const model = GENERATE(a100, h100, b200);
   auto const pass = GENERATE(Pass::forward, Pass::backward_input, Pass::backward_weights);
   CAPTURE(model.capability, static_cast<int>(pass));
@@ -97,7 +97,8 @@ TEST_CASE("cudnn: f32 stays off the tensor cores unless TF32 is wanted", "[cuda]
   CHECK(has(plans(Dtype::bf16, false), CUDNN_NUMERICAL_NOTE_TENSOR_CORE));
 }
 
-TEST_CASE("cudnn: plans that do not repeat are used unless refused", "[cuda]") {
+TEST_CASE("cudnn: nondeterministic plans -> used by default, excluded when deterministic",
+          "[cuda]") {
   auto const pass = GENERATE(Pass::backward_input, Pass::backward_weights);
   auto const plans = [&](bool deterministic) {
     return plans_of(common(pass, Dtype::f32), a100.gpu(), {.deterministic = deterministic}, 8);
@@ -107,7 +108,8 @@ TEST_CASE("cudnn: plans that do not repeat are used unless refused", "[cuda]") {
   CHECK_FALSE(plans(true).best_first.empty());
 }
 
-TEST_CASE("cudnn: which numerical properties are allowed", "[cuda]") {
+TEST_CASE("cudnn: numerical notes -> allowed or rejected by dtype, tf32 and deterministic",
+          "[cuda]") {
   Options const exact, tf32{.tf32 = true}, repeatable{.deterministic = true};
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   bool const narrow = dtype == Dtype::bf16;
@@ -126,7 +128,7 @@ TEST_CASE("cudnn: which numerical properties are allowed", "[cuda]") {
   CHECK_FALSE(allowed({CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC}, dtype, repeatable));
 }
 
-TEST_CASE("cudnn: convolutions that differ do not share a plan", "[cuda]") {
+TEST_CASE("cudnn: convolutions that differ in one property -> different plan keys", "[cuda]") {
   Window const window{{3, 3}, {1, 1}, {1, 1}};
   Shape const x{2, 8, 8, 4};
   auto const base = convolution(Pass::forward, Dtype::f32, x, 6, window);
@@ -150,7 +152,7 @@ TEST_CASE("cudnn: convolutions that differ do not share a plan", "[cuda]") {
   CHECK(differs([](Convolution& c) { c.window.dilation = {2, 1}; }));
 }
 
-TEST_CASE("cudnn: operands of a call", "[cuda]") {
+TEST_CASE("cudnn: operand without an address -> CUDNN_STATUS_BAD_PARAM", "[cuda]") {
   std::vector<float> memory(64);
   void *const x = memory.data(), *const y = memory.data() + 32;
   CHECK_NOTHROW(variant_pack({operand_x, operand_y}, {x, y}, nullptr));
@@ -158,7 +160,7 @@ TEST_CASE("cudnn: operands of a call", "[cuda]") {
                     Catch::Contains("cuDNN: CUDNN_STATUS_BAD_PARAM"));
 }
 
-TEST_CASE("cudnn: images are channels last", "[cuda]") {
+TEST_CASE("cudnn: images of (N, H, W, C) -> channels-last descriptor", "[cuda]") {
   Descriptor image = channels_last(operand_x, Dtype::bf16, {2, 3, 5, 7}, 2);
   REQUIRE(image.finalise() == CUDNN_STATUS_SUCCESS);
   CHECK(image.get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, 8) == Ints{2, 7, 3, 5});  // N, C, H, W
@@ -166,12 +168,13 @@ TEST_CASE("cudnn: images are channels last", "[cuda]") {
   CHECK(image.get<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE, 1).at(0) == CUDNN_DATA_BFLOAT16);
 }
 
-TEST_CASE("cudnn: mistakes are errors that say what was asked", "[cuda]") {
+TEST_CASE("cudnn: unsupported dtype, wrong shape or invalid GPU -> error with the convolution",
+          "[cuda]") {
   Gpu const gpu = h100.gpu();
   Convolution c = convolution(Pass::forward, Dtype::f64, {2, 8, 8, 4}, 6, {});
   CHECK_THROWS_WITH(plans_of(c, gpu, {}, 1), Catch::Contains("f32 and bf16, not f64"));
   c.dtype = Dtype::f32;
-  c.y[1] = 5;  // is 8
+  c.y[1] = 5;  // must be 8
   CHECK_THROWS_WITH(plans_of(c, gpu, {}, 1), Catch::Contains("cuDNN: CUDNN_STATUS_BAD_PARAM") &&
                                                  Catch::Contains("cudnn_convolution.cpp:"));
   CHECK(join(c) ==

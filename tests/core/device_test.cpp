@@ -8,14 +8,15 @@
 
 using namespace core;
 
-TEST_CASE("cpu: memory is aligned and counted, and freed blocks are used again", "[device][cpu]") {
+TEST_CASE("cpu: allocate and free -> aligned and counted memory, freed blocks are reused",
+          "[device][cpu]") {
   cpu::Cpu device;
   CHECK(device.memory().now == 0);
   auto const bytes = GENERATE(size_t{0}, size_t{1}, size_t{64}, size_t{1000}, size_t{5} << 20);
   std::optional first{device.allocate(bytes)};
   std::byte* const address = first->get();
   CHECK(reinterpret_cast<uintptr_t>(address) % 64 == 0);
-  std::fill_n(address, bytes, std::byte{7});  // all of it is ours
+  std::fill_n(address, bytes, std::byte{7});  // writes the whole block
 
   size_t const one = device.memory().now;
   CHECK(one >= bytes);
@@ -31,11 +32,12 @@ TEST_CASE("cpu: memory is aligned and counted, and freed blocks are used again",
   CHECK(device.memory().peak == 2 * one);
 }
 
-TEST_CASE("cpu: memory that cannot be had is an error that says how much", "[device][cpu]") {
+TEST_CASE("cpu: allocation of 2^61 bytes -> OutOfMemory with the requested and used bytes",
+          "[device][cpu]") {
   cpu::Cpu device;
   Tensor const kept(device, {1000}, Dtype::f32);
   auto const dropped = [&] { return Tensor(device, {1 << 20}, Dtype::f32).raw(); };
-  dropped();  // a free list for the second attempt to release
+  dropped();  // leaves a cached block for the second attempt to release
   try {
     Tensor const huge(device, {int64_t{1} << 58}, Dtype::f64);
     FAIL("allocated 2^61 bytes");
@@ -46,10 +48,10 @@ TEST_CASE("cpu: memory that cannot be had is an error that says how much", "[dev
   }
   CHECK(device.memory().now >= 4000);
   CHECK(device.memory().now < 5000);
-  CHECK(dropped() != nullptr);  // and the device goes on
+  CHECK(dropped() != nullptr);  // the device stays usable
 }
 
-TEST_CASE("cpu: a tensor may outlive its device's pool", "[device][cpu]") {
+TEST_CASE("cpu: device destroyed before a block -> the block stays valid", "[device][cpu]") {
   std::optional<cpu::Cpu> device(std::in_place);
   auto const block = device->allocate(4096);
   device.reset();
@@ -57,7 +59,7 @@ TEST_CASE("cpu: a tensor may outlive its device's pool", "[device][cpu]") {
   CHECK(block.get()[4095] == std::byte{1});
 }
 
-TEST_CASE("cpu: several threads may allocate and free", "[device][cpu]") {
+TEST_CASE("cpu: three threads allocate and free -> no memory left in use", "[device][cpu]") {
   cpu::Cpu device;
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i)
@@ -70,7 +72,7 @@ TEST_CASE("cpu: several threads may allocate and free", "[device][cpu]") {
   CHECK(device.memory().now == 0);
 }
 
-TEST_CASE("cpu: views that overlap are copied as they were", "[device][cpu]") {
+TEST_CASE("cpu: copy between overlapping views -> the source's original values", "[device][cpu]") {
   cpu::Cpu device;
   std::vector<int32_t> host{3, -1, 4, 1, -5};
   Tensor t(device, {5}, Dtype::i32), to = t.rows(1, 5);
@@ -80,7 +82,7 @@ TEST_CASE("cpu: views that overlap are copied as they were", "[device][cpu]") {
   CHECK(host == std::vector<int32_t>{3, 3, -1, 4, 1});
 }
 
-TEST_CASE("device: bytes go up, over and down unchanged", "[device]") {
+TEST_CASE("device: upload, copy and download -> unchanged bytes", "[device]") {
   Device& device = tests::device();
   std::vector<int32_t> const host{3, -1, 4, 1, -5};
   Tensor t(device, {5}, Dtype::i32);
@@ -100,7 +102,7 @@ TEST_CASE("device: bytes go up, over and down unchanged", "[device]") {
   device.download(none, nullptr);
 }
 
-TEST_CASE("cpu: describes itself", "[device][cpu]") {
+TEST_CASE("cpu: describe -> thread count, and AMX exactly where bf16 is fast", "[device][cpu]") {
   CHECK(cpu::Cpu(1).describe().find("CPU, 1 thread") == 0);
   CHECK(cpu::Cpu(3).describe().find("CPU, 3 threads") == 0);
   cpu::Cpu const device;

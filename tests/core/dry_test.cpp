@@ -24,7 +24,7 @@ Work sum(DryRunDevice const& device) {
 
 }  // namespace
 
-TEST_CASE("a dry device answers as it was told", "[dry]") {
+TEST_CASE("dry-run device: traits given -> returned by its queries; capture is an error", "[dry]") {
   DryRunDevice device(traits);
   CHECK(device.describe() == "nowhere");
   CHECK(device.cache_bytes() == cache);
@@ -34,7 +34,8 @@ TEST_CASE("a dry device answers as it was told", "[dry]") {
   CHECK_THROWS_AS(device.capture([] {}), core::Error);
 }
 
-TEST_CASE("a dry device counts tensors in cache lines, by part", "[dry]") {
+TEST_CASE("dry-run device: tensors in several parts -> bytes per part, in whole cache lines",
+          "[dry]") {
   DryRunDevice device(traits);
   device.enter("a");
   Tensor const a(device, {33}, Dtype::f32);  // 132 bytes
@@ -57,14 +58,14 @@ TEST_CASE("a dry device counts tensors in cache lines, by part", "[dry]") {
   CHECK(device.memory().peak == 192 + 128 + 9024);
 }
 
-TEST_CASE("a tensor without memory may be larger than any machine", "[dry]") {
+TEST_CASE("dry-run device: tensor of 2^46 bytes -> counted without being allocated", "[dry]") {
   DryRunDevice device(traits);
   Tensor const huge(device, {int64_t{1} << 44}, Dtype::f32);
   CHECK(device.memory().now == size_t{1} << 46);
   CHECK(huge.rows(5, 6).count() == 1);
 }
 
-TEST_CASE("a tensor may be for another part than it was made for", "[dry]") {
+TEST_CASE("dry-run device: assign -> moves a tensor's bytes to another part", "[dry]") {
   DryRunDevice device(traits);
   device.enter("a");
   Tensor const a(device, {4, 16}, Dtype::f32), other(device, {16}, Dtype::f32);
@@ -73,7 +74,7 @@ TEST_CASE("a tensor may be for another part than it was made for", "[dry]") {
   CHECK(device.parts_at_peak() == core::dry::Parts{{"a", 128}, {"b", 256}});
 }
 
-TEST_CASE("tensors may outlive their dry device", "[dry]") {
+TEST_CASE("dry-run device: destroyed before a tensor -> the tensor keeps its shape", "[dry]") {
   Tensor left;
   {
     DryRunDevice device(traits);
@@ -82,7 +83,7 @@ TEST_CASE("tensors may outlive their dry device", "[dry]") {
   CHECK(left.count() == 5);
 }
 
-TEST_CASE("downloads from a dry device are zeros", "[dry]") {
+TEST_CASE("dry-run device: download -> zeros", "[dry]") {
   DryRunDevice device(traits);
   Tensor t(device, {2}, Dtype::f32);
   float values[2] = {1, 2};
@@ -92,7 +93,8 @@ TEST_CASE("downloads from a dry device are zeros", "[dry]") {
   CHECK(values[1] == 0);
 }
 
-TEST_CASE("dry kernels count products and what the cache does not hold", "[dry]") {
+TEST_CASE("dry-run kernels: matmul and relu -> FLOPs, and bytes of parts larger than the cache",
+          "[dry]") {
   DryRunDevice device(traits);
   device.enter("large");
   Tensor const a(device, {7, 100}, Dtype::f32), b(device, {11, 100}, Dtype::f32);
@@ -103,13 +105,14 @@ TEST_CASE("dry kernels count products and what the cache does not hold", "[dry]"
   device.kernels().relu(c, c);  // stays in the cache
   CHECK(sum(device).bytes == 4.0 * (7 + 11) * 100);
   device.reset();
-  Tensor at(device, {100, 100}, Dtype::f32);  // now the part is large
+  Tensor at(device, {100, 100}, Dtype::f32);  // the part no longer fits the cache
   device.kernels().matmul(b, Transpose::yes, b, Transpose::no, 1, 0, at);
   device.kernels().relu(c, c);
   CHECK(sum(device) == Work{2.0 * 11 * 100 * 100, 4.0 * (2 * 11 * 100 + 100 * 100 + 2 * 77)});
 }
 
-TEST_CASE("dry convolutions count a product for each weight and place", "[dry]") {
+TEST_CASE("dry-run kernels: conv2d and its backward passes -> FLOPs per weight and output pixel",
+          "[dry]") {
   DryRunDevice device(traits);
   core::Window const window{{3, 3}, {2, 2}, {1, 1}};
   Tensor x(device, {2, 8, 8, 6}, Dtype::f32), w(device, {10, 3, 3, 3}, Dtype::f32);

@@ -5,8 +5,8 @@
 
 using namespace core;
 
-TEST_CASE("bf16: rounds to the nearest, ties to even", "[dtype]") {
-  // 8 bits of significand: neighbours of 1 are 1 - 2^-8 and 1 + 2^-7.
+TEST_CASE("bf16: f32 values -> rounded to nearest, ties to even", "[dtype]") {
+  // 8 bits of significand: neighbors of 1 are 1 - 2^-8 and 1 + 2^-7.
   CHECK(float(bf16(1.0f)) == 1);
   CHECK(float(bf16(1 + 0x1p-8f)) == 1);  // a tie, down to even
   CHECK(float(bf16(1 + 0x1p-8f + 0x1p-20f)) == 1 + 0x1p-7f);
@@ -16,20 +16,23 @@ TEST_CASE("bf16: rounds to the nearest, ties to even", "[dtype]") {
   CHECK(bf16(-2.0f).bits == 0xC000);
 }
 
-TEST_CASE("bf16: infinities, NaN, zeros and the largest values", "[dtype]") {
+TEST_CASE(
+    "bf16: infinities, NaN, zeros and extreme values -> infinities and NaN kept, overflow to "
+    "infinity",
+    "[dtype]") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   CHECK(float(bf16(infinity)) == infinity);
   CHECK(float(bf16(-infinity)) == -infinity);
   CHECK(float(bf16(std::numeric_limits<float>::max())) == infinity);
   CHECK(std::isnan(float(bf16(std::numeric_limits<float>::quiet_NaN()))));
-  // Rounding the payload of this NaN up would carry into infinity.
+  // Rounding up the payload of this NaN would carry into infinity.
   CHECK(std::isnan(float(bf16(std::bit_cast<float>(0x7F80FFFFu)))));
   CHECK(std::isnan(float(bf16(std::bit_cast<float>(0xFFFFFFFFu)))));
   CHECK(std::signbit(float(bf16(-0.0f))));
-  CHECK(float(bf16(0x1p-130f)) == 0x1p-130f);  // f32's denormal numbers are kept
+  CHECK(float(bf16(0x1p-130f)) == 0x1p-130f);  // f32 subnormals are kept
 }
 
-TEST_CASE("dtype: sizes, names and accumulators", "[dtype]") {
+TEST_CASE("dtype: every type -> size, name and accumulator type", "[dtype]") {
   CHECK(size_of(Dtype::bf16) == 2);
   CHECK(size_of(Dtype::i64) == 8);
   CHECK(size_of(Dtype::u8) == 1);
@@ -41,7 +44,7 @@ TEST_CASE("dtype: sizes, names and accumulators", "[dtype]") {
   CHECK_FALSE(is_floating(Dtype::i32));
 }
 
-TEST_CASE("dtype: visits call with the type", "[dtype]") {
+TEST_CASE("visit: a runtime dtype -> call with the C++ type; not floating -> error", "[dtype]") {
   for (Dtype const dtype : {Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::i32, Dtype::i64, Dtype::u8})
     CHECK(visit(dtype, []<class T>() { return dtype_of<T>; }) == dtype);
   CHECK_THROWS_WITH(visit_floating(Dtype::u8, []<class T>() { return sizeof(T); }),

@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto quiet_nan = std::numeric_limits<double>::quiet_NaN();
 
-/// Blocks of work are 65536 elements: 70001 crosses one.
+/// Parallel blocks have 65536 elements: size 70001 spans two.
 int64_t any_size() { return GENERATE(0, 1, 31, 33, 257, 70001); }
 
 double rounding(Dtype dtype) {
@@ -19,7 +19,7 @@ double rounding(Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("fill: every dtype", "[elementwise]") {
+TEST_CASE("fill: every dtype -> every element has the value", "[elementwise]") {
   Device& device = tests::device();
   auto const dtype =
       GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::i32, Dtype::i64, Dtype::u8);
@@ -29,7 +29,7 @@ TEST_CASE("fill: every dtype", "[elementwise]") {
   CHECK(values(t) == std::vector<double>(static_cast<size_t>(size), 3));
 }
 
-TEST_CASE("convert: between all floats, as one value after another would be", "[elementwise]") {
+TEST_CASE("convert: every pair of floating dtypes -> same as element by element", "[elementwise]") {
   Device& device = tests::device();
   auto const from = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const to = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
@@ -39,7 +39,7 @@ TEST_CASE("convert: between all floats, as one value after another would be", "[
   CHECK(values(y) == values(tests::as(x, to)));
 }
 
-TEST_CASE("convert: ties, infinities and NaN keep their meaning in bf16", "[elementwise]") {
+TEST_CASE("convert: ties, infinities and NaN -> rounded to even, kept, kept", "[elementwise]") {
   Device& device = tests::device();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   std::vector<double> hard(67, 1 + 0x1p-8);  // ties, in vector and scalar parts of the loop
@@ -55,7 +55,8 @@ TEST_CASE("convert: ties, infinities and NaN keep their meaning in bf16", "[elem
   for (size_t const i : {1, 41, 65}) CHECK(rounded[i] == -infinity);
 }
 
-TEST_CASE("convert: bytes to floats", "[elementwise]") {
+TEST_CASE("convert: all 256 byte values -> the same numbers in every floating dtype",
+          "[elementwise]") {
   Device& device = tests::device();
   std::vector<uint8_t> bytes(256);
   std::vector<double> expected(256);
@@ -69,7 +70,7 @@ TEST_CASE("convert: bytes to floats", "[elementwise]") {
   }
 }
 
-TEST_CASE("scale, accumulate and add: by hand", "[elementwise]") {
+TEST_CASE("scale, accumulate and add: three values by hand -> exact results", "[elementwise]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tensor(device, {3}, dtype, {1, -2, 4});
@@ -83,7 +84,7 @@ TEST_CASE("scale, accumulate and add: by hand", "[elementwise]") {
   CHECK(values(y) == std::vector<double>{3, 2.25, -4.5});
 }
 
-TEST_CASE("scale, accumulate and add: f32 and bf16 against f64", "[elementwise]") {
+TEST_CASE("scale, accumulate and add: f32 and bf16 -> within rounding of f64", "[elementwise]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const other = GENERATE(Dtype::f32, Dtype::bf16, Dtype::f64);
@@ -103,7 +104,7 @@ TEST_CASE("scale, accumulate and add: f32 and bf16 against f64", "[elementwise]"
   CHECK(tests::distance(z, sum) < rounding(dtype));
 }
 
-TEST_CASE("elementwise: one thread and three give the same bits", "[elementwise][cpu]") {
+TEST_CASE("elementwise: one and three CPU threads -> same bits", "[elementwise][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {
     Tensor const x = tests::random(device, {300001}, Dtype::f32, 1);

@@ -8,7 +8,7 @@ using namespace core;
 
 namespace {
 
-/// |approximate - exact| in units of the last place of the f32 nearest to `exact`.
+/// |approximate - exact| in units in the last place of the f32 nearest to `exact`.
 double ulps(float approximate, double exact) {
   int exponent = 0;
   std::frexp(static_cast<float>(exact), &exponent);
@@ -17,7 +17,7 @@ double ulps(float approximate, double exact) {
 
 }  // namespace
 
-TEST_CASE("exp: within two units of the last place of the f64 function", "[math]") {
+TEST_CASE("exp: f32 arguments -> within two units in the last place of f64", "[math]") {
   double worst = 0;
   for (float x = -87.33f; x < 88.37f; x += 0.00137f)
     worst = std::max(worst, ulps(math::exp(x), std::exp(double{x})));
@@ -29,7 +29,7 @@ TEST_CASE("exp: within two units of the last place of the f64 function", "[math]
   CHECK(worst > 0);
 }
 
-TEST_CASE("exp: the ends of the range", "[math]") {
+TEST_CASE("exp: ends of the range, infinities and NaN -> 0, infinity, NaN", "[math]") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   CHECK(math::exp(0.0f) == 1);
   CHECK(math::exp(-0.0f) == 1);
@@ -40,10 +40,11 @@ TEST_CASE("exp: the ends of the range", "[math]") {
   CHECK(math::exp(std::numeric_limits<float>::max()) == infinity);
   CHECK(math::exp(89.0f) == infinity);
   CHECK(std::isnan(math::exp(std::numeric_limits<float>::quiet_NaN())));
-  CHECK(math::exp(-1.5) == std::exp(-1.5));  // f64 is the library's
+  CHECK(math::exp(-1.5) == std::exp(-1.5));  // f64 uses the standard library
 }
 
-TEST_CASE("log: within two units of the last place on (0, 1]", "[math]") {
+TEST_CASE("log_normal: f32 arguments in (0, 1] -> within two units in the last place of f64",
+          "[math]") {
   double worst = 0;
   for (float x = 0x1p-24f; x < 1; x *= 1.0003f)
     worst = std::max(worst, ulps(math::log_normal(x), std::log(double{x})));
@@ -52,7 +53,7 @@ TEST_CASE("log: within two units of the last place on (0, 1]", "[math]") {
   CHECK(math::log_normal(3.0f) == Approx(std::log(3.0)).epsilon(1e-7));
 }
 
-TEST_CASE("turns: cosine and sine of every part of the circle", "[math]") {
+TEST_CASE("sincospi: every part of the circle -> cosine and sine within rounding", "[math]") {
   double worst = 0;
   for (float t = 0; t < 1; t += 0.000113f) {
     auto const [cos, sin] = math::sincospi(t);

@@ -1,4 +1,4 @@
-// Rows that are moved by lists of places, and rows that are scaled.
+// Gather and scatter of rows by index, and row scaling.
 #include "tests/support/device.h"
 #include "tests/support/reference.h"
 
@@ -12,7 +12,7 @@ Tensor places_of(Device& device, std::vector<int64_t> const& indices) {
   return t;
 }
 
-/// A list of `count` distinct places in [0, rows), with some that are outside.
+/// `count` distinct indices in [0, rows), and some out of range.
 std::vector<int64_t> some_places(int64_t count, int64_t rows) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < count; ++i) indices.push_back((i * 7 + 3) % rows);
@@ -27,14 +27,17 @@ std::vector<double> row_of(std::vector<double> const& all, int64_t r, int64_t wi
 
 }  // namespace
 
-TEST_CASE("gather_rows and scatter_rows: by hand, in any dtype", "[places]") {
+TEST_CASE(
+    "gather_rows and scatter_rows: rows by hand in every dtype -> indices out of range read 0 and "
+    "write nothing",
+    "[places]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tests::tensor(device, {3, 2}, dtype, {1, 2, 3, 4, 5, 6});
   Tensor y = tests::tensor(device, {5, 2}, dtype, std::vector<double>(10, 9));
   device.kernels().gather_rows(x, places_of(device, {2, -1, 0, 2, 3}), 0, y);
   CHECK(tests::values(y) == std::vector<double>{5, 6, 0, 0, 1, 2, 5, 6, 0, 0});
-  // The same places, of an array that begins far away.
+  // The same indices, offset by a large `first`.
   constexpr int64_t first = int64_t{1} << 40;
   device.kernels().gather_rows(x, places_of(device, {first + 2, -1, first, first + 2, first + 3}),
                                first, y);
@@ -44,8 +47,7 @@ TEST_CASE("gather_rows and scatter_rows: by hand, in any dtype", "[places]") {
   CHECK(tests::values(to) == std::vector<double>{9, 9, 1, 2, 9, 9});
 }
 
-TEST_CASE("gather_rows and scatter_rows: integers, and numbers without an axis beside the rows",
-          "[places]") {
+TEST_CASE("gather_rows and scatter_rows: i64 vectors -> elements moved by index", "[places]") {
   Device& device = tests::device();
   Tensor const x = places_of(device, {10, 20, int64_t{1} << 50});
   Tensor y = places_of(device, {1, 2});
@@ -56,7 +58,7 @@ TEST_CASE("gather_rows and scatter_rows: integers, and numbers without an axis b
   CHECK(tests::values(to) == std::vector<double>{0x1p50, 2, 3, 10});
 }
 
-TEST_CASE("gather_rows and scatter_rows: every size", "[places]") {
+TEST_CASE("gather_rows and scatter_rows: every size -> same as plain loops", "[places]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const width = GENERATE(0, 1, 31, 32, 33, 255, 257);
@@ -82,7 +84,7 @@ TEST_CASE("gather_rows and scatter_rows: every size", "[places]") {
   CHECK(tests::values(target) == scattered);
 }
 
-TEST_CASE("gather_rows: from no rows come zeros", "[places]") {
+TEST_CASE("gather_rows: source without rows -> zeros", "[places]") {
   Device& device = tests::device();
   Tensor y = tests::tensor<float>(device, {2, 2}, {1, 2, 3, 4});
   device.kernels().gather_rows(Tensor(device, {0, 2}, Dtype::f32), places_of(device, {0, -1}), 0,
@@ -90,7 +92,8 @@ TEST_CASE("gather_rows: from no rows come zeros", "[places]") {
   CHECK(tests::values(y) == std::vector<double>(4, 0));
 }
 
-TEST_CASE("scale_rows and accumulate_rows against plain loops", "[places]") {
+TEST_CASE("scale_rows and accumulate_rows: every dtype and shape -> within rounding of plain loops",
+          "[places]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const shape = GENERATE(Shape{0, 5}, Shape{5, 0}, Shape{1, 1}, Shape{31, 32}, Shape{33, 31},

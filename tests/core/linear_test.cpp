@@ -9,7 +9,7 @@ namespace {
 
 using Values = std::vector<double>;
 
-/// y, and the gradients for dy.
+/// The result y and the gradients for dy.
 struct Result {
   Tensor y, dx, dw, dbias;
   Result(Tensor const& x, Tensor const& w, Tensor const& bias, Tensor const& dy) {
@@ -26,7 +26,7 @@ struct Result {
 
 }  // namespace
 
-TEST_CASE("linear: by hand", "[linear]") {
+TEST_CASE("linear: values by hand -> result and gradients", "[linear]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
@@ -41,7 +41,7 @@ TEST_CASE("linear: by hand", "[linear]") {
   CHECK(result.dw.dtype() == accumulator(dtype));
 }
 
-TEST_CASE("linear: f32 and bf16 agree with f64", "[linear]") {
+TEST_CASE("linear: f32 and bf16 inputs -> within rounding of f64", "[linear]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
@@ -59,7 +59,7 @@ TEST_CASE("linear: f32 and bf16 agree with f64", "[linear]") {
   CHECK(tests::distance(fast.dbias, exact.dbias) <= tests::f32_reduction);
 }
 
-TEST_CASE("linear: gradients", "[linear][ops]") {
+TEST_CASE("linear: f64 inputs -> gradients match central differences", "[linear][ops]") {
   Device& device = tests::device();
   Tensor const x = tests::random(device, {3, 5}, Dtype::f64, 1);
   Tensor const w = tests::random(device, {4, 5}, Dtype::f64, 2);
@@ -75,7 +75,7 @@ TEST_CASE("linear: gradients", "[linear][ops]") {
   });
 }
 
-TEST_CASE("linear: wrong shapes are errors that name them", "[linear][ops]") {
+TEST_CASE("linear: wrong shapes -> error with the shapes", "[linear][ops]") {
   Device& device = tests::device();
   Tape tape;
   auto const input = [&](Shape shape, Dtype dtype = Dtype::f32) {

@@ -31,9 +31,9 @@ std::vector<Kind> kinds() {
 
 }  // namespace
 
-TEST_CASE("margin: the published formulas", "[margin]") {
+TEST_CASE("margin: each loss at known angles -> values of the published formulas", "[margin]") {
   double const c = 0.5, angle = pi / 3;
-  CHECK(Margin<double>{}(1.25).value == 1.25);  // products of a plain head are no cosines
+  CHECK(Margin<double>{}(1.25).value == 1.25);  // products of a plain head are not cosines
   // ArcFace, cos(θ + 0.5): cos 1.5471976 = 0.0235966
   CHECK(Margin<double>{1, 0.5, 0}(c).value == Approx(0.02359658529).epsilon(1e-8));
   // CosFace, cos θ - 0.4
@@ -55,13 +55,13 @@ TEST_CASE("margin: the published formulas", "[margin]") {
   CHECK(high(c).value == Approx(std::cos(angle - 0.4) - 0.8));
 }
 
-TEST_CASE("margin: the slope is that of the value", "[margin]") {
+TEST_CASE("margin: slope at every cosine -> difference quotient of the value", "[margin]") {
   for (auto const& [name, margin] : kinds()) {
     int steep = 0;
     for (double c = -0.995; c < 1; c += 0.01) {
       double const step = 1e-6;
       auto const below = margin(c - step), here = margin(c), above = margin(c + step);
-      // Where a fallback begins, the slope jumps between the two sides.
+      // Where a fallback begins, the slope is discontinuous.
       if (std::abs(above.slope - below.slope) > 0.1 * (1 + std::abs(here.slope))) {
         ++steep;
         continue;
@@ -73,7 +73,7 @@ TEST_CASE("margin: the slope is that of the value", "[margin]") {
   }
 }
 
-TEST_CASE("margin: both sides of the fallback", "[margin]") {
+TEST_CASE("margin: both sides of the fallback -> documented values and slopes", "[margin]") {
   // θ + 0.5 = π at cos(π - 0.5).
   Margin<double> const arc{1, 0.5, 0},
       straight{1, 0.5, 0, BeyondPi::monotone, MarginGradient::straight_through};
@@ -82,7 +82,7 @@ TEST_CASE("margin: both sides of the fallback", "[margin]") {
   CHECK(std::abs(arc(edge + step).slope) < 1e-3);  // sin π / sin θ
   CHECK(arc(edge - step).value == Approx(edge - 0.5 * std::sin(0.5)));
   CHECK(arc(edge - step).slope == 1);
-  // SphereFace's pieces meet, at every multiple of π.
+  // SphereFace's pieces meet at every multiple of π.
   Margin<double> const sphere{4, 0, 0};
   for (int k = 1; k < 4; ++k) {
     double const meet = std::cos(k * pi / 4);
@@ -94,10 +94,10 @@ TEST_CASE("margin: both sides of the fallback", "[margin]") {
   }
 }
 
-TEST_CASE("margin: values fall with the angle", "[margin]") {
+TEST_CASE("margin: growing angle -> values never increase", "[margin]") {
   for (auto const& [name, margin] : kinds()) {
     double last = std::numeric_limits<double>::infinity();
-    // ArcFace's fallback begins 0.12 below -1: its one jump is downwards too.
+    // ArcFace's fallback begins 0.12 below -1: its one jump is downward as well.
     for (double angle = 0; angle <= pi; angle += 0.01) {
       CAPTURE(name, angle);
       double const value = margin(std::cos(angle)).value;
@@ -107,7 +107,8 @@ TEST_CASE("margin: values fall with the angle", "[margin]") {
   }
 }
 
-TEST_CASE("margin: cosines that rounding has taken out of [-1, 1]", "[margin]") {
+TEST_CASE("margin: cosines rounded beyond [-1, 1] -> value at the boundary and a finite slope",
+          "[margin]") {
   for (auto const& [name, margin] : kinds()) {
     if (margin.m1 == 1 && margin.m2 == 0) continue;
     CAPTURE(name);
@@ -115,7 +116,7 @@ TEST_CASE("margin: cosines that rounding has taken out of [-1, 1]", "[margin]") 
       auto const inside = margin(side), beyond = margin(side * 1.0001);
       CHECK(beyond.value == inside.value);
       CHECK(std::isfinite(beyond.slope));
-      // The pole: sin θ counts as 1e-3.
+      // At the pole, sin θ is clamped to 1e-3.
       CHECK(std::abs(inside.slope) <= 1e3 * margin.m1);
     }
     CHECK(std::isnan(margin(std::nan("")).value));
@@ -123,7 +124,8 @@ TEST_CASE("margin: cosines that rounding has taken out of [-1, 1]", "[margin]") 
   CHECK(Margin<double>{1, 0.5, 0}(1.0).slope == Approx(std::sin(0.5) * 1e3));
 }
 
-TEST_CASE("margin: what becomes of the other classes", "[margin]") {
+TEST_CASE("margin: non-target cosines -> filtered, amplified or scaled, with matching slopes",
+          "[margin]") {
   math::InterclassFilter<double> const filter{64, 0.4};
   CHECK(filter.logit(0.4) == 64 * 0.4);
   CHECK(filter.slope(0.4) == 64);
@@ -140,10 +142,10 @@ TEST_CASE("margin: what becomes of the other classes", "[margin]") {
   CHECK(math::hard_threshold(1.5, 0.5) == Approx(std::cos(0.5)));
 }
 
-TEST_CASE("adaptive_margins: by hand", "[margin]") {
+TEST_CASE("adaptive_margins: four norms by hand -> running statistics and margins", "[margin]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  // Clipped: 10, 20, 30, 100. Mean 40; squares 900 + 400 + 100 + 3600 = 5000, deviation
+  // Clipped: 10, 20, 30, 100. Mean 40; squares 900 + 400 + 100 + 3600 = 5000, standard deviation
   // sqrt(5000 / 3).
   Tensor const norms = tensor(device, {4}, dtype, {10, 20, 30, 400});
   Tensor moments = tensor(device, {2}, dtype, {20, 100}), margins(device, {4, 3}, dtype);
@@ -164,7 +166,8 @@ TEST_CASE("adaptive_margins: by hand", "[margin]") {
   CHECK(tests::distance(values(margins.rows(3, 4)), {1, -0.4, 0.8}) < tests::f32_elementwise);
 }
 
-TEST_CASE("adaptive_margins: batches that say little", "[margin]") {
+TEST_CASE("adaptive_margins: no rows, one row or NaN -> undefined statistics stay unchanged",
+          "[margin]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const moved = [&](std::vector<double> const& norms) {
@@ -179,7 +182,7 @@ TEST_CASE("adaptive_margins: batches that say little", "[margin]") {
   CHECK(moved({30, std::nan("")}) == std::vector<double>{20, 100});
 }
 
-TEST_CASE("curriculum: by hand", "[margin]") {
+TEST_CASE("curricularface_update: three products by hand -> hardness and thresholds", "[margin]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor labels(device, {3}, Dtype::i64);

@@ -11,7 +11,7 @@ using Values = std::vector<double>;
 
 auto const no = Transpose::no, yes = Transpose::yes;
 
-/// m x k times k x n.
+/// Shapes (m, k) times (k, n).
 struct Sizes {
   int64_t m, k, n;
   Shape a(Transpose t) const { return t == no ? Shape{m, k} : Shape{k, m}; }
@@ -30,7 +30,7 @@ Tensor row_sums(Tensor const& x) {
 
 }  // namespace
 
-TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
+TEST_CASE("matmul: every combination of transposes by hand -> exact product", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
@@ -38,7 +38,8 @@ TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
   Tensor const at = tests::tensor(device, {3, 2}, dtype, {1, 4, 2, 5, 3, 6});
   Tensor const b = tests::tensor(device, {3, 2}, dtype, {1, -1, 2, 0, 0, 3});
   Tensor const bt = tests::tensor(device, {2, 3}, dtype, {1, 2, 0, -1, 0, 3});
-  Tensor c = tests::tensor(device, {2, 2}, dtype, {std::nan(""), 1, 1, 1});  // beta 0: not read
+  Tensor c = tests::tensor(device, {2, 2}, dtype, {std::nan(""), 1, 1, 1});  // beta 0: c is not
+                                                                             // read
   Kernels& kernels = device.kernels();
   Values const product{5, 8, 14, 14};
   kernels.matmul(a, no, b, no, 1, 0, c);
@@ -51,12 +52,12 @@ TEST_CASE("matmul: by hand, in every combination of transposes", "[matmul]") {
   CHECK(values(c) == product);
 }
 
-TEST_CASE("matmul: f32 and bf16 agree with f64", "[matmul]") {
+TEST_CASE("matmul: f32 and bf16 inputs -> within rounding of f64", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   if (!tests::can_multiply(device, dtype)) return;
   auto const out = GENERATE(Dtype::f32, Dtype::bf16);
-  if (dtype == Dtype::f32 && out == Dtype::bf16) return;  // no such product
+  if (dtype == Dtype::f32 && out == Dtype::bf16) return;  // not supported: f32 inputs, bf16 result
   auto const ta = GENERATE(Transpose::no, Transpose::yes);
   auto const tb = GENERATE(Transpose::no, Transpose::yes);
   auto const s = GENERATE(Sizes{1, 1, 1}, Sizes{1, 33, 257}, Sizes{31, 1, 33}, Sizes{33, 257, 1},
@@ -76,7 +77,7 @@ TEST_CASE("matmul: f32 and bf16 agree with f64", "[matmul]") {
   CHECK(values(again) == values(c));
 }
 
-TEST_CASE("matmul: without elements", "[matmul]") {
+TEST_CASE("matmul: inner dimension 0 -> beta times c; no rows -> empty result", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Kernels& kernels = device.kernels();
@@ -93,7 +94,7 @@ TEST_CASE("matmul: without elements", "[matmul]") {
   CHECK(none.count() == 0);
 }
 
-TEST_CASE("add_bias and sum_rows: by hand", "[matmul]") {
+TEST_CASE("add_bias and sum_rows: two rows by hand -> exact sums", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor y = tests::tensor(device, {2, 3}, dtype, {1, 2, 3, 4, 5, 6});
@@ -106,14 +107,14 @@ TEST_CASE("add_bias and sum_rows: by hand", "[matmul]") {
   CHECK(values(out) == Values{0, 0, 0});
 }
 
-TEST_CASE("sum_rows: agrees with f64", "[matmul]") {
+TEST_CASE("sum_rows: f32 and bf16 inputs -> within rounding of f64", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   Tensor const x = tests::random(device, any_rows(), dtype, 1);
   CHECK(tests::distance(row_sums(x), row_sums(tests::as(x, Dtype::f64))) < tests::f32_reduction);
 }
 
-TEST_CASE("sum_rows: the same bits on any number of threads", "[matmul][cpu]") {
+TEST_CASE("sum_rows: one and three CPU threads -> same bits", "[matmul][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = any_rows();
@@ -123,12 +124,14 @@ TEST_CASE("sum_rows: the same bits on any number of threads", "[matmul][cpu]") {
   CHECK(run(one) == run(three));
 }
 
-TEST_CASE("row_products: by hand, without rows or columns, and what is not finite", "[matmul]") {
+TEST_CASE("row_products: by hand, without rows or columns, with NaN -> exact products, 0, NaN",
+          "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   auto const products = [&](Shape const& shape, Values const& x, Values const& y) {
     Tensor out = tests::tensor(device, {shape[0]}, accumulator(dtype),
-                               Values(static_cast<size_t>(shape[0]), 7));  // to be overwritten
+                               Values(static_cast<size_t>(shape[0]), 7));  // overwritten by the
+                                                                           // call
     device.kernels().row_products(tests::tensor(device, shape, dtype, x),
                                   tests::tensor(device, shape, dtype, y), out);
     return values(out);
@@ -139,7 +142,7 @@ TEST_CASE("row_products: by hand, without rows or columns, and what is not finit
   CHECK(std::isnan(products({1, 2}, {std::nan(""), 1}, {0, 1})[0]));
 }
 
-TEST_CASE("row_products: f32 and bf16 agree with f64", "[matmul]") {
+TEST_CASE("row_products: f32 and bf16 inputs -> within rounding of f64", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   for (Shape const& shape : {Shape{1, 1}, Shape{33, 31}, Shape{257, 33}, Shape{3, 4097}}) {

@@ -6,7 +6,7 @@ using namespace core;
 using tests::tensor;
 using tests::values;
 
-TEST_CASE("add: both gradients, and of a value added to itself", "[ops]") {
+TEST_CASE("add: two values, and a value added to itself -> both gradients", "[ops]") {
   Device& device = tests::device();
   Tensor const x = tests::random(device, {3, 5}, Dtype::f64, 1),
                y = tests::random(device, {3, 5}, Dtype::f64, 2);
@@ -17,7 +17,7 @@ TEST_CASE("add: both gradients, and of a value added to itself", "[ops]") {
   tests::gradient_holds(device, x, [](Tape& t, Var const& v) { return add(t, v, add(t, v, v)); });
 }
 
-TEST_CASE("add: shapes must be equal", "[ops]") {
+TEST_CASE("add: different shapes -> error with both shapes", "[ops]") {
   Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tests::random(device, {2, 3}, Dtype::f32, 1));
@@ -25,7 +25,7 @@ TEST_CASE("add: shapes must be equal", "[ops]") {
   CHECK_THROWS_WITH(add(tape, x, y), Catch::StartsWith("add: shapes (2, 3) and (3, 2)"));
 }
 
-TEST_CASE("flatten: a view, and the gradient in the shape of x", "[ops]") {
+TEST_CASE("flatten: image tensor -> a view; the gradient has the shape of x", "[ops]") {
   Device& device = tests::device();
   Tensor const x = tests::random(device, {2, 3, 5, 7}, Dtype::f64, 1);
   Tape tape;
@@ -37,7 +37,8 @@ TEST_CASE("flatten: a view, and the gradient in the shape of x", "[ops]") {
         Shape{0, 4});
 }
 
-TEST_CASE("convert: the gradient comes back in x's dtype", "[ops]") {
+TEST_CASE("convert: f32 to bf16 -> the gradient has x's dtype; same dtype -> the same variable",
+          "[ops]") {
   Device& device = tests::device();
   Tape tape;
   Var const x = tape.input(tensor<float>(device, {2}, {1 + 0x1p-8, 3}));
@@ -50,7 +51,7 @@ TEST_CASE("convert: the gradient comes back in x's dtype", "[ops]") {
   CHECK(convert(tape, x, Dtype::f32).slot == x.slot);
 }
 
-TEST_CASE("ops of constants are constants: nothing is computed for them in backward", "[ops]") {
+TEST_CASE("ops: constant inputs -> constant results without backward", "[ops]") {
   Device& device = tests::device();
   Tape tape;
   Var const x = Tape::constant(tests::random(device, {2, 3}, Dtype::f32, 1));
@@ -61,7 +62,7 @@ TEST_CASE("ops of constants are constants: nothing is computed for them in backw
   CHECK_FALSE(l2_normalise(tape, x).requires_grad());
 }
 
-TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same mask", "[ops]") {
+TEST_CASE("dropout: training -> elements zeroed or scaled; backward uses the same mask", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor x(device, {100, 33}, dtype);
@@ -79,10 +80,11 @@ TEST_CASE("dropout: values are kept and scaled, or zero; backward has the same m
     wrong += std::abs(slope[i] * -2 - out[i]) > 1e-6;
   }
   CHECK(wrong == 0);
-  CHECK(std::abs(dropped - 825) < 5 * 25);  // 3300 draws: deviation 25
+  CHECK(std::abs(dropped - 825) < 5 * 25);  // 3300 samples: standard deviation 25
 }
 
-TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[ops]") {
+TEST_CASE("dropout: seed, step, layer or sample changes -> another mask; the rank does not matter",
+          "[ops]") {
   Device& device = tests::device();
   Tensor const x = tests::random(device, {8, 31}, Dtype::f32, 1);
   auto const run = [&](RandomPosition const& position, uint64_t layer, Tensor const& rows) {
@@ -98,7 +100,8 @@ TEST_CASE("dropout: the mask follows step, layer and sample, not the rank", "[op
   CHECK(run({2, 5, 0}, 2, x) != whole);
 }
 
-TEST_CASE("dropout: nothing in inference and at probability 0", "[ops]") {
+TEST_CASE("dropout: inference or probability 0 -> the input itself; probability 1 -> error",
+          "[ops]") {
   Device& device = tests::device();
   Tape training, inference(Mode::inference);
   Tensor const x = tests::random(device, {2, 3}, Dtype::f32, 1);
@@ -107,7 +110,7 @@ TEST_CASE("dropout: nothing in inference and at probability 0", "[ops]") {
   CHECK_THROWS_AS(dropout(training, training.input(x), 1, 1), Error);
 }
 
-TEST_CASE("l2_normalise: by hand; a zero row stays zero", "[ops]") {
+TEST_CASE("l2_normalise: rows by hand -> unit rows; a zero row stays zero", "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tape tape(Mode::inference);
@@ -116,7 +119,10 @@ TEST_CASE("l2_normalise: by hand; a zero row stays zero", "[ops]") {
   CHECK(tests::distance(values(y.value), exact) < tests::tolerance(dtype));
 }
 
-TEST_CASE("l2_normalise: gradients, and f32 and bf16 against f64", "[ops]") {
+TEST_CASE(
+    "l2_normalise: f32 and bf16 inputs -> within rounding of f64; gradients match central "
+    "differences",
+    "[ops]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{0, 5}, Shape{1, 1}, Shape{3, 31}, Shape{33, 257});
@@ -131,7 +137,7 @@ TEST_CASE("l2_normalise: gradients, and f32 and bf16 against f64", "[ops]") {
   auto const [y, dx] = run(dtype);
   auto const [exact_y, exact_dx] = run(Dtype::f64);
   CHECK(tests::distance(y, exact_y) < tests::tolerance(dtype));
-  // A row of one element has no gradient: what is left of it is rounding.
+  // A row of one element has a zero gradient: only rounding remains.
   if (shape[1] > 1) CHECK(tests::distance(dx, exact_dx) < tests::tolerance(dtype));
   if (shape[0] == 3)
     tests::gradient_holds(device, tests::as(x, Dtype::f64),

@@ -24,10 +24,11 @@ std::pair<Tensor, Tensor> both_ways(Op op, Tensor const& x, Values const& dy) {
 
 }  // namespace
 
-TEST_CASE("max_pool: by hand", "[pool]") {
+TEST_CASE("max_pool: values by hand -> maxima; the gradient goes to the first of equals",
+          "[pool]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
-  // Negative, so that padding would win if it counted as zeros; 5 and 5 are equal.
+  // Negative, so that zero padding would win if it counted; the two values of -5 are equal.
   Tensor const x = tests::tensor(device, {1, 3, 3, 1}, dtype, {-9, -2, -3, -4, -5, -5, -7, -8, -1});
   auto const pool = [](Tape& tape, Var const& v) {
     return max_pool(tape, v, {.size = {2, 2}, .padding = {1, 1}});
@@ -38,7 +39,8 @@ TEST_CASE("max_pool: by hand", "[pool]") {
         Values{1, 2 + 3 + 6 + 7, 4 + 8, 5 + 9 + 10, 0, 0, 13 + 14, 0, 11 + 12 + 15 + 16});
 }
 
-TEST_CASE("max_pool: the first of equals, infinities, NaN, and windows without pixels", "[pool]") {
+TEST_CASE("max_pool: equal values, infinities, NaN, windows without pixels -> defined results",
+          "[pool]") {
   Device& device = tests::device();
   Kernels& kernels = device.kernels();
   double const inf = std::numeric_limits<double>::infinity();
@@ -59,7 +61,7 @@ TEST_CASE("max_pool: the first of equals, infinities, NaN, and windows without p
   CHECK(winner({5, 6}, beside) == std::pair{Values{-inf}, Values{-1}});
 }
 
-TEST_CASE("average_pool: by hand, padding counts", "[pool]") {
+TEST_CASE("average_pool: values by hand -> means that count padding", "[pool]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x = tests::tensor(device, {1, 2, 2, 2}, dtype, {4, 1, 8, 2, 12, 3, 16, 4});
@@ -71,7 +73,7 @@ TEST_CASE("average_pool: by hand, padding counts", "[pool]") {
   CHECK(values(dx) == Values{3, 30, 3, 30, 5, 50, 5, 50});
 }
 
-TEST_CASE("global_average_pool: by hand", "[pool]") {
+TEST_CASE("global_average_pool: values by hand -> means per channel", "[pool]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x = tests::tensor(device, {2, 1, 2, 1}, dtype, {1, 2, 5, 7});
@@ -81,7 +83,7 @@ TEST_CASE("global_average_pool: by hand", "[pool]") {
   CHECK(values(dx) == Values{1.5, 1.5, 2.5, 2.5});
 }
 
-TEST_CASE("pools: f32 and bf16 agree with f64", "[pool]") {
+TEST_CASE("pools: f32 and bf16 inputs -> within rounding of f64", "[pool]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const shape = GENERATE(Shape{1, 1, 1, 1}, Shape{3, 7, 6, 31}, Shape{2, 8, 9, 257});
@@ -101,7 +103,7 @@ TEST_CASE("pools: f32 and bf16 agree with f64", "[pool]") {
   agree(global_average_pool, tests::tolerance(dtype));
 }
 
-TEST_CASE("pools: gradients", "[pool][ops]") {
+TEST_CASE("pools: f64 inputs -> gradients match central differences", "[pool][ops]") {
   Device& device = tests::device();
   auto const window =
       GENERATE(Window{resnet},
@@ -113,7 +115,7 @@ TEST_CASE("pools: gradients", "[pool][ops]") {
   tests::gradient_holds(device, x, global_average_pool);
 }
 
-TEST_CASE("pools: an empty batch stays empty", "[pool]") {
+TEST_CASE("pools: empty batch -> empty result", "[pool]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   Tensor const x(device, {0, 7, 7, 5}, dtype);
@@ -126,7 +128,7 @@ TEST_CASE("pools: an empty batch stays empty", "[pool]") {
   CHECK(mean.second.shape() == x.shape());
 }
 
-TEST_CASE("pools: wrong shapes are errors that name them", "[pool][ops]") {
+TEST_CASE("pools: wrong shapes -> error with the shapes", "[pool][ops]") {
   Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(Tensor(device, {2, 4, 4, 3}, Dtype::f32));

@@ -10,7 +10,7 @@ RandomKey const key{12345678901234567ull, Purpose::head_weights, 42};
 
 }  // namespace
 
-TEST_CASE("philox: the test vectors of its authors", "[random]") {
+TEST_CASE("philox: published test vectors -> same output", "[random]") {
   using Four = std::array<uint32_t, 4>;
   CHECK(philox({0, 0, 0, 0}, {0, 0}) == Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   constexpr uint32_t ones = 0xffffffff;
@@ -20,7 +20,7 @@ TEST_CASE("philox: the test vectors of its authors", "[random]") {
         Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-TEST_CASE("random: tensors hold the numbers of the scalar generator", "[random]") {
+TEST_CASE("random: tensors -> the numbers of the scalar generator", "[random]") {
   Device& device = tests::device();
   auto const size = GENERATE(0, 1, 31, 33, 257, 40000);
   auto const first = GENERATE(int64_t{0}, int64_t{1}, int64_t{63}, int64_t{1} << 40);
@@ -42,7 +42,7 @@ TEST_CASE("random: tensors hold the numbers of the scalar generator", "[random]"
   CHECK(wrong == 0);
 }
 
-TEST_CASE("random: a part of a stream is that part of the whole", "[random]") {
+TEST_CASE("random: offset into a stream -> the same numbers as in the whole stream", "[random]") {
   Device& device = tests::device();
   Tensor whole(device, {500}, Dtype::f32), part(device, {100}, Dtype::f32);
   device.kernels().random_normal(key, 7, 0, 1, whole);
@@ -50,7 +50,7 @@ TEST_CASE("random: a part of a stream is that part of the whole", "[random]") {
   CHECK(tests::values(part) == tests::values(whole.rows(123, 223)));
 }
 
-TEST_CASE("random: f64 tensors hold the same numbers as f32 ones", "[random]") {
+TEST_CASE("random: f64 and f32 tensors -> same numbers; bf16 -> error", "[random]") {
   Device& device = tests::device();
   Tensor narrow(device, {100}, Dtype::f32), wide(device, {100}, Dtype::f64);
   device.kernels().random_normal(key, 0, 1, 2, narrow);
@@ -60,7 +60,7 @@ TEST_CASE("random: f64 tensors hold the same numbers as f32 ones", "[random]") {
   CHECK_THROWS_AS(device.kernels().random_normal(key, 0, 1, 2, rounded), Error);
 }
 
-TEST_CASE("random: streams of other seeds, purposes and items differ", "[random]") {
+TEST_CASE("random: another seed, purpose or item -> another stream", "[random]") {
   Device& device = tests::device();
   auto const draw = [&](RandomKey const& stream) {
     Tensor t(device, {64}, Dtype::f32);
@@ -73,7 +73,7 @@ TEST_CASE("random: streams of other seeds, purposes and items differ", "[random]
   CHECK(draw({1, Purpose::weights, 1}) != draw({1, Purpose::weights, 2}));
 }
 
-TEST_CASE("random: moments of a million normal and uniform numbers", "[random]") {
+TEST_CASE("random: a million normal and uniform numbers -> expected moments", "[random]") {
   Device& device = tests::device();
   constexpr int64_t count = 1 << 20;
   Tensor z(device, {count}, Dtype::f32), u = empty_like(z);
@@ -84,7 +84,7 @@ TEST_CASE("random: moments of a million normal and uniform numbers", "[random]")
     sum += x, squares += x * x, fourth += x * x * x * x, tail += std::abs(x) > 3;
   for (double const v : tests::values(u))
     uniform += v, low = std::min(low, v), high = std::max(high, v);
-  // Standard errors of the four are 1e-3, 1.4e-3, 9.6e-3 and 5e-5: five of them.
+  // Five standard errors; the four are 1e-3, 1.4e-3, 9.6e-3 and 5e-5.
   CHECK(std::abs(sum / count) < 5e-3);
   CHECK(std::abs(squares / count - 1) < 7e-3);
   CHECK(std::abs(fourth / count - 3) < 5e-2);

@@ -7,7 +7,7 @@ using math::round_randomly;
 
 namespace {
 
-/// The mean of `count` roundings of x, with the bits that pick(element's bits) gives.
+/// Mean of `count` roundings of x; pick(bits of an element) selects the random bits.
 template <class Pick>
 double mean_of(float x, int count, Pick const& pick) {
   math::Rounding const rounding(3, 17);
@@ -18,7 +18,7 @@ double mean_of(float x, int count, Pick const& pick) {
 
 }  // namespace
 
-TEST_CASE("rounding: what bf16 can hold stays, whatever the bits", "[rounding]") {
+TEST_CASE("stochastic rounding: values that bf16 holds -> unchanged for any bits", "[rounding]") {
   for (float const x : {0.0f, -0.0f, 1.0f, -1.5f, 0x1p-126f, 0x1.FEp127f, 0x1p-133f})
     for (uint32_t const bits : {0u, 1u, 0x8000u, 0xFFFFu}) {
       CHECK(float(round_randomly(x, bits)) == x);
@@ -26,17 +26,17 @@ TEST_CASE("rounding: what bf16 can hold stays, whatever the bits", "[rounding]")
     }
 }
 
-TEST_CASE("rounding: up where the bits carry, by magnitude", "[rounding]") {
+TEST_CASE("stochastic rounding: random bits carry -> magnitude rounded up", "[rounding]") {
   float const quarter = 1 + 0x1p-9f;  // a quarter of the way from 1 to 1 + 2^-7
   CHECK(float(round_randomly(quarter, 0)) == 1);
   CHECK(float(round_randomly(quarter, 0xBFFF)) == 1);
   CHECK(float(round_randomly(quarter, 0xC000)) == 1 + 0x1p-7f);
   CHECK(float(round_randomly(-quarter, 0xBFFF)) == -1);
   CHECK(float(round_randomly(-quarter, 0xC000)) == -1 - 0x1p-7f);
-  CHECK(float(round_randomly(1.999f, 0xFFFF)) == 2);  // into the next exponent
+  CHECK(float(round_randomly(1.999f, 0xFFFF)) == 2);  // carries into the next exponent
 }
 
-TEST_CASE("rounding: infinities and NaN pass", "[rounding]") {
+TEST_CASE("stochastic rounding: infinities and NaN -> unchanged", "[rounding]") {
   for (uint32_t const bits : {0u, 0xFFFFu}) {
     CHECK(float(round_randomly(INFINITY, bits)) == INFINITY);
     CHECK(float(round_randomly(-INFINITY, bits)) == -INFINITY);
@@ -46,11 +46,11 @@ TEST_CASE("rounding: infinities and NaN pass", "[rounding]") {
   }
 }
 
-TEST_CASE("rounding: unbiased for each array of an element", "[rounding]") {
+TEST_CASE("stochastic rounding: weight and both moments -> unbiased", "[rounding]") {
   int const count = 1 << 18;
   for (float const share : {0.01f, 0.25f, 0.5f, 0.9f}) {
     float const x = 1 + share * 0x1p-7f;
-    // Five deviations of the mean of so many draws with this probability.
+    // Five standard deviations of the mean of `count` roundings that go up with this probability.
     double const bound = 5 * 0x1p-7 * std::sqrt(share * (1 - share) / count);
     CHECK(std::abs(mean_of(x, count, [](auto b) { return b.weight(); }) - x) < bound);
     CHECK(std::abs(mean_of(x, count, [](auto b) { return b.first(); }) - x) < bound);
@@ -59,12 +59,12 @@ TEST_CASE("rounding: unbiased for each array of an element", "[rounding]") {
   }
 }
 
-TEST_CASE("rounding: bits of neighbours, arrays, steps and seeds do not go together",
+TEST_CASE("stochastic rounding: neighbors, arrays, steps and seeds -> uncorrelated bits",
           "[rounding]") {
   int const count = 1 << 16;
   math::Rounding const one(3, 17), next_step(3, 18), next_seed(4, 17);
   auto const together = [&](auto const& a, auto const& b) {
-    double sum = 0;  // of the product of two uniform numbers of mean 0
+    double sum = 0;  // sum of products of two uniform numbers of mean 0
     for (int i = 0; i < count; ++i)
       sum += (a(uint64_t(i)) / 65535.0 - 0.5) * (b(uint64_t(i)) / 65535.0 - 0.5);
     return 12 * sum / count;

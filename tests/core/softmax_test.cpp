@@ -22,7 +22,7 @@ Tensor part_of(Tensor const& of_classes, int64_t begin, int64_t end) {
   return of_classes ? of_classes.rows(begin, end) : Tensor{};
 }
 
-/// Statistics of classes [cuts.front(), cuts.back()) of all products z, a chunk between two cuts.
+/// Statistics of classes [cuts.front(), cuts.back()) of all logits z; cuts delimit the chunks.
 Tensor statistics(Case const& c, std::vector<int64_t> const& cuts) {
   Tensor stats(c.z.device(), {c.z.size(0), 6}, c.z.dtype());
   c.z.device().kernels().softmax_begin(stats);
@@ -69,11 +69,11 @@ Tensor gradient(Case const& c, Tensor const& rows, Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("softmax: two rows by hand", "[softmax]") {
+TEST_CASE("softmax: two rows by hand -> statistics, loss and gradient", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   double const log2 = std::log(2.0);
-  // exp: 1, 2, 1 and 4, 2, 2. The bias takes the second row's first logit from 0 to log 4.
+  // exp: 1, 2, 1 and 4, 2, 2. The bias raises the second row's first logit from 0 to log 4.
   Case c{.z = tensor(device, {2, 3}, dtype, {-2 * log2, log2, 0, 0, log2, log2}),
          .labels = integers(device, {11, -1}),
          .chunk = {10, tensor(device, {3}, dtype, {2 * log2, 0, 0}), {}}};
@@ -88,11 +88,12 @@ TEST_CASE("softmax: two rows by hand", "[softmax]") {
   CHECK(close(factor, {1}));
   CHECK(close(sums, {log2, 1}));
   CHECK(close(gradient(c, rows, dtype), {0.25, -0.5, 0.25, 0, 0, 0}));
-  c.chunk.first = 12;  // no target here
+  c.chunk.first = 12;  // no target in this chunk
   CHECK(close(gradient(c, rows, dtype), {0.25, 0.5, 0.25, 0, 0, 0}));
 }
 
-TEST_CASE("softmax: smoothing and class weights as PyTorch's cross_entropy by hand", "[softmax]") {
+TEST_CASE("softmax: smoothing, class weights and z-loss by hand -> loss of PyTorch's cross_entropy",
+          "[softmax]") {
   Device& device = tests::device();
   double const log2 = std::log(2.0);
   // Logits log 1, log 2, log 1: lse = log 4, so lse - z = (2, 1, 2) log 2. Weights 1, 2, 3; ε =
@@ -103,14 +104,13 @@ TEST_CASE("softmax: smoothing and class weights as PyTorch's cross_entropy by ha
                .chunk = {0, {}, tensor(device, {3}, Dtype::f64, {1, 2, 3})},
                .loss = {.smoothing = 0.3, .classes = 3, .weight_sum = 6}};
   CHECK(tests::value(loss_of(c).loss) == Approx(1.2 * log2));
-  // z-loss: + 0.5 lse² (weighted as the row is)
+  // z-loss adds 0.5 lse² (weighted as the row is)
   Case z = c;
   z.loss.z_loss = 0.5;
   CHECK(tests::value(loss_of(z).loss) == Approx(1.2 * log2 + 0.5 * 4 * log2 * log2));
 }
 
-TEST_CASE("softmax: every rule gives the loss of its definition, and that loss's gradient",
-          "[softmax]") {
+TEST_CASE("softmax: every rule -> loss of its definition, and that loss's gradient", "[softmax]") {
   Device& device = tests::device();
   for (auto const& [name, c] : cases(device, 6, 33, 0, Dtype::f64)) {
     CAPTURE(name);
@@ -123,7 +123,7 @@ TEST_CASE("softmax: every rule gives the loss of its definition, and that loss's
   }
 }
 
-TEST_CASE("softmax: chunks and shards of any size give what the whole gives", "[softmax]") {
+TEST_CASE("softmax: chunks and shards of any size -> same result as the whole", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const classes = GENERATE(int64_t{2}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{9000});
@@ -145,7 +145,7 @@ TEST_CASE("softmax: chunks and shards of any size give what the whole gives", "[
   }
 }
 
-TEST_CASE("softmax: stored exponentials give the same gradient", "[softmax]") {
+TEST_CASE("softmax: stored exponentials -> same gradient as recomputation", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
   auto const classes = GENERATE(int64_t{2}, int64_t{33}, int64_t{5000});
@@ -163,13 +163,13 @@ TEST_CASE("softmax: stored exponentials give the same gradient", "[softmax]") {
                                                 : tests::f32_reduction;
     CHECK(tests::distance(merged({stats}, c.labels, c.loss).rows, rows) <
           std::min(bound, tests::f32_reduction));
-    CHECK(values(rescale) == std::vector<double>(6, 0));  // there was nothing before
+    CHECK(values(rescale) == std::vector<double>(6, 0));  // no earlier chunk
     device.kernels().softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, e);
     CHECK(tests::distance(e, gradient(c, rows, dtype)) < bound);
   }
 }
 
-TEST_CASE("softmax: exponentials of a second chunk rescale those of the first", "[softmax]") {
+TEST_CASE("softmax: a second chunk of exponentials -> rescales those of the first", "[softmax]") {
   Device& device = tests::device();
   Tensor const labels = integers(device, {-1, 0});
   Tensor stats(device, {2, 6}, Dtype::f64), reference(device, {2}, Dtype::f64),
@@ -183,7 +183,7 @@ TEST_CASE("softmax: exponentials of a second chunk rescale those of the first", 
   auto const close = [](Tensor const& t, std::vector<double> const& exact) {
     return tests::distance(values(t), exact) < 1e-14;
   };
-  // Logits 2 z. The second row's target, 3, is its largest: its exponential is not stored.
+  // Logits 2 z. The second row's target, 3, is its largest logit: its exponential is not stored.
   run(0, {1, 0.5, 1.5, -infinity});
   CHECK(close(reference, {2, 3}));
   CHECK(close(e, {2, 2 * std::exp(-1.0), 0, 0}));
@@ -195,9 +195,10 @@ TEST_CASE("softmax: exponentials of a second chunk rescale those of the first", 
   CHECK(values(stats)[1] == Approx(std::exp(-2.0) + std::exp(-3.0) + 1 + std::exp(-6.0)));
 }
 
-TEST_CASE("softmax: the maximum is that of logits, not of the target's product", "[softmax]") {
+TEST_CASE("softmax: margin lowers the target's logit -> the maximum is that of the final logits",
+          "[softmax]") {
   Device& device = tests::device();
-  // CosFace takes the target's logit from 100 to -300; exp(-200) of the others is no f32.
+  // CosFace lowers the target's logit from 100 to -300; exp(-200) of the others underflows in f32.
   Case const c{.z = tensor(device, {1, 2}, Dtype::f32, {1, -1}),
                .labels = integers(device, {0}),
                .rule = {.scale = 100, .margins = tensor(device, {1, 3}, Dtype::f32, {1, 0, 4})}};
@@ -212,7 +213,7 @@ TEST_CASE("softmax: the maximum is that of logits, not of the target's product",
   CHECK(tests::value(loss_of(c).loss) == Approx(200));
 }
 
-TEST_CASE("softmax: f32 and bf16 gradients against f64", "[softmax]") {
+TEST_CASE("softmax: f32 and bf16 gradients -> within rounding of f64", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
   auto const classes = GENERATE(int64_t{2}, int64_t{31}, int64_t{33}, int64_t{257}, int64_t{5000});
@@ -226,7 +227,7 @@ TEST_CASE("softmax: f32 and bf16 gradients against f64", "[softmax]") {
   }
 }
 
-TEST_CASE("softmax: empty shards and rows of -inf", "[softmax]") {
+TEST_CASE("softmax: empty shards and rows of -inf -> no contribution to the result", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor const labels = integers(device, {0, 1});
@@ -237,17 +238,17 @@ TEST_CASE("softmax: empty shards and rows of -inf", "[softmax]") {
   Tensor const stats = statistics(c, {0, 1, 2});
   CHECK(values(stats) == std::vector<double>{-infinity, 0, -infinity, 0, 1, 1,  //
                                              1, 1, -infinity, 0, 1, 1});
-  // A row without any finite logit on one shard is what the other shards say it is.
+  // If one shard has no finite logit in a row, the other shards determine the row's result.
   Tensor const other = tensor(device, {2, 6}, dtype, {2, 3, 0, 0, 0, 0, -infinity, 0, 0, 0, 0, 0});
   auto const rows = values(merged({none, stats, none, other}, labels, {}).rows);
-  // The loss is infinite, so nothing moves.
+  // The loss is infinite, so all factors are 0.
   CHECK(rows[0] == Approx(2 + std::log(3.0)));
   CHECK(rows[4] == Approx(1));
   CHECK(rows[1] == 0);
   CHECK(rows[5] == 0);
 }
 
-TEST_CASE("softmax: logits far from zero do not overflow", "[softmax]") {
+TEST_CASE("softmax: logits of magnitude 1000 -> no overflow", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Case const c{.z = tensor(device, {2, 3}, dtype, {1000, 999, -1000, -1000, -1001, -3000}),
@@ -259,7 +260,7 @@ TEST_CASE("softmax: logits far from zero do not overflow", "[softmax]") {
   CHECK(tests::value(loss.loss) == Approx((2000 + 2 * gap) / 2).epsilon(1e-7));
 }
 
-TEST_CASE("softmax: what is not finite stops the step", "[softmax]") {
+TEST_CASE("softmax: a logit is not finite -> loss not finite, factor 0, gradient 0", "[softmax]") {
   Device& device = tests::device();
   auto const bad = GENERATE(as<double>{}, infinity, std::nan(""));
   for (size_t const place : {0u, 20u, 40u}) {
@@ -270,13 +271,13 @@ TEST_CASE("softmax: what is not finite stops the step", "[softmax]") {
       Loss const loss = merged({statistics(c, cuts)}, c.labels, {});
       CHECK_FALSE(std::isfinite(tests::value(loss.loss)));
       CHECK(tests::value(loss.factor) == 0);
-      // The other row does not move either.
+      // The gradient of the other row is 0 as well.
       CHECK(values(gradient(c, loss.rows, Dtype::f32)) == std::vector<double>(82, 0));
     }
   }
 }
 
-TEST_CASE("softmax: where no row counts the loss is 0", "[softmax]") {
+TEST_CASE("softmax: no row has a label -> loss 0, factor 1, gradient 0", "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Case const c{.z = tensor(device, {2, 2}, dtype, {1, 2, std::nan(""), 3}),
@@ -287,11 +288,11 @@ TEST_CASE("softmax: where no row counts the loss is 0", "[softmax]") {
   CHECK(values(gradient(c, loss.rows, dtype)) == std::vector<double>(4, 0));
 }
 
-TEST_CASE("softmax: a sum over 300000 classes is as exact as one over a few", "[softmax]") {
+TEST_CASE("softmax: 300000 equal logits -> sum accurate in f32", "[softmax]") {
   Device& device = tests::device();
   constexpr int64_t classes = 300000;
   Tensor z(device, {1, classes}, Dtype::f32);
-  device.kernels().fill(-0.1, z);  // all alike: one f32 sum would drift
+  device.kernels().fill(-0.1, z);  // all equal: a single f32 sum would drift
   Case const c{.z = z, .labels = integers(device, {5})};
   CHECK(std::abs(values(whole(c))[1] / classes - 1) < tests::f32_elementwise);
   std::vector<int64_t> cuts;
@@ -300,7 +301,7 @@ TEST_CASE("softmax: a sum over 300000 classes is as exact as one over a few", "[
   CHECK(std::abs(values(statistics(c, cuts))[1] / classes - 1) < tests::f32_reduction);
 }
 
-TEST_CASE("softmax: one thread and three give the same bits", "[softmax][cpu]") {
+TEST_CASE("softmax: one and three CPU threads -> same bits", "[softmax][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {
     Case const c{.z = tests::random(device, {9, 20001}, Dtype::f32, 1),
@@ -310,7 +311,9 @@ TEST_CASE("softmax: one thread and three give the same bits", "[softmax][cpu]") 
   CHECK(run(one) == run(three));
 }
 
-TEST_CASE("softmax_mean without rows: the factor divides what nobody has", "[softmax]") {
+TEST_CASE(
+    "softmax_mean: no rows on this rank -> factor 1 / weight sum; not finite or no weight -> 0",
+    "[softmax]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const run = [&](double sum, double weight) {

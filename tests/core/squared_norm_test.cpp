@@ -1,4 +1,4 @@
-// Norms of gradients: their squares, clipping, and LARS's trust.
+// Gradient norms: sums of squares, clipping, and the trust ratio of LARS.
 #include "core/cpu/device.h"
 #include "tests/support/device.h"
 #include "tests/support/reference.h"
@@ -28,7 +28,7 @@ std::vector<double> trust_of(Tensor const& g, Tensor const& w, double decay,
 
 }  // namespace
 
-TEST_CASE("add_squared_norm: adds the sum of squares", "[squares]") {
+TEST_CASE("add_squared_norm: tensors of every dtype -> adds the sum of squares", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CHECK(squares_of(tests::tensor(device, {2, 2}, dtype, {1, -2, 3, 0.5}), 100) == 114.25);
@@ -40,14 +40,16 @@ TEST_CASE("add_squared_norm: adds the sum of squares", "[squares]") {
   }
 }
 
-TEST_CASE("add_squared_norm: beyond what f32 holds, and not finite", "[squares]") {
+TEST_CASE("add_squared_norm: squares beyond f32's range -> f64 sum; infinity and NaN -> not finite",
+          "[squares]") {
   Device& device = tests::device();
   CHECK(squares_of(tests::tensor<float>(device, {2}, {1e30, 1e30})) == Approx(2e60));
   CHECK(std::isinf(squares_of(tests::tensor<float>(device, {2}, {1, INFINITY}))));
   CHECK(std::isnan(squares_of(tests::tensor<float>(device, {2}, {NAN, 1}))));
 }
 
-TEST_CASE("clip_factor: by hand", "[squares]") {
+TEST_CASE("clip_factor: norms by hand -> factor that limits the norm; not finite -> 0",
+          "[squares]") {
   Device& device = tests::device();
   CHECK(clipped(device, 5, 100) == Approx(5 / (10 + 1e-6)).epsilon(1e-15));
   CHECK(clipped(device, 5, 24) == 1);
@@ -56,13 +58,13 @@ TEST_CASE("clip_factor: by hand", "[squares]") {
   CHECK(clipped(device, 5, INFINITY) == 0);
   CHECK(clipped(device, INFINITY, INFINITY) == 0);
   CHECK(clipped(device, 5, NAN) == 0);
-  // A gradient of norm 10 that is yet to be halved.
+  // Gradient of norm 10 that is still to be scaled by 0.5.
   CHECK(clipped(device, 4, 100, 0.5) == Approx(0.5 * 4 / (5 + 1e-6)).epsilon(1e-15));
   CHECK(clipped(device, 6, 100, 0.5) == 0.5);
   CHECK(clipped(device, 5, 100, 0) == 0);
 }
 
-TEST_CASE("lars_trust_ratio: by hand", "[squares]") {
+TEST_CASE("lars_trust_ratio: rows by hand -> coefficient |w| / (|g| + decay |w|)", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor const w = tests::tensor(device, {4, 2}, dtype, {3, 4, 0, 0, 3, 4, 6, 8});
@@ -74,12 +76,12 @@ TEST_CASE("lars_trust_ratio: by hand", "[squares]") {
   close(trust_of(g, w, 0), {0.05, 1, 1, 0.05});
   // 0.01 5 / (1 + 0.1 5); 0.01 10 / (2 + 0.1 10)
   close(trust_of(g, w, 0.1), {0.05 / 1.5, 1, 1, 0.1 / 3});
-  // The gradient halved.
+  // The gradient scaled by 0.5.
   close(trust_of(g, w, 0.1, scalar(device, 0.5)), {0.05, 1, 1, 0.05});
   close(trust_of(g, w, 0.1, scalar(device, 0)), {1, 1, 1, 1});
 }
 
-TEST_CASE("lars_trust_ratio: rows of any width against plain loops", "[squares]") {
+TEST_CASE("lars_trust_ratio: rows of any width -> within rounding of plain loops", "[squares]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const weights = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
@@ -102,7 +104,7 @@ TEST_CASE("lars_trust_ratio: rows of any width against plain loops", "[squares]"
   CHECK(tests::distance(trust_of(g, w, 0.1), want) < (dtype == Dtype::f64 ? 1e-13 : 1e-6));
 }
 
-TEST_CASE("squares: one thread and three give the same bits", "[squares][cpu]") {
+TEST_CASE("add_squared_norm: one and three CPU threads -> same bits", "[squares][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {
     return squares_of(tests::random(device, {200003}, Dtype::f32, 1));

@@ -9,7 +9,7 @@ namespace {
 
 using Values = std::vector<double>;
 
-/// y = x, passing gradients on as they are.
+/// y = x; the gradient passes through unchanged.
 Var pass(Tape& tape, Var const& x) {
   return tape.record(x.value, [&tape, x](Tensor const& dy) { tape.add_grad(x, dy); });
 }
@@ -20,7 +20,8 @@ Tensor three(Device& device, Values const& numbers) {
 
 }  // namespace
 
-TEST_CASE("tape: shares of a gradient add up, and shared ones are not overwritten", "[tape]") {
+TEST_CASE("tape: several gradients of one value -> their sum; shared tensors are not overwritten",
+          "[tape]") {
   Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(three(device, {1, 2, 3}));
@@ -33,7 +34,7 @@ TEST_CASE("tape: shares of a gradient add up, and shared ones are not overwritte
   CHECK(values(seed) == Values{1, 10, 100});
 }
 
-TEST_CASE("tape: constants and values nothing depends on get no gradient", "[tape]") {
+TEST_CASE("tape: constants and unused values -> no gradient", "[tape]") {
   Device& device = tests::device();
   Tape tape;
   auto const constant = Tape::constant(three(device, {1, 2, 3}));
@@ -48,7 +49,7 @@ TEST_CASE("tape: constants and values nothing depends on get no gradient", "[tap
   CHECK_FALSE(ran);
 }
 
-TEST_CASE("tape: a parameter is ready once, as soon as its last use is behind", "[tape]") {
+TEST_CASE("tape: parameter used twice -> ready once, after its last use in backward", "[tape]") {
   Device& device = tests::device();
   std::vector<std::string> log;
   auto const parameter = [&](std::string const& name) {
@@ -70,7 +71,7 @@ TEST_CASE("tape: a parameter is ready once, as soon as its last use is behind", 
   CHECK(values(second.grad) == Values{1, 2, 4});
 }
 
-TEST_CASE("tape: a backward is dropped once it has run, with what it holds", "[tape]") {
+TEST_CASE("tape: backward function has run -> released with its captures", "[tape]") {
   Device& device = tests::device();
   Tape tape;
   auto const x = tape.input(three(device, {1, 2, 3}));
@@ -88,7 +89,7 @@ TEST_CASE("tape: a backward is dropped once it has run, with what it holds", "[t
   CHECK(owners == std::vector<long>{2, 1});
 }
 
-TEST_CASE("tape: inference records nothing", "[tape]") {
+TEST_CASE("tape: inference -> records nothing", "[tape]") {
   Device& device = tests::device();
   Tape tape(Mode::inference);
   auto const held = std::make_shared<int>(1);

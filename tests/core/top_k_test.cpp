@@ -25,7 +25,7 @@ struct Best {
 
 }  // namespace
 
-TEST_CASE("top_k: chunks by hand, the lower class first among equals", "[top_k]") {
+TEST_CASE("top_k: chunks by hand -> best classes, the lower class first among equals", "[top_k]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Best best(device, 2, 3, dtype);
@@ -35,19 +35,19 @@ TEST_CASE("top_k: chunks by hand, the lower class first among equals", "[top_k]"
   best.merge(tensor(device, {2, 3}, dtype, {5, 7, 1, -1, -1, -3}), 12);
   CHECK(values(best.scores) == std::vector<double>{7, 5, 5, -1, -1, -1});
   CHECK(values(best.classes) == std::vector<double>{13, 11, 12, 10, 12, 13});
-  best.merge(tensor(device, {2, 1}, dtype, {5, -1}), 3);  // lower classes may come later
+  best.merge(tensor(device, {2, 1}, dtype, {5, -1}), 3);  // lower classes may come in a later chunk
   CHECK(values(best.scores) == std::vector<double>{7, 5, 5, -1, -1, -1});
   CHECK(values(best.classes) == std::vector<double>{13, 3, 11, 3, 10, 12});
   best.merge(Tensor(device, {2, 0}, dtype), 20);
   CHECK(values(best.classes) == std::vector<double>{13, 3, 11, 3, 10, 12});
 }
 
-TEST_CASE("top_k: agrees with a sort, in one chunk and in many", "[top_k]") {
+TEST_CASE("top_k: one chunk or many -> same result as a sort", "[top_k]") {
   Device& device = tests::device();
   auto const classes = GENERATE(1, 31, 33, 257, 3000);
   auto const k = GENERATE(1, 5, 40);
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  // Values rounded to bf16 meet often.
+  // Values rounded to bf16 are often equal.
   Tensor const z = tests::as(tests::random(device, {3, classes}, Dtype::bf16, 1), dtype);
   Best whole(device, 3, k, dtype), parts(device, 3, k, dtype);
   whole.merge(z, 0);
@@ -76,7 +76,7 @@ TEST_CASE("top_k: agrees with a sort, in one chunk and in many", "[top_k]") {
   CHECK(values(parts.classes) == numbers);
 }
 
-TEST_CASE("top_k: NaN and -inf never enter", "[top_k]") {
+TEST_CASE("top_k: NaN and -inf -> never selected", "[top_k]") {
   Device& device = tests::device();
   Best best(device, 1, 2, Dtype::f32);
   double const nan = std::numeric_limits<double>::quiet_NaN();

@@ -1,4 +1,4 @@
-// One step of an optimizer, against PyTorch's formulas.
+// One optimizer step, against PyTorch's formulas.
 #include "core/update.h"
 #include "core/cpu/device.h"
 #include "tests/support/device.h"
@@ -22,7 +22,7 @@ UpdateRule rule_of(Rule kind, double momentum = 0, double decay = 0, bool nester
   return rule;
 }
 
-/// All rules, with and without what each may have.
+/// Every rule, with and without each of its options.
 std::vector<UpdateRule> all_rules() {
   return {rule_of(Rule::sgd),
           rule_of(Rule::sgd, 0, 0.1),
@@ -34,7 +34,7 @@ std::vector<UpdateRule> all_rules() {
           rule_of(Rule::adamw, 0.9, 0.1)};
 }
 
-/// w = 1 and no moments, after steps of rate 0.1 with the gradients 0.5, -0.25 and 1.
+/// w = 1 with zero moments, after three steps of learning rate 0.1 with gradients 0.5, -0.25 and 1.
 double after_three(Device& device, UpdateRule const& rule, Dtype dtype) {
   auto const one = [&](double value) { return tests::tensor(device, {1}, dtype, {value}); };
   UpdateState state{one(1), one(0), one(0), {}};
@@ -44,7 +44,7 @@ double after_three(Device& device, UpdateRule const& rule, Dtype dtype) {
   return tests::value(state.w);
 }
 
-/// The rules in plain f64 loops, from PyTorch's documentation of SGD, Adam and AdamW.
+/// The rules as plain f64 loops, from PyTorch's documentation of SGD, Adam and AdamW.
 struct Plain {
   std::vector<double> w, first, second;
 
@@ -80,7 +80,7 @@ std::vector<double> squared(std::vector<double> values) {
   return values;
 }
 
-/// Random arrays of a step; `kept` is the dtype of w and moments.
+/// Random arrays for one step; `kept` is the dtype of weights and moments.
 struct Drawn {
   Tensor g;
   UpdateState state;
@@ -113,7 +113,7 @@ double elementwise_bound(Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("update: three steps by hand", "[update]") {
+TEST_CASE("update: three steps by hand -> weights of PyTorch's SGD, Adam and AdamW", "[update]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const after = [&](UpdateRule const& rule) { return after_three(device, rule, dtype); };
@@ -132,15 +132,15 @@ TEST_CASE("update: three steps by hand", "[update]") {
   // m' = 0.105263158, v' = 0.156203102, w = 0.873366301; m = 0.118, v = 0.00131193775,
   // m' = 0.435424354, v' = 0.437749846, w = 0.807555140
   CHECK(after(rule_of(Rule::adam, 0.9)) == Approx(0.807555140));
-  // The decay is in the gradients: g = 0.6, w = 0.9; g = -0.16, m' = 0.2, v' = 0.192716358,
-  // w = 0.854441367; g = 1.085444137, m' = 0.526732154, v' = 0.521535940, w = 0.781504400
+  // Decay is added to the gradients: g = 0.6, w = 0.9; g = -0.16, m' = 0.2, v' = 0.192716358, w =
+  // 0.854441367; g = 1.085444137, m' = 0.526732154, v' = 0.521535940, w = 0.781504400
   CHECK(after(rule_of(Rule::adam, 0.9, 0.1)) == Approx(0.781504400));
-  // The changes without decay, -0.1, -0.026633701 and -0.065811159, each after 1 % of the weights
-  // is gone: 0.89, 0.854466299, 0.780110477
+  // The changes without decay are -0.1, -0.026633701 and -0.065811159; each is applied after the
+  // weights shrink by 1 %: 0.89, 0.854466299, 0.780110477
   CHECK(after(rule_of(Rule::adamw, 0.9, 0.1)) == Approx(0.780110477));
 }
 
-TEST_CASE("update: every rule and size against plain loops", "[update]") {
+TEST_CASE("update: every rule and size -> within rounding of plain loops", "[update]") {
   Device& device = tests::device();
   auto const size = GENERATE(0, 1, 31, 32, 33, 255, 257, 70001);
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -157,7 +157,8 @@ TEST_CASE("update: every rule and size against plain loops", "[update]") {
   }
 }
 
-TEST_CASE("update: bf16 weights and moments are within a place of plain loops", "[update]") {
+TEST_CASE("update: bf16 weights and moments -> within one unit in the last place of plain loops",
+          "[update]") {
   Device& device = tests::device();
   auto const size = GENERATE(0, 1, 31, 32, 33, 255, 257, 1000);
   for (UpdateRule const& rule : all_rules()) {
@@ -170,13 +171,13 @@ TEST_CASE("update: bf16 weights and moments are within a place of plain loops", 
           std::pair{r.state.second, r.plain.second}}) {
       if (!got) continue;
       auto const values = tests::values(got);
-      for (size_t i = 0; i < values.size(); ++i)  // f32 rounds 1 + x as often as it may
+      for (size_t i = 0; i < values.size(); ++i)  // f32 may round 1 + x either way
         CHECK(std::abs(values[i] - want[i]) <= std::abs(want[i]) * 0x1p-7 + 1e-6);
     }
   }
 }
 
-TEST_CASE("update: some arrays bf16, others f32", "[update]") {
+TEST_CASE("update: any mix of bf16 and f32 arrays -> within rounding of plain loops", "[update]") {
   Device& device = tests::device();
   UpdateRule const rule = with_rate(device, rule_of(Rule::adam, 0.9), 0.1, 3);
   for (int narrow = 0; narrow < 8; ++narrow) {
@@ -196,7 +197,7 @@ TEST_CASE("update: some arrays bf16, others f32", "[update]") {
   }
 }
 
-TEST_CASE("update: f64 weights have no bf16 state", "[update]") {
+TEST_CASE("update: f64 weights with bf16 moments -> error", "[update]") {
   Device& device = tests::device();
   UpdateRule const rule = with_rate(device, rule_of(Rule::sgd, 0.9), 0.1);
   Drawn r(device, {3}, Dtype::f64, Dtype::f64, rule);
@@ -205,7 +206,7 @@ TEST_CASE("update: f64 weights have no bf16 state", "[update]") {
                     Catch::Contains("bf16 read as f64"));
 }
 
-TEST_CASE("update: a factor multiplies the gradient and not the decay", "[update]") {
+TEST_CASE("update: gradient scale 0.25 -> multiplies the gradient, not the decay", "[update]") {
   Device& device = tests::device();
   for (UpdateRule rule : all_rules()) {
     Drawn r(device, {33}, Dtype::f64, Dtype::f64, rule);
@@ -216,7 +217,7 @@ TEST_CASE("update: a factor multiplies the gradient and not the decay", "[update
   }
 }
 
-TEST_CASE("update: a factor of 0 leaves every bit, whatever the gradient", "[update]") {
+TEST_CASE("update: gradient scale 0 -> every bit unchanged, for any gradient", "[update]") {
   Device& device = tests::device();
   auto const kept = GENERATE(Dtype::f32, Dtype::bf16);
   for (UpdateRule rule : all_rules()) {
@@ -237,7 +238,7 @@ TEST_CASE("update: a factor of 0 leaves every bit, whatever the gradient", "[upd
   }
 }
 
-TEST_CASE("update: each row's gradient is multiplied by its trust", "[update]") {
+TEST_CASE("update: trust ratios -> multiply the gradient of each row", "[update]") {
   Device& device = tests::device();
   auto const width = GENERATE(1, 3, 31, 64, 600);
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -260,12 +261,12 @@ TEST_CASE("update: each row's gradient is multiplied by its trust", "[update]") 
   r.check(elementwise_bound(dtype));
 }
 
-TEST_CASE("update: rows rounded apart are rounded as in the whole", "[update]") {
+TEST_CASE("update: rows updated in parts -> same stochastic rounding as the whole", "[update]") {
   Device& device = tests::device();
   UpdateRule rule = with_rate(device, rule_of(Rule::adam, 0.9), 0.1, 3);
   rule.seed = 5;
   auto const stepped = [&](std::vector<int64_t> const& cuts, UpdateRule const& by) {
-    Drawn r(device, {7, 333}, Dtype::bf16, Dtype::f32, by);  // 2331 elements, several pieces
+    Drawn r(device, {7, 333}, Dtype::bf16, Dtype::f32, by);  // 2331 elements, several chunks
     for (size_t i = 0; i + 1 < cuts.size(); ++i) {
       auto const rows = [&](Tensor const& t) { return t.rows(cuts[i], cuts[i + 1]); };
       UpdateState part{rows(r.state.w), rows(r.state.first), rows(r.state.second), {}};
@@ -278,7 +279,7 @@ TEST_CASE("update: rows rounded apart are rounded as in the whole", "[update]") 
   UpdateRule other = rule;
   other.seed = 6;
   CHECK(stepped({0, 7}, other) != whole);
-  // The same corrections, another step.
+  // The same bias corrections, another step number.
   auto numbers = make_step_scalars(rule, 0.1, 3);
   numbers[3] = 4;
   other = rule;
@@ -287,11 +288,12 @@ TEST_CASE("update: rows rounded apart are rounded as in the whole", "[update]") 
   CHECK(stepped({0, 7}, other) != whole);
 }
 
-TEST_CASE("update: small changes move bf16 weights and moments in the mean", "[update]") {
+TEST_CASE("update: changes below a bf16 unit in the last place -> correct mean over many steps",
+          "[update]") {
   Device& device = tests::device();
   int64_t const size = 4096;
   UpdateRule rule = rule_of(Rule::adam, 0.9);
-  rule.epsilon = 1;  // a change of w is some tenth of its last place
+  rule.epsilon = 1;  // changes w by about a tenth of its last place
   Drawn r(device, {size}, Dtype::bf16, Dtype::f32, rule);
   device.kernels().fill(1, r.state.w);
   device.kernels().fill(1, r.state.first);
@@ -307,7 +309,8 @@ TEST_CASE("update: small changes move bf16 weights and moments in the mean", "[u
     for (double const value : tests::values(t)) sum += value;
     return sum / double(t.count());
   };
-  // Each of 100 roundings errs by up to 2^-8, so the mean of 4096 by some 0.0004 in a deviation.
+  // Each of 100 roundings errs by up to 2^-8; the mean of 4096 has a standard deviation of about
+  // 0.0004.
   CHECK(std::abs(mean(r.state.w) - one.w[0]) < 0.002);
   CHECK(std::abs(mean(r.state.first) - one.first[0]) < 0.002);
   CHECK(std::abs(mean(r.state.second) - one.second[0]) < 0.002);
@@ -315,7 +318,8 @@ TEST_CASE("update: small changes move bf16 weights and moments in the mean", "[u
   CHECK(one.second[0] < 0.95);
 }
 
-TEST_CASE("update: the numbers are what the device holds when the step runs", "[update]") {
+TEST_CASE("update: step scalars changed on the device -> the step uses the new values",
+          "[update]") {
   Device& device = tests::device();
   UpdateRule rule = with_rate(device, rule_of(Rule::sgd), 1);
   auto const numbers = make_step_scalars(rule, 0.5, 2);
@@ -325,7 +329,7 @@ TEST_CASE("update: the numbers are what the device holds when the step runs", "[
   CHECK(tests::values(state.w) == std::vector<double>{0.5, 2.5});
 }
 
-TEST_CASE("update: one thread and three give the same bits", "[update][cpu]") {
+TEST_CASE("update: one and three CPU threads -> same bits", "[update][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {
     UpdateRule const rule = with_rate(device, rule_of(Rule::adamw, 0.9, 0.1), 0.1, 3);

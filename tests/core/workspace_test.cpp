@@ -6,7 +6,7 @@
 
 using namespace core;
 
-TEST_CASE("cuda: the alignment that addresses have in common", "[cuda]") {
+TEST_CASE("cuda: several addresses -> largest common alignment up to the limit", "[cuda]") {
   auto const at = [](uintptr_t address) { return reinterpret_cast<void const*>(address); };
   CHECK(cuda::common_alignment({at(512), at(1024)}, 256) == 256);
   CHECK(cuda::common_alignment({at(512), nullptr}, 16) == 16);
@@ -14,14 +14,16 @@ TEST_CASE("cuda: the alignment that addresses have in common", "[cuda]") {
   CHECK(cuda::common_alignment({at(514), at(72)}, 16) == 2);
 }
 
-TEST_CASE("cuda: a library's workspace is aligned, and all of it is there", "[cuda]") {
+TEST_CASE("cuda: library workspace -> 256-byte aligned and of full size", "[cuda]") {
   cpu::Cpu device;
   for (int64_t const bytes : {int64_t{0}, int64_t{1}, int64_t{131}, int64_t{4096}}) {
-    Tensor const before(device, {bytes + 64}, Dtype::u8);  // moves the next to another address
+    Tensor const before(device, {bytes + 64}, Dtype::u8);  // moves the next allocation to another
+                                                           // address
     cuda::Workspace workspace(device, bytes);
     auto* const data = static_cast<std::byte*>(workspace.data());
     if (bytes > 0) CHECK(reinterpret_cast<uintptr_t>(data) % 256 == 0);
-    std::fill_n(data, bytes, std::byte{1});  // seen by AddressSanitizer where there is too little
+    std::fill_n(data, bytes, std::byte{1});  // AddressSanitizer reports a workspace that is too
+                                             // small
     CHECK(device.memory().now <= static_cast<size_t>(2 * bytes + 1024));
   }
 }
