@@ -1,4 +1,4 @@
-// Batch normalisation: moments, their merging, and both directions.
+// Batch normalization: statistics, their merging, and both passes.
 #include "tests/kernels/twins.h"
 
 using core::Dtype;
@@ -35,7 +35,7 @@ void normalise_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu)
   agree(y);
 }
 
-/// What both parts of backward take beside x.
+/// Inputs of both backward kernels besides x.
 struct Backward {
   Twins y, dy, gain, moments;
 };
@@ -90,7 +90,7 @@ void all_agree(Pair& pair, Shape const& shape, Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("batch normalisation on CUDA agrees with the CPU in f64") {
+TEST_CASE("CUDA batch_norm: all passes -> within rounding of the CPU in f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CAPTURE(dtype);
   for_shapes([&](Shape const& shape) {
@@ -99,13 +99,14 @@ TEST_CASE("batch normalisation on CUDA agrees with the CPU in f64") {
   });
 }
 
-TEST_CASE("batch normalisation of tensors that begin where packs cannot") {
+TEST_CASE(
+    "CUDA batch_norm: addresses too unaligned for packs -> within rounding of the CPU in f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Pair pair(Placed::unaligned);
   all_agree(pair, {33, 64}, dtype);
 }
 
-TEST_CASE("moments of a large mean and a small variance") {
+TEST_CASE("CUDA batch_statistics: large mean and small variance -> accurate variance") {
   Pair pair;
   Twins const x = pair.random({4097, 4}, Dtype::f32, 1, 1e4, 0.1);
   Twins const moments = moments_of(pair, x);
@@ -117,14 +118,14 @@ TEST_CASE("moments of a large mean and a small variance") {
   }
 }
 
-TEST_CASE("moments with a first row that lies far out") {
+TEST_CASE("CUDA batch_statistics: first row is an outlier -> within rounding of the CPU in f64") {
   Pair pair;
   std::vector<double> numbers(300 * 4);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i < 4 ? 1e3 : double(i % 17);
   agree(moments_of(pair, pair.twins({300, 4}, Dtype::f32, numbers)));
 }
 
-TEST_CASE("moments of one element, of a constant, and of no row") {
+TEST_CASE("CUDA batch_statistics: one element, a constant, no rows -> exact results") {
   Pair pair;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CHECK(tests::values(moments_of(pair, pair.twins({1, 1}, dtype, {3})).gpu) ==
@@ -138,7 +139,7 @@ TEST_CASE("moments of one element, of a constant, and of no row") {
         std::vector<double>(6, 0));
 }
 
-TEST_CASE("a NaN makes its channel's moments NaN, and no other's") {
+TEST_CASE("CUDA batch_statistics: NaN in one channel -> NaN statistics in that channel alone") {
   Pair pair;
   int64_t const row = GENERATE(0, 40);
   std::vector<double> numbers(65 * 8, 1.5);
@@ -151,7 +152,7 @@ TEST_CASE("a NaN makes its channel's moments NaN, and no other's") {
   CHECK(std::isnan(got[16 + 3]));
 }
 
-TEST_CASE("merge_moments on CUDA agrees with the CPU in f64") {
+TEST_CASE("CUDA merge_statistics: one part and three -> within rounding of the CPU in f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const width = GENERATE(0, 1, 31, 257);
   auto const parts = GENERATE(1, 3);
@@ -169,7 +170,7 @@ TEST_CASE("merge_moments on CUDA agrees with the CPU in f64") {
   }
 }
 
-TEST_CASE("running statistics stay where nothing was counted") {
+TEST_CASE("CUDA merge_statistics: no rows counted -> running statistics unchanged") {
   Pair pair;
   Twins const in = pair.twins({2, 3, 1}, Dtype::f32, std::vector<double>(6, 0));
   Twins merged = pair.results({3, 1}, Dtype::f32), mean = pair.twins({1}, Dtype::f32, {5}),
@@ -182,7 +183,7 @@ TEST_CASE("running statistics stay where nothing was counted") {
   CHECK(tests::values(variance.gpu)[0] == 7);
 }
 
-TEST_CASE("every barrier of moments counts") {
+TEST_CASE("CUDA batch_statistics: any barrier removed -> wrong result in some order") {
   CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
           Pair pair;
           Twins const x = pair.random({300, 8}, Dtype::bf16, run);

@@ -24,7 +24,7 @@ std::vector<Problem> const problems{
     {{1, 2, 2, 257}, {2, 2, 2, 257}, {.size = {2, 2}, .padding = {1, 1}}, 1},
 };
 
-/// The result, and the gradients of the input and of the weights.
+/// The result, and the gradients of the input and the weights.
 struct Convolved {
   Tensor y, dx, dw;
 
@@ -39,7 +39,7 @@ struct Convolved {
 
 }  // namespace
 
-TEST_CASE("CUDA conv2d: f64 as the CPU's", "[kernels][conv2d]") {
+TEST_CASE("CUDA conv2d: f64 -> same as the CPU within 1e-14", "[kernels][conv2d]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const p = GENERATE(from_range(problems));
@@ -50,13 +50,13 @@ TEST_CASE("CUDA conv2d: f64 as the CPU's", "[kernels][conv2d]") {
   Tensor const x = random(p.x, 1), w = random(p.w, 2), dy = random(p.y(), 3);
   Tensor const bias = biased ? random({p.w[0]}, 4) : Tensor{};
   Convolved const fast(gpu.kernels, p, x, w, bias, dy), exact(gpu.cpu, p, x, w, bias, dy);
-  // Sums run in the same order, but for fused products.
+  // Both sum in the same order; they differ by fused multiply-adds only.
   CHECK(tests::distance(fast.y, exact.y) < 1e-14);
   CHECK(tests::distance(fast.dx, exact.dx) < 1e-14);
   CHECK(tests::distance(fast.dw, exact.dw) < 1e-14);
 }
 
-TEST_CASE("CUDA conv2d: operands without elements", "[kernels][conv2d]") {
+TEST_CASE("CUDA conv2d: operands without elements -> same as the CPU", "[kernels][conv2d]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Window const window{.size = {3, 3}, .padding = {1, 1}};
@@ -74,7 +74,7 @@ TEST_CASE("CUDA conv2d: operands without elements", "[kernels][conv2d]") {
   CHECK(equal(fast.dw, exact.dw));
 }
 
-TEST_CASE("CUDA conv2d: f32 is the library's", "[kernels][conv2d]") {
+TEST_CASE("CUDA conv2d: f32 -> forwarded to the library", "[kernels][conv2d]") {
   Gpu gpu;
   Problem const& p = problems[1];
   auto const random = [&](Shape const& shape, unsigned seed) {

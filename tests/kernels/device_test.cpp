@@ -6,7 +6,7 @@
 using core::Dtype;
 using core::Tensor;
 
-TEST_CASE("the simulated device moves data and counts memory") {
+TEST_CASE("simulated device: upload, copy and download -> unchanged data and counted memory") {
   tests::SimulatedDevice device(std::make_unique<core::cpu::CpuKernels>());
   std::vector<float> const data{1, 2, 3};
   Tensor a(device, {3}, Dtype::f32), b = core::empty_like(a);
@@ -27,7 +27,7 @@ TEST_CASE("the simulated device moves data and counts memory") {
   CHECK_THROWS_AS(Tensor(device, {int64_t{1} << 60}, Dtype::u8), core::OutOfMemory);
 }
 
-TEST_CASE("tensors may outlive the simulated device") {
+TEST_CASE("simulated device: destroyed before its tensors -> the tensors stay valid") {
   Tensor kept;
   {
     tests::SimulatedDevice device(std::make_unique<core::cpu::CpuKernels>());

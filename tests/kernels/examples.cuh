@@ -2,7 +2,7 @@
 #include <cstdint>
 #include "core/cuda/language.cuh"
 
-/// Small kernels, right ones, whose barriers are all needed.
+/// Small correct kernels in which every barrier is required.
 namespace tests::kernels {
 
 inline constexpr unsigned full = 0xFFFFFFFFu, block_threads = 64;
@@ -23,7 +23,7 @@ __device__ T sum_of_thread(T const* x, int64_t n) {
   return sum;
 }
 
-/// sums[b] := what block b of block_threads finds, halving.
+/// sums[b] := sum of the elements visited by block b of block_threads, by tree reduction.
 template <class T>
 __global__ void block_sums(T const* x, int64_t n, T* sums) {
   __shared__ T part[block_threads];
@@ -36,7 +36,7 @@ __global__ void block_sums(T const* x, int64_t n, T* sums) {
   if (threadIdx.x == 0) sums[blockIdx.x] = part[0];
 }
 
-/// sums[w] := what warp w of the grid finds.
+/// sums[w] := sum of the elements visited by warp w of the grid.
 template <class T>
 __global__ void warp_sums(T const* x, int64_t n, T* sums) {
   T sum = sum_of_thread(x, n);
@@ -44,8 +44,8 @@ __global__ void warp_sums(T const* x, int64_t n, T* sums) {
   if (threadIdx.x % 32 == 0) sums[(blockIdx.x * blockDim.x + threadIdx.x) / 32] = sum;
 }
 
-/// kept := the multiples of 3 of x, in order; count := how many. One block; dynamic shared memory:
-/// an int a warp.
+/// kept := the multiples of 3 in x, in order; count := their number. Launch one block, with one int
+/// of dynamic shared memory per warp.
 template <class T>
 __global__ void compact(T const* x, int n, T* kept, int* count) {
   int* const of_warp = core::cuda::dynamic_shared<int>();
@@ -69,7 +69,7 @@ __global__ void compact(T const* x, int n, T* kept, int* count) {
   if (threadIdx.x == 0) *count = begin;
 }
 
-/// y := x backwards, for one block of n threads; dynamic shared memory: n elements.
+/// y := x reversed, for one block of n threads with n elements of dynamic shared memory.
 template <class T>
 __global__ void reverse(T const* x, T* y) {
   T* const block = core::cuda::dynamic_shared<T>();

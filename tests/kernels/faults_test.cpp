@@ -1,5 +1,5 @@
-// Faults that are planted in kernels show: by wrong results in some order, by an exception, or by
-// what a sanitizer says.
+// Planted kernel faults are detected: by wrong results in some order, by an exception, or by a
+// sanitizer report.
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
@@ -35,7 +35,7 @@ __global__ void diverges(int* out) {
 }
 constexpr int after_diverges = __LINE__;
 
-/// Lanes beyond the 20th never come.
+/// Lanes from the 20th on never arrive.
 template <class = void>
 __global__ void lacks_lanes(int* out) {
   if (threadIdx.x < 20)
@@ -67,7 +67,7 @@ __global__ void odd_width(int* out) {
   out[threadIdx.x] = __shfl_sync(full, 1, 0, 12);
 }
 
-/// Right: threads that have returned hold up no barrier.
+/// Correct: threads that have returned do not block a barrier.
 template <class = void>
 __global__ void waits_for_few(int* out) {
   if (threadIdx.x >= 10) return;
@@ -97,13 +97,13 @@ __global__ void writes(float* out, int64_t at) {
   out[at] = 1;
 }
 
-/// Wrong on a GPU alone: no order of whole threads shows it.
+/// Wrong on a GPU only: no order of whole threads reveals it.
 template <class = void>
 __global__ void updates_plainly(int* count) {
   *count += 1;
 }
 
-/// Wrong in ascending order on a GPU alone: the second warp does not wait for the first.
+/// In ascending order wrong on a GPU only: the second warp does not wait for the first.
 template <class = void>
 __global__ void passes_on(int* out) {
   __shared__ int value;
@@ -112,7 +112,7 @@ __global__ void passes_on(int* out) {
   if (threadIdx.x == 32) *out = value;
 }
 
-/// The second barrier is one too many.
+/// The second barrier is redundant.
 template <class = void>
 __global__ void waits_twice(int const* x, int* y) {
   __shared__ int block[block_threads];
@@ -123,7 +123,7 @@ __global__ void waits_twice(int const* x, int* y) {
 }
 constexpr int after_waits_twice = __LINE__;
 
-/// A warp's lanes pass numbers on by shared memory.
+/// The lanes of a warp pass values through shared memory.
 template <class = void>
 __global__ void rotates(int const* x, int* y) {
   __shared__ int warp[32];
@@ -137,7 +137,7 @@ __global__ void rotates(int const* x, int* y) {
   y[threadIdx.x] = value;
 }
 
-/// n numbers that follow one another; no two runs begin with the same.
+/// n consecutive numbers; every run starts with a different one.
 std::vector<int> counted(size_t n, unsigned run) {
   std::vector<int> x(n);
   std::iota(x.begin(), x.end(), 1 + static_cast<int>(100 * run));
@@ -158,7 +158,7 @@ bool sums_hold(unsigned run) {
 
 bool compaction_holds(unsigned run) {
   auto const x = counted(257, run);
-  std::vector<int> want, room(1000);  // places are wild without the barriers
+  std::vector<int> want, room(1000);  // indices are out of range without the barriers
   std::ranges::copy_if(x, std::back_inserter(want), [](int i) { return i % 3 == 0; });
   int count = 0;
   auto const kept = room.begin() + 500;
@@ -173,7 +173,7 @@ bool rotation_holds(unsigned run) {
   return y[0] == x[5] && y[31] == x[4];
 }
 
-/// What `f` writes to stderr in a process of its own, which it may end.
+/// Runs `f` in a child process, which `f` may terminate; returns what it writes to stderr.
 template <class F>
 [[maybe_unused]] std::string last_words(F const& f) {
   std::array<int, 2> ends{};
@@ -195,8 +195,8 @@ template <class F>
   return words;
 }
 
-/// What this program prints when it runs one test: a process that has had threads forks children
-/// that ThreadSanitizer does not watch.
+/// Runs one test of this program in a new process and returns its output. A fork would not do:
+/// ThreadSanitizer does not watch the children of a process that has had threads.
 [[maybe_unused]] std::string printed_by(std::string const& test) {
   auto const program = std::filesystem::read_symlink("/proc/self/exe").string();
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> const pipe(
@@ -215,13 +215,13 @@ tests::SimulatedDevice device() {
 
 }  // namespace
 
-TEST_CASE("a barrier that is missing shows") {
+TEST_CASE("simulator: a required barrier removed -> wrong result in some order") {
   CHECK(unnoticed_barriers(sums_hold).empty());
   CHECK(unnoticed_barriers(compaction_holds).empty());
   CHECK(unnoticed_barriers(rotation_holds).empty());
 }
 
-TEST_CASE("a barrier that is not needed is named") {
+TEST_CASE("simulator: a redundant barrier -> reported with file and line") {
   auto const needless = unnoticed_barriers([](unsigned run) {
     auto const x = counted(block_threads, run);
     std::vector<int> y(block_threads);
@@ -235,7 +235,7 @@ TEST_CASE("a barrier that is not needed is named") {
                     Contains("wrong with all its barriers"));
 }
 
-TEST_CASE("threads that wait for what cannot come are an error with places") {
+TEST_CASE("simulator: threads wait for what cannot arrive -> error with positions") {
   std::vector<int> out(64);
   CHECK_THROWS_WITH(launch(diverges<>, {1, 64}, nullptr, out.data()),
                     Contains("block (0, 0, 0): divergent __syncthreads: thread 0 is here, 10 at " +
@@ -256,7 +256,7 @@ TEST_CASE("threads that wait for what cannot come are an error with places") {
   CHECK(out[9] == 10);
 }
 
-TEST_CASE("launches that a GPU refuses are errors") {
+TEST_CASE("simulator: launch that a GPU rejects -> error with the launch parameters") {
   auto const of = [](dim3 blocks, unsigned threads, size_t shared = 0) {
     return [=] { launch(lacks_itself<>, {blocks, threads, shared}, nullptr); };
   };
@@ -270,7 +270,7 @@ TEST_CASE("launches that a GPU refuses are errors") {
   CHECK_THROWS_WITH(of(1, 1025)(), Contains("tests/kernels/faults_test.cpp"));
 }
 
-TEST_CASE("what was never written reads as NaN") {
+TEST_CASE("simulator: memory never written -> reads as NaN") {
   float value = 1;
   launch(reads_shared<>, {1, 1, sizeof(float)}, nullptr, &value);
   CHECK(std::isnan(value));
@@ -281,7 +281,7 @@ TEST_CASE("what was never written reads as NaN") {
 }
 
 #ifdef __SANITIZE_ADDRESS__
-TEST_CASE("AddressSanitizer sees writes past global and shared memory", "[asan]") {
+TEST_CASE("simulator: write outside global or shared memory -> AddressSanitizer report", "[asan]") {
   auto gpu = device();
   core::Tensor t(gpu, {5}, core::Dtype::f32);
   float* const data = t.data<float>();
@@ -298,7 +298,7 @@ TEST_CASE("AddressSanitizer sees writes past global and shared memory", "[asan]"
   CHECK_THAT(last_words([&] { global(0); }), Contains("heap-use-after-free"));
 }
 #else
-TEST_CASE("guards see writes past global and dynamic shared memory") {
+TEST_CASE("simulator: write outside global or dynamic shared memory -> error from the guards") {
   auto gpu = device();
   core::Tensor t(gpu, {5}, core::Dtype::f32);
   launch(writes<>, {1, 1}, nullptr, t.data<float>(), 4);
@@ -331,14 +331,16 @@ void run_racing(void (*kernel)(int*), Races races) {
 
 }  // namespace
 
-TEST_CASE("ThreadSanitizer sees races that no order shows", "[tsan]") {
+TEST_CASE("simulator: race that no order reveals -> ThreadSanitizer report", "[tsan]") {
   auto const race = Contains("ThreadSanitizer found a data race");
   CHECK_THROWS_WITH(run_racing(updates_plainly<>, Races::hidden), race);
   CHECK_THROWS_WITH(run_racing(passes_on<>, Races::hidden), race);
-  CHECK_THAT(printed_by("a race is reported"),
+  CHECK_THAT(printed_by("simulator: racing kernel -> ThreadSanitizer prints the race"),
              Contains("data race") && Contains("updates_plainly"));
 }
 
-// Hidden: ThreadSanitizer makes the program fail.
-TEST_CASE("a race is reported", "[.]") { run_racing(updates_plainly<>, Races::reported); }
+// Hidden: a ThreadSanitizer report makes the program fail.
+TEST_CASE("simulator: racing kernel -> ThreadSanitizer prints the race", "[.]") {
+  run_racing(updates_plainly<>, Races::reported);
+}
 #endif

@@ -1,4 +1,4 @@
-// Rows that are moved by lists of places on CUDA, and rows that are scaled.
+// Gather and scatter of rows by index, and row scaling, on CUDA.
 #include "tests/kernels/simulated.h"
 
 using namespace core;
@@ -8,7 +8,7 @@ using tests::host_cuda::Under;
 
 namespace {
 
-/// Distinct places of `count` rows among `rows`, and some that are outside.
+/// Distinct indices of `count` rows among `rows`, and some out of range.
 Tensor places_of(Device& device, int64_t count, int64_t rows) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < count; ++i) indices.push_back((i * 7 + 3) % rows);
@@ -20,7 +20,8 @@ Tensor placed(Tensor const& t, bool aligned) { return aligned ? clone(t) : unali
 
 }  // namespace
 
-TEST_CASE("CUDA gather_rows and scatter_rows: the CPU's", "[kernels][places]") {
+TEST_CASE("CUDA gather_rows and scatter_rows: every size and dtype -> same as the CPU",
+          "[kernels][places]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
@@ -43,7 +44,8 @@ TEST_CASE("CUDA gather_rows and scatter_rows: the CPU's", "[kernels][places]") {
       }
 }
 
-TEST_CASE("CUDA gather_rows and scatter_rows: as many rows as places", "[kernels][places]") {
+TEST_CASE("CUDA gather_rows and scatter_rows: as many rows as indices -> same as the CPU",
+          "[kernels][places]") {
   Gpu gpu;
   Tensor const x = tests::random(gpu.device, {3, 4}, Dtype::f32, 1);
   Tensor const indices = integers(gpu.device, {2, 0, 1});
@@ -54,7 +56,7 @@ TEST_CASE("CUDA gather_rows and scatter_rows: as many rows as places", "[kernels
   CHECK(!equal(there, x));
 }
 
-TEST_CASE("CUDA gather_rows: from no rows come zeros", "[kernels][places]") {
+TEST_CASE("CUDA gather_rows: source without rows -> zeros", "[kernels][places]") {
   Gpu gpu;
   Tensor y = tests::random(gpu.device, {2, 3}, Dtype::f32, 1);
   gpu.kernels.gather_rows(Tensor(gpu.device, {0, 3}, Dtype::f32), integers(gpu.device, {0, 1}), 0,
@@ -62,7 +64,8 @@ TEST_CASE("CUDA gather_rows: from no rows come zeros", "[kernels][places]") {
   CHECK(tests::values(y) == std::vector<double>(6, 0));
 }
 
-TEST_CASE("CUDA scale_rows and accumulate_rows: agree with f64", "[kernels][places]") {
+TEST_CASE("CUDA scale_rows and accumulate_rows: every dtype -> within rounding of f64",
+          "[kernels][places]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);

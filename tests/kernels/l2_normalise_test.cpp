@@ -19,7 +19,8 @@ struct Result {
 
 }  // namespace
 
-TEST_CASE("CUDA l2_normalise: agrees with f64", "[kernels][l2_normalise]") {
+TEST_CASE("CUDA l2_normalise: every dtype and width -> within rounding of f64",
+          "[kernels][l2_normalise]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
@@ -32,7 +33,7 @@ TEST_CASE("CUDA l2_normalise: agrees with f64", "[kernels][l2_normalise]") {
     gpu.kernels.fill(0, zeros);
   }
   Result const fast(gpu.kernels, x, dy), apart(gpu.kernels, unaligned(x), unaligned(dy));
-  // The gradient of what the kernel gave: y is rounded.
+  // The exact gradient for the kernel's own y, which is rounded.
   Tensor y(gpu.device, x.shape(), Dtype::f64), norm(gpu.device, {rows}, Dtype::f64),
       dx = empty_like(y);
   gpu.cpu.l2_normalise(tests::as(x, Dtype::f64), y, norm);
@@ -41,14 +42,15 @@ TEST_CASE("CUDA l2_normalise: agrees with f64", "[kernels][l2_normalise]") {
   double const bound = dtype == Dtype::bf16 ? 4e-3 : tests::f32_elementwise;
   CHECK(tests::distance(fast.y, y) < bound);
   CHECK(tests::distance(fast.norm, norm) < tests::f32_elementwise);
-  // Where the gradient is orthogonal to all there is, as in one column, rounding is all that stays.
+  // With one column the gradient is zero, so only rounding remains.
   if (width > 1) CHECK(tests::distance(fast.dx, dx) < bound);
   CHECK(equal(apart.y, fast.y));  // bits do not depend on addresses
   CHECK(equal(apart.norm, fast.norm));
   CHECK(equal(apart.dx, fast.dx));
 }
 
-TEST_CASE("CUDA l2_normalise: f32 rounded to bf16", "[kernels][l2_normalise]") {
+TEST_CASE("CUDA l2_normalise: f32 input and bf16 result -> within one rounding of the CPU",
+          "[kernels][l2_normalise]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const width = GENERATE(int64_t{64}, from_range(odd_sizes));
@@ -65,7 +67,7 @@ TEST_CASE("CUDA l2_normalise: f32 rounded to bf16", "[kernels][l2_normalise]") {
   auto const slow = run(gpu.cpu, x, dy, empty_like(like));
   auto const apart =
       run(gpu.kernels, unaligned(x), unaligned(dy), unaligned(gpu.device, x.shape(), Dtype::bf16));
-  // An element on the edge between two roundings may differ by one of them.
+  // An element at a rounding boundary may differ by one unit in the last place.
   CHECK(tests::distance(fast[0], slow[0]) < 4e-3);
   CHECK(tests::distance(fast[1], slow[1]) < tests::f32_elementwise);
   if (width > 1) CHECK(tests::distance(fast[2], slow[2]) < 4e-3);

@@ -11,7 +11,7 @@ bool close(Tensor const& a, Tensor const& b) {
   return tests::distance(a, b) < tests::f32_elementwise;
 }
 
-/// Norms around 20, some of them beyond the clips.
+/// Norms around 20, some of them beyond the clipping bounds.
 bool margins_agree(Gpu& gpu, int64_t rows, Dtype dtype, unsigned seed) {
   auto norms = tests::values(tests::random(gpu.device, {rows}, Dtype::f64, seed));
   for (double& norm : norms) norm = std::abs(20 + 50 * norm);
@@ -45,7 +45,8 @@ bool curriculum_agrees(Gpu& gpu, int64_t rows, Dtype dtype, unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("CUDA adaptive_margins and curriculum: agree with f64", "[kernels][margin]") {
+TEST_CASE("CUDA adaptive_margins and curricularface_update: every size -> within rounding of f64",
+          "[kernels][margin]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -56,7 +57,8 @@ TEST_CASE("CUDA adaptive_margins and curriculum: agree with f64", "[kernels][mar
   }
 }
 
-TEST_CASE("CUDA adaptive_margins and curriculum: NaN does not stay", "[kernels][margin]") {
+TEST_CASE("CUDA adaptive_margins and curricularface_update: NaN in the batch -> state unchanged",
+          "[kernels][margin]") {
   Gpu gpu;
   auto const bad = tests::tensor(gpu.device, {2}, Dtype::f32, {0.5, std::nan("")});
   Tensor moments = tests::tensor(gpu.device, {2}, Dtype::f32, {20, 100}),
@@ -69,7 +71,8 @@ TEST_CASE("CUDA adaptive_margins and curriculum: NaN does not stay", "[kernels][
   CHECK(tests::value(hardness) == 0.25);
 }
 
-TEST_CASE("CUDA adaptive_margins and curriculum: every barrier is needed", "[kernels][margin]") {
+TEST_CASE("CUDA adaptive_margins and curricularface_update: any barrier removed -> wrong result",
+          "[kernels][margin]") {
   Gpu gpu;
   CHECK(tests::host_cuda::unnoticed_barriers([&](unsigned run) {
           return margins_agree(gpu, 257, Dtype::f32, run + 1);

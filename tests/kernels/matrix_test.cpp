@@ -7,7 +7,8 @@ using tests::values;
 using tests::host_cuda::all_orders;
 using tests::host_cuda::Under;
 
-TEST_CASE("CUDA copy_columns: as the CPU's, and no other column", "[kernels][matrix]") {
+TEST_CASE("CUDA copy_columns: a range of columns -> same as the CPU; other columns unchanged",
+          "[kernels][matrix]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const columns = GENERATE(int64_t{0}, int64_t{16}, from_range(odd_sizes));
@@ -27,7 +28,8 @@ TEST_CASE("CUDA copy_columns: as the CPU's, and no other column", "[kernels][mat
   CHECK(std::equal(fast.raw(), fast.raw() + fast.bytes(), exact.raw()));
 }
 
-TEST_CASE("CUDA matmul: sums of nothing, and the rest by the library", "[kernels][matrix]") {
+TEST_CASE("CUDA matmul: inner dimension 0 -> beta times c; otherwise -> forwarded to the library",
+          "[kernels][matrix]") {
   Gpu gpu;
   auto const no = Transpose::no;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
@@ -48,7 +50,8 @@ TEST_CASE("CUDA matmul: sums of nothing, and the rest by the library", "[kernels
   gpu.kernels.matmul(a, no, b, no, 1, 0, none);
 }
 
-TEST_CASE("CUDA row_products: as the CPU's in f64", "[kernels][matrix]") {
+TEST_CASE("CUDA row_products: every dtype -> within rounding of the CPU in f64",
+          "[kernels][matrix]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const placed = GENERATE(Placed::aligned, Placed::unaligned);
   for_shapes([&](Shape const& shape) {
@@ -61,7 +64,8 @@ TEST_CASE("CUDA row_products: as the CPU's in f64", "[kernels][matrix]") {
   });
 }
 
-TEST_CASE("CUDA row_products: every barrier is needed", "[kernels][matrix]") {
+TEST_CASE("CUDA row_products: any barrier removed -> wrong result in some order",
+          "[kernels][matrix]") {
   Gpu gpu;
   auto const right = [&](unsigned run) {
     Tensor const x = tests::random(gpu.device, {3, 5000}, Dtype::f32, 2 * run + 1),

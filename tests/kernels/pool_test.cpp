@@ -17,7 +17,7 @@ Shape pooled(Shape const& x, Window const& window) {
   return {x[0], window.out_height(x[1]), window.out_width(x[2]), x[3]};
 }
 
-/// Both poolings of x, and their gradients for dy.
+/// Max and average pooling of x, and their gradients for dy.
 struct Pools {
   Tensor most, where, dmost, mean, dmean;
 
@@ -36,7 +36,7 @@ struct Pools {
 
 }  // namespace
 
-TEST_CASE("CUDA pools: agree with f64", "[kernels][pool]") {
+TEST_CASE("CUDA pools: every dtype -> within rounding of f64", "[kernels][pool]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const window = GENERATE(from_range(windows));
@@ -63,7 +63,7 @@ TEST_CASE("CUDA pools: agree with f64", "[kernels][pool]") {
   CHECK(equal(apart.dmean, fast.dmean));
 }
 
-TEST_CASE("CUDA pools: a window over the whole image", "[kernels][pool]") {
+TEST_CASE("CUDA pools: window of the whole image -> within rounding of f64", "[kernels][pool]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Tensor const x = tests::random(gpu.device, {3, 7, 5, 24}, dtype, 1);
@@ -77,7 +77,8 @@ TEST_CASE("CUDA pools: a window over the whole image", "[kernels][pool]") {
   CHECK(tests::distance(fast.dmean, exact.dmean) < bound);
 }
 
-TEST_CASE("CUDA max_pool: equals, infinities, NaN, and windows without pixels", "[kernels][pool]") {
+TEST_CASE("CUDA max_pool: equal values, infinities, NaN, windows without pixels -> same as the CPU",
+          "[kernels][pool]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   double const inf = std::numeric_limits<double>::infinity(), nan = std::nan("");

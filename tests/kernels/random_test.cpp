@@ -12,7 +12,7 @@ int64_t const firsts[] = {0, 1, 2, 3, 63, (int64_t{1} << 40) + 6};
 
 }  // namespace
 
-TEST_CASE("CUDA random_uniform: the bits of the CPU's numbers", "[kernels][random]") {
+TEST_CASE("CUDA random_uniform: every size -> the CPU's bits", "[kernels][random]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const size = GENERATE(int64_t{0}, from_range(odd_sizes));
@@ -27,7 +27,8 @@ TEST_CASE("CUDA random_uniform: the bits of the CPU's numbers", "[kernels][rando
   }
 }
 
-TEST_CASE("CUDA random_normal: the CPU's numbers", "[kernels][random]") {
+TEST_CASE("CUDA random_normal: every size -> the CPU's numbers within rounding",
+          "[kernels][random]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const size = GENERATE(int64_t{0}, from_range(odd_sizes));
@@ -40,14 +41,14 @@ TEST_CASE("CUDA random_normal: the CPU's numbers", "[kernels][random]") {
   }
 }
 
-TEST_CASE("CUDA random numbers: bf16 is an error", "[kernels][random]") {
+TEST_CASE("CUDA random numbers: bf16 result -> error", "[kernels][random]") {
   Gpu gpu;
   Tensor t(gpu.device, {3}, Dtype::bf16);
   CHECK_THROWS_AS(gpu.kernels.random_normal(key, 0, 0, 1, t), Error);
   CHECK_THROWS_AS(gpu.kernels.random_uniform(key, 0, 0, 1, t), Error);
 }
 
-TEST_CASE("CUDA dropout: the CPU's mask", "[kernels][random]") {
+TEST_CASE("CUDA dropout: every dtype -> the CPU's mask", "[kernels][random]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const size = GENERATE(int64_t{0}, from_range(odd_sizes));

@@ -1,4 +1,4 @@
-// Passes over rows of channels: biases, sums, PReLU.
+// Row kernels over channels: biases, sums, PReLU.
 #include "tests/kernels/twins.h"
 
 using core::Dtype;
@@ -9,13 +9,13 @@ using namespace tests::kernels;
 
 namespace {
 
-/// (rows, channels), as add_bias wants.
+/// Shape (rows, channels), as add_bias requires.
 Shape flat(Shape const& shape) {
   int64_t const width = shape.back();
   return {width == 0 ? shape[0] : core::count(shape) / width, width};
 }
 
-/// All of this file's kernels.
+/// Runs all kernels of this file.
 void rows_agree(Pair& pair, Shape const& shape, Dtype dtype) {
   Dtype const wide = core::accumulator(dtype);
   Shape const channels{shape.back()};
@@ -35,7 +35,9 @@ void rows_agree(Pair& pair, Shape const& shape, Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("biases, sums over rows and PReLU on CUDA agree with the CPU in f64") {
+TEST_CASE(
+    "CUDA row kernels: biases, sums and PReLU in every dtype -> within rounding of the CPU in "
+    "f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CAPTURE(dtype);
   for_shapes([&](Shape const& shape) {
@@ -44,13 +46,14 @@ TEST_CASE("biases, sums over rows and PReLU on CUDA agree with the CPU in f64") 
   });
 }
 
-TEST_CASE("rows of channels that begin where packs cannot") {
+TEST_CASE(
+    "CUDA row kernels: addresses too unaligned for packs -> within rounding of the CPU in f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Pair pair(Placed::unaligned);
   rows_agree(pair, {33, 64}, dtype);
 }
 
-TEST_CASE("the order of sums does not depend on addresses") {
+TEST_CASE("CUDA sum_rows: aligned and unaligned addresses -> same bits") {
   auto const sum = [](Placed placed) {
     Pair pair(placed);
     Twins const x = pair.random({4097, 16}, Dtype::f32, 1);
@@ -61,12 +64,12 @@ TEST_CASE("the order of sums does not depend on addresses") {
   CHECK(sum(Placed::aligned) == sum(Placed::unaligned));
 }
 
-TEST_CASE("rows of images") {
+TEST_CASE("CUDA row kernels: images of (N, H, W, C) -> within rounding of the CPU in f64") {
   Pair pair;
   rows_agree(pair, {3, 5, 7, 16}, Dtype::bf16);
 }
 
-TEST_CASE("prelu_backward in place") {
+TEST_CASE("CUDA prelu_backward: dx in place of dy -> within rounding of the CPU in f64") {
   Pair pair;
   Shape const shape{257, 24};
   Twins const x = pair.random(shape, Dtype::f32, 1), slope = pair.random({24}, Dtype::f32, 2);
@@ -78,7 +81,7 @@ TEST_CASE("prelu_backward in place") {
   agree(dslope);
 }
 
-TEST_CASE("NaN stays in its channel") {
+TEST_CASE("CUDA sum_rows: NaN in one channel -> NaN sum in that channel") {
   Pair pair;
   Shape const shape{65, 8};
   std::vector<double> numbers(65 * 8, 1.5);
@@ -90,7 +93,7 @@ TEST_CASE("NaN stays in its channel") {
   CHECK(std::isnan(tests::values(sum.gpu)[3]));
 }
 
-TEST_CASE("sums keep their digits over ten million rows") {
+TEST_CASE("CUDA sum_rows: ten million rows -> sum accurate in f32") {
   int64_t const rows = 10'000'000;
   Pair pair;
   Twins x = pair.results({rows, 1}, Dtype::f32), sum = pair.results({1}, Dtype::f32);
@@ -104,7 +107,7 @@ TEST_CASE("sums keep their digits over ten million rows") {
   CHECK(tests::values(sum.gpu)[0] == Approx(exact).epsilon(tests::f32_reduction));
 }
 
-TEST_CASE("every barrier of sums over rows counts") {
+TEST_CASE("CUDA sum_rows: any barrier removed -> wrong result in some order") {
   CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
           Pair pair;
           Twins const x = pair.random({300, 32}, Dtype::f32, run);

@@ -1,4 +1,4 @@
-// The simulator runs kernels as CUDA does: small ones against plain loops, in every order.
+// The simulator executes kernels as CUDA does: small kernels against plain loops, in every order.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
@@ -14,7 +14,7 @@ using namespace tests::kernels;
 
 namespace {
 
-/// Whole numbers, so that sums are exact in every order.
+/// Integers, so that sums are exact in every order.
 template <class T>
 std::vector<T> numbers(int n) {
   std::vector<T> x;
@@ -22,7 +22,7 @@ std::vector<T> numbers(int n) {
   return x;
 }
 
-/// What f(x) writes: n elements that it gets filled with NaN, or -1.
+/// Returns n elements written by f(x); they are initialized to NaN, or to -1.
 template <class T>
 std::vector<T> result(size_t n, std::function<void(T*)> const& f) {
   std::vector<T> y(n, std::is_floating_point_v<T> ? T(NAN) : T(-1));
@@ -34,7 +34,7 @@ struct Exchanged {
   int up, down, flipped, given;
 };
 
-/// Each lane gives its number.
+/// Each lane contributes its number.
 template <class = void>
 __global__ void exchange(int width, Exchanged* out) {
   int const lane = static_cast<int>(threadIdx.x);
@@ -47,7 +47,7 @@ __global__ void shuffle_wide(T value, T* out) {
   out[threadIdx.x] = __shfl_down_sync(full, value * T(threadIdx.x), 1);
 }
 
-/// Even and odd lanes meet apart, several times.
+/// Even and odd lanes synchronize separately, several times.
 template <class = void>
 __global__ void apart(int* out) {
   int const lane = static_cast<int>(threadIdx.x);
@@ -78,7 +78,7 @@ __global__ void tally(int const* x, int n, int* counts, int* most, unsigned* fil
   atomicCAS(&filled[i / 2], 0u, static_cast<unsigned>(i) + 1);
 }
 
-/// The numbers of the grid's threads, as they have their turn.
+/// Records the numbers of the grid's threads in the order of their execution.
 template <class = void>
 __global__ void queue(int* count, int* turns) {
   int const number = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -93,7 +93,7 @@ std::vector<int> turns(Settings const& settings) {
   return result<int>(12, [&](int* out) { launch(queue<>, {2, 3}, nullptr, &count, out); });
 }
 
-/// Where a thread and its block lie in a grid of several dimensions.
+/// Records the block index of each thread in a grid of several dimensions.
 template <class = void>
 __global__ void indices(unsigned* out) {
   unsigned const block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
@@ -102,7 +102,8 @@ __global__ void indices(unsigned* out) {
 
 }  // namespace
 
-TEST_CASE("kernels give what loops give, at odd sizes and in every order") {
+TEST_CASE(
+    "simulator: element, block and warp kernels at odd sizes in every order -> same as loops") {
   auto const n = GENERATE(1, 31, 32, 33, 255, 257, 4097);
   for (Settings const& settings : all_orders()) {
     CAPTURE(n, settings.order, settings.seed);
@@ -127,7 +128,7 @@ TEST_CASE("kernels give what loops give, at odd sizes and in every order") {
   }
 }
 
-TEST_CASE("ballots and dynamic shared memory compact in order") {
+TEST_CASE("simulator: compaction by ballots and dynamic shared memory -> elements in order") {
   auto const n = GENERATE(1, 31, 32, 33, 255, 257, 4097);
   auto const x = numbers<int>(n);
   std::vector<int> multiples;
@@ -145,7 +146,7 @@ TEST_CASE("ballots and dynamic shared memory compact in order") {
   }
 }
 
-TEST_CASE("dynamic shared memory, of whole and of partial warps") {
+TEST_CASE("simulator: dynamic shared memory of whole and partial warps -> reversed array") {
   auto const n = GENERATE(1u, 31u, 32u, 33u, 255u, 257u, 1024u);
   auto const x = numbers<double>(static_cast<int>(n));
   auto const y = result<double>(n, [&](double* out) {
@@ -154,7 +155,7 @@ TEST_CASE("dynamic shared memory, of whole and of partial warps") {
   CHECK(std::vector(y.rbegin(), y.rend()) == x);
 }
 
-TEST_CASE("shuffles exchange in groups of lanes") {
+TEST_CASE("simulator: shuffles within groups of 8 and 32 lanes -> values of the right lanes") {
   auto const width = GENERATE(8, 32);
   std::vector<Exchanged> out(32);
   launch(exchange<>, {1, 32}, nullptr, width, out.data());
@@ -168,7 +169,7 @@ TEST_CASE("shuffles exchange in groups of lanes") {
   }
 }
 
-TEST_CASE("shuffles carry 64 bits, and all ones from lanes that the block lacks") {
+TEST_CASE("simulator: shuffles of 64 bits -> whole values; from absent lanes -> all bits set") {
   auto const whole = result<int64_t>(32, [](int64_t* out) {
     launch(shuffle_wide<int64_t>, {1, 32}, nullptr, int64_t{1} << 40, out);
   });
@@ -180,13 +181,13 @@ TEST_CASE("shuffles carry 64 bits, and all ones from lanes that the block lacks"
   CHECK(std::isnan(partial[19]));
 }
 
-TEST_CASE("lanes of one warp meet apart, by their masks") {
+TEST_CASE("simulator: disjoint masks in one warp -> lanes synchronize independently") {
   auto const out = result<int>(32, [](int* to) { launch(apart<>, {1, 32}, nullptr, to); });
   for (int lane = 0; lane < 32; ++lane)
     CHECK(out[static_cast<size_t>(lane)] == (lane % 2 == 0 ? 31 : 240));
 }
 
-TEST_CASE("votes") {
+TEST_CASE("simulator: ballot, any and all on full and partial warps -> CUDA's results") {
   auto const of = [](unsigned threads) {
     return result<unsigned>(4, [&](unsigned* out) { launch(votes<>, {1, threads}, nullptr, out); });
   };
@@ -194,7 +195,7 @@ TEST_CASE("votes") {
   CHECK(of(5) == std::vector<unsigned>{0b01001u, 1, 0, 1});
 }
 
-TEST_CASE("atomics") {
+TEST_CASE("simulator: atomicAdd, atomicMax and atomicCAS -> same as loops") {
   int const n = 257;
   auto const x = numbers<int>(n);
   std::vector<int> counts(11), want(11);
@@ -209,7 +210,8 @@ TEST_CASE("atomics") {
   for (size_t i = 0; i < filled.size(); ++i) CHECK(filled[i] == 2 * i + 1);
 }
 
-TEST_CASE("blocks, and threads after each barrier, have their turn in the order set") {
+TEST_CASE(
+    "simulator: ascending, descending and shuffled order -> blocks and threads run in that order") {
   CHECK(turns({}) == std::vector{0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5});
   CHECK(turns({.order = Order::descending}) == std::vector{5, 4, 3, 5, 4, 3, 2, 1, 0, 2, 1, 0});
   auto const shuffled = turns({.order = Order::shuffled, .seed = 1});
@@ -219,7 +221,7 @@ TEST_CASE("blocks, and threads after each barrier, have their turn in the order 
   CHECK(std::is_permutation(shuffled.begin(), shuffled.end(), turns({}).begin()));
 }
 
-TEST_CASE("grids of three dimensions") {
+TEST_CASE("simulator: grid of three dimensions -> right block indices") {
   auto const out = result<unsigned>(48, [](unsigned* to) {
     launch(indices<>, {dim3(2, 3, 4), 2}, nullptr, to);
   });
@@ -229,7 +231,7 @@ TEST_CASE("grids of three dimensions") {
   CHECK(out[47] == 321);
 }
 
-TEST_CASE("threads of the host share a grid") {
+TEST_CASE("simulator: blocks shared by several host threads -> same sums") {
   Under const under({.os_threads = 3});
   auto const x = numbers<double>(20'000);
   auto const sums = result<double>(100, [&](double* out) {

@@ -13,14 +13,14 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-/// The same at addresses that allow no packs.
+/// Copies of the tensors at addresses that do not allow packs.
 Case apart(Case c) {
   for (auto* t : {&c.z, &c.chunk.bias, &c.chunk.weights})
     if (*t) *t = unaligned(*t);
   return c;
 }
 
-/// Statistics of five rows that begin with other classes'.
+/// Statistics of five rows after earlier chunks.
 Tensor seen(Device& device, Dtype dtype) {
   return tests::tensor(device, {5, 6}, dtype, {-9,        2, 0, 0.5, 0, 0,  //
                                                30,        1, 0, 0,   0, 0,  //
@@ -29,7 +29,7 @@ Tensor seen(Device& device, Dtype dtype) {
                                                -infinity, 0, 0, 0,   0, 0});
 }
 
-/// Everything that passes over a chunk leave, in one dtype.
+/// Results of every kernel that passes over a chunk, in one dtype.
 struct Passes {
   Tensor stats, after, reference, rescale, e, stored, gradient;
 
@@ -51,7 +51,7 @@ struct Passes {
   }
 };
 
-/// lse and factors; one row does not count, whatever its lse is.
+/// lse and factors per row; one row has factor 0 and lse NaN, which must not matter.
 Tensor some_rows(Device& device, Dtype dtype) {
   return tests::tensor(device, {5, 4}, dtype, {9,   0.2, 0.01, -0.1,  //
                                                31,  0.2, 0.01, -0.2,  //
@@ -72,7 +72,7 @@ void agree(Gpu& gpu, Case const& c, Dtype dtype) {
     CAPTURE(i);
     bool const narrow = got[i].dtype() == Dtype::bf16;
     CHECK(tests::distance(got[i], want[i]) < (narrow ? 4e-3 : tests::f32_reduction));
-    CHECK(equal(other[i], got[i]));  // addresses do not change a bit
+    CHECK(equal(other[i], got[i]));  // bits do not depend on addresses
   }
 }
 
@@ -84,7 +84,7 @@ Tensor begun(Kernels& kernels, Device& device, int64_t rows, Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("CUDA softmax_begin: nothing seen yet", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax_begin: every row count -> initial statistics", "[kernels][softmax]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   for (int64_t const rows : {0, 1, 257})
@@ -92,7 +92,7 @@ TEST_CASE("CUDA softmax_begin: nothing seen yet", "[kernels][softmax]") {
                 begun(gpu.cpu, gpu.device, rows, dtype)));
 }
 
-TEST_CASE("CUDA softmax passes: agree with f64 under every rule", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: every rule -> within rounding of f64", "[kernels][softmax]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   auto const classes = GENERATE(int64_t{32}, int64_t{257}, int64_t{4099});
@@ -102,13 +102,14 @@ TEST_CASE("CUDA softmax passes: agree with f64 under every rule", "[kernels][sof
     CAPTURE(name, classes);
     if (c.rule.hardness && c.rule.sum_logits) continue;
     agree(gpu, c, dtype);
-    c.chunk.first += classes;  // all targets below, but for the last row's above
+    c.chunk.first += classes;  // all targets are below this chunk, except that of the last row,
+                               // which is above
     c.labels = integers(gpu.device, {first, first, -1, first, first + 2 * classes});
     agree(gpu, c, dtype);
   }
 }
 
-TEST_CASE("CUDA softmax passes: odd sizes", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: odd sizes -> within rounding of f64", "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
@@ -119,7 +120,7 @@ TEST_CASE("CUDA softmax passes: odd sizes", "[kernels][softmax]") {
   }
 }
 
-TEST_CASE("CUDA softmax passes: no classes, no rows, rows of -inf, what is not finite",
+TEST_CASE("CUDA softmax passes: no classes, no rows, rows of -inf, not finite -> same as the CPU",
           "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
@@ -150,13 +151,14 @@ TEST_CASE("CUDA softmax passes: no classes, no rows, rows of -inf, what is not f
       CHECK_FALSE(std::isfinite(values(passes.stats)[6 * r + 1]));
       CHECK_FALSE(std::isfinite(values(passes.after)[6 * r + 1]));
     }
-    // A row that does not count stays 0.
+    // A row with factor 0 keeps gradient 0.
     CHECK(values(passes.gradient.rows(2, 3)) == std::vector<double>(4097, 0));
     CHECK(values(passes.stored.rows(2, 3)) == std::vector<double>(4097, 0));
   }
 }
 
-TEST_CASE("CUDA softmax passes: every barrier is needed", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: any barrier removed -> wrong result in some order",
+          "[kernels][softmax]") {
   Gpu gpu;
   auto const right = [&](unsigned run) {
     Case const c{.z = tests::random(gpu.device, {3, 5000}, Dtype::f32, run + 1),
@@ -174,7 +176,7 @@ TEST_CASE("CUDA softmax passes: every barrier is needed", "[kernels][softmax]") 
       return tests::distance(a, b) < tests::f32_reduction;
     });
   };
-  // Of the two sums of a tile, the second's barriers and what separates them.
+  // Covers the two sums of a tile: the second one's barriers and the barrier between them.
   CHECK(tests::host_cuda::unnoticed_barriers(right).empty());
 }
 
@@ -194,7 +196,7 @@ struct Losses {
   std::array<Tensor, 4> all() const { return {rows, sums, loss, factor}; }
 };
 
-/// Statistics with sums of exp and weights above 0.
+/// Statistics in which sums of exp and weights are positive.
 Tensor some_parts(Device& device, int64_t shards, int64_t rows, Dtype dtype, unsigned seed) {
   auto numbers = values(tests::random(device, {shards, rows, 6}, Dtype::f64, seed));
   for (size_t i = 0; i < numbers.size(); i += 6)
@@ -222,7 +224,8 @@ bool losses_agree(Gpu& gpu, int64_t shards, int64_t rows, Dtype dtype, unsigned 
 
 }  // namespace
 
-TEST_CASE("CUDA softmax_merge and softmax_mean: agree with f64", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax_merge and softmax_mean: one shard and three -> within rounding of f64",
+          "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -231,14 +234,15 @@ TEST_CASE("CUDA softmax_merge and softmax_mean: agree with f64", "[kernels][soft
   CHECK(losses_agree(gpu, 3, rows, dtype, 2));
 }
 
-TEST_CASE("CUDA softmax_merge: every barrier is needed", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax_merge: any barrier removed -> wrong result in some order",
+          "[kernels][softmax]") {
   Gpu gpu;
   CHECK(tests::host_cuda::unnoticed_barriers([&](unsigned run) {
           return losses_agree(gpu, 2, 257, Dtype::f32, run + 1);
         }).empty());
 }
 
-TEST_CASE("CUDA softmax_mean: a loss that is not finite, and no row that counts",
+TEST_CASE("CUDA softmax_mean: loss not finite -> factor 0; no row has a label -> loss 0, factor 1",
           "[kernels][softmax]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -258,8 +262,10 @@ TEST_CASE("CUDA softmax_mean: a loss that is not finite, and no row that counts"
   CHECK(run({0, 0}) == std::pair{0.0, 1.0});
 }
 
-TEST_CASE("CUDA softmax_mean without rows: the factor divides what nobody has",
-          "[kernels][softmax]") {
+TEST_CASE(
+    "CUDA softmax_mean: no rows on this rank -> factor 1 / weight sum; not finite or no weight -> "
+    "0",
+    "[kernels][softmax]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   auto const run = [&](double sum, double weight) {
@@ -274,7 +280,8 @@ TEST_CASE("CUDA softmax_mean without rows: the factor divides what nobody has",
   CHECK(run(std::nan(""), 4).second == 0);
 }
 
-TEST_CASE("CUDA softmax passes: no classes under every rule", "[kernels][softmax]") {
+TEST_CASE("CUDA softmax passes: no classes under every rule -> same as the CPU",
+          "[kernels][softmax]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);

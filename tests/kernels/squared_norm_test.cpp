@@ -1,4 +1,4 @@
-// Norms of gradients on CUDA: their squares, clipping, and LARS's trust.
+// Gradient norms on CUDA: sums of squares, clipping, and the trust ratio of LARS.
 #include "tests/kernels/twins.h"
 
 using core::Dtype;
@@ -31,8 +31,9 @@ void trust_agrees(Pair& pair, Shape const& shape, Dtype weights, bool has_factor
 
 }  // namespace
 
-TEST_CASE("CUDA add_squared_norm and lars_trust_ratio: agree with the CPU in f64",
-          "[kernels][squares]") {
+TEST_CASE(
+    "CUDA add_squared_norm and lars_trust_ratio: every shape -> within rounding of the CPU in f64",
+    "[kernels][squares]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CAPTURE(dtype);
   for_shapes([&](Shape const& shape) {
@@ -44,15 +45,17 @@ TEST_CASE("CUDA add_squared_norm and lars_trust_ratio: agree with the CPU in f64
   });
 }
 
-TEST_CASE("CUDA add_squared_norm and lars_trust_ratio: rows of several tiles",
-          "[kernels][squares]") {
+TEST_CASE(
+    "CUDA add_squared_norm and lars_trust_ratio: rows of several tiles -> within rounding of the "
+    "CPU",
+    "[kernels][squares]") {
   Pair pair;
   auto const shape = GENERATE(Shape{1, 4096 * 40 + 3}, Shape{3, 8192});
   squares_agree(pair, shape, Dtype::f32);
   trust_agrees(pair, shape, Dtype::bf16, true);
 }
 
-TEST_CASE("CUDA lars_trust_ratio: norms of 0", "[kernels][squares]") {
+TEST_CASE("CUDA lars_trust_ratio: norms of 0 -> ratio 1", "[kernels][squares]") {
   Pair pair;
   Twins const w = pair.twins({3, 2}, Dtype::f32, {3, 4, 0, 0, 3, 4}),
               g = pair.twins({3, 2}, Dtype::f32, {6, 8, 1, 1, 0, 0});
@@ -63,7 +66,7 @@ TEST_CASE("CUDA lars_trust_ratio: norms of 0", "[kernels][squares]") {
   CHECK(tests::values(trust.gpu) == std::vector<double>{0.25, 1, 1});
 }
 
-TEST_CASE("CUDA clip_factor: the CPU's", "[kernels][squares]") {
+TEST_CASE("CUDA clip_factor: every norm -> same as the CPU", "[kernels][squares]") {
   Pair pair;
   for (double const squares : {0.0, 24.0, 100.0, 1e300, double(INFINITY), double(NAN)})
     for (double const most : {5.0, double(INFINITY)}) {
@@ -75,7 +78,7 @@ TEST_CASE("CUDA clip_factor: the CPU's", "[kernels][squares]") {
     }
 }
 
-TEST_CASE("CUDA add_squared_norm: the order of the sum does not depend on addresses",
+TEST_CASE("CUDA add_squared_norm: aligned and unaligned addresses -> same bits",
           "[kernels][squares]") {
   auto const squares = [](Placed placed) {
     Pair pair(placed);
@@ -87,7 +90,8 @@ TEST_CASE("CUDA add_squared_norm: the order of the sum does not depend on addres
   CHECK(squares(Placed::aligned) == squares(Placed::unaligned));
 }
 
-TEST_CASE("CUDA add_squared_norm: every barrier counts", "[kernels][squares]") {
+TEST_CASE("CUDA add_squared_norm: any barrier removed -> wrong result in some order",
+          "[kernels][squares]") {
   CHECK(tests::host_cuda::unnoticed_barriers([](unsigned run) {
           Pair pair;
           Twins const x = pair.random({4096}, Dtype::f32, run);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-/// The best k after some chunks, which begin at class 10.
+/// The best k of several chunks, the first of which begins at class 10.
 struct Best {
   Tensor scores, classes;
 
@@ -29,14 +29,14 @@ struct Best {
   }
 };
 
-/// Values rounded to bf16 meet often.
+/// Values rounded to bf16 are often equal.
 Tensor ties(Device& device, int64_t rows, int64_t classes, Dtype dtype, unsigned seed) {
   return tests::as(tests::random(device, {rows, classes}, Dtype::bf16, seed), dtype);
 }
 
 }  // namespace
 
-TEST_CASE("CUDA top_k: the CPU's classes, the lower first among equals", "[kernels][top_k]") {
+TEST_CASE("CUDA top_k: ties -> the CPU's classes, the lower class first", "[kernels][top_k]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
@@ -48,7 +48,7 @@ TEST_CASE("CUDA top_k: the CPU's classes, the lower first among equals", "[kerne
   CHECK(Best(gpu.kernels, chunks, k) == Best(gpu.cpu, chunks, k));
 }
 
-TEST_CASE("CUDA top_k: lower classes may come later", "[kernels][top_k]") {
+TEST_CASE("CUDA top_k: lower classes in a later chunk -> the CPU's classes", "[kernels][top_k]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   Tensor const z = tests::tensor(gpu.device, {1, 3}, dtype, {5, 7, 5});
@@ -58,7 +58,7 @@ TEST_CASE("CUDA top_k: lower classes may come later", "[kernels][top_k]") {
   CHECK(tests::values(best.classes) == std::vector<double>{1, 11, 0});
 }
 
-TEST_CASE("CUDA top_k: NaN and -inf never enter; inf does", "[kernels][top_k]") {
+TEST_CASE("CUDA top_k: NaN and -inf -> never selected; inf -> selected", "[kernels][top_k]") {
   Gpu gpu;
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   double const nan = std::nan("");
@@ -70,7 +70,7 @@ TEST_CASE("CUDA top_k: NaN and -inf never enter; inf does", "[kernels][top_k]") 
   CHECK(tests::values(best.classes) == std::vector<double>{14, 12, -1, -1});
 }
 
-TEST_CASE("CUDA top_k: no rows, and the best none", "[kernels][top_k]") {
+TEST_CASE("CUDA top_k: no rows, or k of 0 -> empty result", "[kernels][top_k]") {
   Gpu gpu;
   Tensor const z = tests::random(gpu.device, {2, 5}, Dtype::f32, 1);
   CHECK(Best(gpu.kernels, {z}, 0) == Best(gpu.cpu, {z}, 0));
@@ -78,7 +78,7 @@ TEST_CASE("CUDA top_k: no rows, and the best none", "[kernels][top_k]") {
   CHECK(Best(gpu.kernels, {none}, 3) == Best(gpu.cpu, {none}, 3));
 }
 
-TEST_CASE("CUDA top_k: every barrier is needed", "[kernels][top_k]") {
+TEST_CASE("CUDA top_k: any barrier removed -> wrong result in some order", "[kernels][top_k]") {
   Gpu gpu;
   auto const right = [&](unsigned run) {
     std::vector<Tensor> const chunks{ties(gpu.device, 3, 700, Dtype::f32, run + 1)};

@@ -7,22 +7,22 @@
 #include "tests/support/host_cuda/mutation.h"
 #include "tests/support/reference.h"
 
-/// CUDA kernels in any dtype beside the CPU's in f64, on the same numbers.
+/// Runs CUDA kernels in any dtype and the CPU's in f64 on the same numbers.
 namespace tests::kernels {
 
-/// A tensor of the simulated GPU, and one of the CPU in f64.
+/// A tensor of the simulated GPU and its f64 counterpart on the CPU.
 struct Twins {
   core::Tensor gpu, cpu;
 };
 
-/// Where the GPU's tensors begin: an element later, no address allows packs.
+/// Address of the GPU's tensors: aligned, or one element later, which does not allow packs.
 enum class Placed { aligned, unaligned };
 
 class Pair {
  public:
   explicit Pair(Placed placed = Placed::aligned) : placed_(placed) {}
 
-  /// The same random numbers, rounded to dtype.
+  /// The same normally distributed numbers on both sides, rounded to dtype.
   Twins random(core::Shape const& shape, core::Dtype dtype, unsigned seed, double mean = 0,
                double stddev = 1) {
     std::vector<double> numbers = values(tests::random(cpu_, shape, core::Dtype::f64, seed));
@@ -38,7 +38,7 @@ class Pair {
     made.cpu = tensor<double>(cpu_, shape, values(made.gpu));
     return made;
   }
-  /// To be overwritten.
+  /// Tensors for results; their contents are to be overwritten.
   Twins results(core::Shape const& shape, core::Dtype dtype) {
     int64_t const count = core::count(shape), skipped = placed_ == Placed::unaligned;
     core::Tensor const memory(gpu_, {count + skipped}, dtype);
@@ -46,7 +46,7 @@ class Pair {
             core::Tensor(cpu_, shape, core::Dtype::f64)};
   }
 
-  /// f(kernels, side) on both; a side picks a tensor: twins.*side.
+  /// Calls f(kernels, side) for both; a side selects a tensor: twins.*side.
   template <class F>
   void run(F const& f) {
     f(cpu_.kernels(), &Twins::cpu);
@@ -60,12 +60,12 @@ class Pair {
   SimulatedDevice gpu_{std::make_unique<core::cuda::CudaKernels>(nullptr, core::cuda::Options{})};
 };
 
-/// Rounding in the GPU's dtype: of sums, and of single elements, which distances would hide.
+/// Rounding bound of the GPU's dtype, for sums and for single elements, which a norm would hide.
 inline double bound(core::Dtype dtype) {
   return dtype == core::Dtype::f64 ? 1e-12 : tolerance(dtype);
 }
 
-/// The largest |gpu - cpu| / (1 + |cpu|). A NaN on one side alone is infinitely far.
+/// The largest |gpu - cpu| / (1 + |cpu|); infinite if only one side is NaN.
 inline double gap(Twins const& twins) {
   auto const got = values(twins.gpu), want = values(twins.cpu);
   double worst = 0;
@@ -79,17 +79,17 @@ inline double gap(Twins const& twins) {
 
 inline void agree(Twins const& twins) { CHECK(gap(twins) < bound(twins.gpu.dtype())); }
 
-/// Rows and channels: packs and single elements; blocks beside and below each other; threads
-/// without work; no rows, no channels.
+/// Shapes (rows, channels): packs and single elements, neighboring blocks in both directions, idle
+/// threads, no rows, no channels.
 inline std::vector<core::Shape> small_shapes() {
   return {{0, 33}, {33, 0}, {1, 1}, {31, 1}, {257, 31}, {33, 32}, {32, 255}};
 }
-/// Many blocks.
+/// Shapes of many blocks.
 inline std::vector<core::Shape> large_shapes() {
   return {{4097, 1}, {4097, 32}, {255, 33}, {33, 257}, {257, 512}, {1, 4097}};
 }
 
-/// check(shape) of small shapes in every order, and of large ones in one.
+/// Calls check(shape) for small shapes in every order and for large shapes in one.
 template <class F>
 void for_shapes(F const& check) {
   for (host_cuda::Settings const& settings : host_cuda::all_orders()) {

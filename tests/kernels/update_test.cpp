@@ -1,4 +1,4 @@
-// A step of an optimizer on CUDA: rules, dtypes, rounding.
+// One optimizer step on CUDA: rules, dtypes, rounding.
 #include "tests/kernels/simulated.h"
 
 using namespace core;
@@ -9,7 +9,7 @@ using tests::host_cuda::Under;
 
 namespace {
 
-/// A rule at step 3, seeded.
+/// A seeded rule at step 3.
 UpdateRule rule_of(Device& device, Rule kind, double momentum, double decay = 0,
                    bool nesterov = false) {
   UpdateRule rule;
@@ -28,7 +28,7 @@ std::vector<UpdateRule> all_rules(Device& device) {
           rule_of(device, Rule::adamw, 0.9, 0.01)};
 }
 
-/// What a step reads, in f64.
+/// Inputs of a step, in f64.
 struct Start {
   Tensor g, w, first, second, trust;
 
@@ -51,7 +51,7 @@ struct Layout {
   bool copy, aligned, trust;
 };
 
-/// The arrays after one step, which had bits of their own before.
+/// The arrays after one step; copies are filled with other bits before.
 UpdateState stepped(Kernels& kernels, UpdateRule const& rule, Start const& start,
                     Layout const& layout, int64_t first_row = 0) {
   auto const made = [&](Tensor const& t, Dtype dtype) {
@@ -67,7 +67,8 @@ UpdateState stepped(Kernels& kernels, UpdateRule const& rule, Start const& start
   return state;
 }
 
-/// Within rounding of f64's state; a place, where bf16 is rounded up or down.
+/// Within rounding of the f64 result; bf16 may differ by one unit in the last place, because it is
+/// rounded stochastically.
 void close(Tensor const& got, Tensor const& exact) {
   CHECK(bool(got) == bool(exact));
   if (!exact) return;
@@ -98,7 +99,7 @@ void agrees_with_f64(Gpu& gpu, UpdateRule const& rule, Shape const& shape, Layou
 
 }  // namespace
 
-TEST_CASE("CUDA update: every rule agrees with f64", "[kernels][update]") {
+TEST_CASE("CUDA update: every rule -> within rounding of f64", "[kernels][update]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const size = GENERATE(int64_t{0}, from_range(odd_sizes));
@@ -109,7 +110,8 @@ TEST_CASE("CUDA update: every rule agrees with f64", "[kernels][update]") {
                       {dtype, dtype, dtype, dtype, aligned == (size % 2 == 0), aligned, false});
 }
 
-TEST_CASE("CUDA update: bf16 weights and moments, in any combination", "[kernels][update]") {
+TEST_CASE("CUDA update: any mix of bf16 and f32 arrays -> within rounding of f64",
+          "[kernels][update]") {
   Gpu gpu;
   Under const under({.order = Order::shuffled});
   auto const size = GENERATE(from_range(odd_sizes));
@@ -121,7 +123,7 @@ TEST_CASE("CUDA update: bf16 weights and moments, in any combination", "[kernels
     }
 }
 
-TEST_CASE("CUDA update: rounded as on the CPU", "[kernels][update]") {
+TEST_CASE("CUDA update: stochastic rounding -> same as on the CPU", "[kernels][update]") {
   Gpu gpu;
   auto const dtype = Dtype::bf16;
   Layout const layout{Dtype::f32, dtype, dtype, dtype, false, true, false};
@@ -136,14 +138,15 @@ TEST_CASE("CUDA update: rounded as on the CPU", "[kernels][update]") {
       for (size_t i = 0; i < x.size(); ++i) count += x[i] != y[i];
       return count;
     };
-    // The last bit of f32 may differ, and decides where it comes to the last of 16 random bits.
+    // The last bit of f32 may differ; it decides the rounding if it reaches the last of 16 random
+    // bits.
     CHECK(apart(fast.w, exact.w) <= 1);
     CHECK(apart(fast.first, exact.first) <= 1);
     CHECK(apart(fast.second, exact.second) <= 1);
   }
 }
 
-TEST_CASE("CUDA update: each row's trust", "[kernels][update]") {
+TEST_CASE("CUDA update: trust ratio per row -> within rounding of f64", "[kernels][update]") {
   Gpu gpu;
   Under const under(GENERATE(from_range(all_orders())));
   auto const shape =
@@ -154,7 +157,8 @@ TEST_CASE("CUDA update: each row's trust", "[kernels][update]") {
       agrees_with_f64(gpu, rule, shape, {dtype, dtype, dtype, dtype, false, aligned, true});
 }
 
-TEST_CASE("CUDA update: factors, and 0 leaves every bit", "[kernels][update]") {
+TEST_CASE("CUDA update: gradient scale -> within rounding of f64; scale 0 -> every bit unchanged",
+          "[kernels][update]") {
   Gpu gpu;
   auto const kept = GENERATE(Dtype::f32, Dtype::bf16);
   Layout const layout{Dtype::f32, kept, kept, kept, kept == Dtype::f32, true, false};
@@ -172,7 +176,7 @@ TEST_CASE("CUDA update: factors, and 0 leaves every bit", "[kernels][update]") {
   }
 }
 
-TEST_CASE("CUDA update: the numbers are what the device holds when the step runs",
+TEST_CASE("CUDA update: step scalars changed on the device -> the step uses the new values",
           "[kernels][update]") {
   Gpu gpu;
   UpdateRule rule = rule_of(gpu.device, Rule::sgd, 0);
