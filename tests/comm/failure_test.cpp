@@ -42,7 +42,7 @@ TEST_CASE("a rank that throws ends the run, with its message and exit code") {
   auto const fault = GENERATE("throws", "throws_with_collectives_under_way");
   End const end = run(fault);
   CHECK(end.exit_code == 70);
-  CHECK_THAT(end.output, Contains("rank 1: rank 1 has had enough"));
+  CHECK_THAT(end.output, Contains("rank 1: deliberate failure on rank 1"));
 }
 
 TEST_CASE("a missing gradient on one rank ends the run") {

@@ -232,7 +232,7 @@ TEST_CASE("simulator: a redundant barrier -> reported with file and line") {
   CHECK(needless[0].file == file);
   CHECK(needless[0].line == after_waits_twice - 2);
   CHECK_THROWS_WITH(unnoticed_barriers([](unsigned) { return false; }),
-                    Contains("wrong with all its barriers"));
+                    Contains("wrong even with every barrier in place"));
 }
 
 TEST_CASE("simulator: threads wait for what cannot arrive -> error with positions") {
@@ -262,10 +262,11 @@ TEST_CASE("simulator: launch that a GPU rejects -> error with the launch paramet
   };
   CHECK_THROWS_WITH(of(0, 32)(), Contains("launch of (0, 1, 1) blocks"));
   CHECK_THROWS_WITH(of(dim3(1, 65536), 32)(), Contains("launch of (1, 65536, 1) blocks"));
-  CHECK_THROWS_WITH(of(dim3(1, 1, 65536), 32)(), Contains("want 1 to (2147483647, 65535, 65535)"));
+  CHECK_THROWS_WITH(of(dim3(1, 1, 65536), 32)(),
+                    Contains("allowed: 1 to (2147483647, 65535, 65535)"));
   CHECK_THROWS_WITH(of(1u << 31, 32)(), Contains("launch of (2147483648, 1, 1) blocks"));
-  CHECK_THROWS_WITH(of(1, 0)(), Contains("launch of 0 threads a block"));
-  CHECK_THROWS_WITH(of(1, 1025)(), Contains("launch of 1025 threads a block"));
+  CHECK_THROWS_WITH(of(1, 0)(), Contains("launch of 0 threads per block"));
+  CHECK_THROWS_WITH(of(1, 1025)(), Contains("launch of 1025 threads per block"));
   CHECK_THROWS_WITH(of(1, 32, (48 << 10) + 1)(), Contains("49153 bytes of dynamic shared memory"));
   CHECK_THROWS_WITH(of(1, 1025)(), Contains("tests/kernels/faults_test.cpp"));
 }

@@ -1,4 +1,4 @@
-// Catch's own code is compiled here alone.
+// Compiles Catch's runner; no other file does.
 #define CATCH_CONFIG_RUNNER
 #include "tests/support/command_line.h"
 #include <catch2/catch.hpp>

@@ -4,14 +4,15 @@
 
 namespace tests {
 
-/// What a command line asks for.
+/// The parsed command line.
 struct Asked {
-  std::string device;        ///< the name of the device under test
-  std::function<int()> run;  ///< runs the tests asked for; gives how many failed, at most 255
+  std::string device;        ///< Name of the device under test.
+  std::function<int()> run;  ///< Runs the selected tests; returns the number of failures, at most
+                             ///< 255.
 };
 
-/// Reads Catch's command line, with `--device NAME` beside its own options. Gives the exit code:
-/// body's where tests are to be run, and otherwise that of help, a list or a complaint.
+/// Parses Catch's command line, extended by `--device NAME`. Returns the exit code: that of `body`
+/// if tests are to run, otherwise that of help, a listing or a usage error.
 int command_line(int argc, char** argv, std::function<int(Asked const&)> const& body);
 
 }  // namespace tests

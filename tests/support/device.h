@@ -3,20 +3,20 @@
 #include <string>
 #include "core/device.h"
 
-/// What tests run on. All of it is made and owned by main().
+/// Devices that tests run on. main() creates and owns all of them.
 namespace tests {
 
-/// The device under test, which `--device` names. Its memory is the host's only on the CPU.
+/// The device under test, selected by `--device`. Its memory is host memory only on the CPU.
 core::Device& device();
 
-/// The CPU: for tensors that are the host's whatever the device, and tests of what only it has.
+/// The CPU, for tensors in host memory whatever the device, and for tests of CPU-only features.
 core::Device& host();
 
-/// The devices of a run, which device() and host() give while this lives.
+/// Owns the devices of a run; device() and host() return them during its lifetime.
 class Devices {
  public:
-  /// `local_rank`: this process's place among those of its host. Throws Error where `name` is
-  /// none of this program's devices, or the device cannot be had.
+  /// `local_rank`: index of this process among those of its host. Throws: Error if `name` is not
+  /// one of this program's devices, or if the device cannot be opened.
   Devices(std::string const& name, int local_rank);
   ~Devices();
   Devices(Devices const&) = delete;
@@ -28,16 +28,16 @@ class Devices {
   std::unique_ptr<core::Device> host_, device_;
 };
 
-/// This machine has no such device; tests for it were compiled and cannot run.
+/// This machine has no such device: its tests are compiled but cannot run.
 struct NoDevice : core::Error {
   using core::Error::Error;
 };
 
-/// What a program that found NoDevice exits with: CTest counts its tests as skipped.
+/// Exit code of a program that caught NoDevice: CTest counts its tests as skipped.
 inline constexpr int skipped = 77;
 
-/// The device of this name. Each program is linked with one definition, which knows what devices
-/// it has; other names are an error that lists them. Throws NoDevice.
+/// Creates the device of this name. Each program links one definition, with its own set of devices.
+/// Throws: Error, which lists the devices, if the name is unknown; NoDevice.
 std::unique_ptr<core::Device> make_device(std::string const& name, int local_rank);
 
 }  // namespace tests

@@ -3,7 +3,8 @@
 
 namespace tests {
 
-/// A device that is not the CPU, for those that ask where a tensor lies. Its memory is the host's.
+/// A device other than the CPU, for code that checks where a tensor lies. Its memory is host
+/// memory.
 class Elsewhere final : public core::Device {
  public:
   std::string describe() const override { return "another device"; }

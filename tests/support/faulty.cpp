@@ -1,5 +1,5 @@
-// Runs under mpirun and goes wrong on rank 1, in the way that its argument names, while the other
-// ranks go on. tests/comm/failure_test.cpp looks at how that ends.
+// Runs under mpirun and fails on rank 1 in the way selected by its argument, while the other ranks
+// continue. tests/comm/failure_test.cpp checks how the run ends.
 #include <chrono>
 #include <csignal>
 #include <iostream>
@@ -17,7 +17,7 @@ struct Run {
   comm::Session& session;
   core::Device& device;
   comm::Communicator& world;
-  bool faulty;  ///< on the rank that goes wrong
+  bool faulty;  ///< True on the rank that fails.
 
   Tensor some() const {
     Tensor t(device, {1000}, core::Dtype::f64);
@@ -31,7 +31,7 @@ struct Run {
 };
 
 void throws(Run const& run) {
-  if (run.faulty) core::fail("rank 1 has had enough");
+  if (run.faulty) core::fail("deliberate failure on rank 1");
   run.reduce();
 }
 

@@ -1,4 +1,4 @@
-// The devices of programs whose tests run on the hardware there is.
+// Devices of test programs that run on real hardware.
 #include "core/cpu/device.h"
 #include "core/cuda/open.h"
 #include "tests/support/device.h"
@@ -10,5 +10,5 @@ std::unique_ptr<core::Device> tests::make_device(std::string const& name, int lo
     if (gpus.count == 0) throw NoDevice("no GPU: " + gpus.why_none);
     return core::cuda::open(local_rank % gpus.count, {});
   }
-  throw core::Error("no device '" + name + "'; the devices of this program are: cpu, cuda");
+  throw core::Error("--device " + name + ": unknown device; this program has cpu and cuda");
 }

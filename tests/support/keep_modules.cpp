@@ -1,3 +1,3 @@
-// Preloaded into tests under AddressSanitizer: modules stay loaded, so that a leak of Open MPI's
-// has the name of its module, by which lsan.supp knows it.
+// Preloaded into tests under AddressSanitizer. It keeps modules loaded, so that a leak report names
+// the Open MPI module that lsan.supp suppresses.
 extern "C" int dlclose(void* /*module*/) { return 0; }

@@ -1,14 +1,14 @@
 #pragma once
 #include <string>
 
-/// Where the tests were built from. In a file of its own, so that a compiler cache knows the others
-/// in every folder.
+/// Paths of the source tree and the build. They are defined in a separate file, so that a compiler
+/// cache shares the other object files between folders.
 namespace tests {
 
-/// The project's folder, which has docs/ and configs/.
+/// Returns the project's folder, which contains docs/ and configs/.
 std::string source_folder();
 
-/// The program `colonnade` of this build.
+/// Returns the path of this build's program `colonnade`.
 std::string program();
 
 }  // namespace tests

@@ -5,7 +5,7 @@
 
 namespace tests {
 
-/// While it lives, every line of `out` begins with `prefix`, and is written in one piece.
+/// During its lifetime, every line of `out` begins with `prefix` and is written in one piece.
 class Prefixed final : std::streambuf {
  public:
   Prefixed(std::ostream& out, std::string prefix)

@@ -3,12 +3,12 @@
 #include "comm/mpi/session.h"
 #include "tests/support/device.h"
 
-/// What rank tests run on beside devices. All of it is made and owned by main() in ranks_main.cpp.
+/// Objects that rank tests use besides devices. main() in ranks_main.cpp creates and owns them.
 namespace tests {
 
 struct Ranks {
   comm::Session& session;
-  comm::Communicator& world;  ///< all ranks of the run
+  comm::Communicator& world;  ///< Communicator of all ranks of the run.
 };
 
 Ranks const& ranks();

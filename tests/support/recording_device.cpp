@@ -199,7 +199,7 @@ class RecordingDevice::WorkList final : public core::Graph {
   std::vector<Work> list_;
 };
 
-/// Two tensors in turn, as the CUDA device has: the first is overwritten by the third call.
+/// Two alternating tensors, as on the CUDA device: the third call overwrites the first tensor.
 class RecordingDevice::Uploads final : public core::InputStage {
  public:
   explicit Uploads(RecordingDevice& device) : device_(device) {}
@@ -237,7 +237,7 @@ void RecordingDevice::queue(Work work) {
 }
 
 void RecordingDevice::outside_recordings(char const* what) const {
-  core::check(recorded_ == nullptr, "", what, " while work is recorded");
+  core::check(recorded_ == nullptr, "", what, " is not allowed during capture");
 }
 
 void RecordingDevice::upload(void const* host, Tensor& tensor) {
@@ -256,7 +256,7 @@ void RecordingDevice::copy(Tensor const& from, Tensor& to) {
 }
 
 void RecordingDevice::synchronize() {
-  outside_recordings("a synchronisation");
+  outside_recordings("a synchronization");
   ++waits;
   inner_.synchronize();
 }

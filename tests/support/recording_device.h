@@ -6,16 +6,16 @@
 
 namespace tests {
 
-/// A device over another one that counts what a step asks of it, and records work as a CUDA graph
-/// does: while it records, kernels and copies are noted and not run; a replay runs them and nothing
-/// of the host's code around them.
+/// Wraps a device, counts the calls of a step, and captures work as a CUDA graph does. During
+/// capture, kernels and copies are recorded and not run; a replay runs them, but none of the host
+/// code around them.
 class RecordingDevice final : public core::Device {
  public:
   explicit RecordingDevice(core::Device& inner);
   ~RecordingDevice() override;
 
-  int64_t allocations = 0;  ///< since the beginning
-  int64_t waits = 0;        ///< calls that hold up the host until queued work is done
+  int64_t allocations = 0;  ///< Number since construction.
+  int64_t waits = 0;        ///< Calls that block the host until queued work is done.
   int64_t recordings = 0;
   int64_t replays = 0;
 
@@ -41,12 +41,12 @@ class RecordingDevice final : public core::Device {
   class WorkList;
   class Uploads;
   void queue(Work work);
-  /// The host must not ask for this while work is recorded.
+  /// Throws: Error if work is being captured, when the host must not make the call `what`.
   void outside_recordings(char const* what) const;
 
   core::Device& inner_;
   std::unique_ptr<RecordingKernels> kernels_;
-  std::vector<Work>* recorded_ = nullptr;  ///< while recording
+  std::vector<Work>* recorded_ = nullptr;  ///< Set during capture.
 };
 
 }  // namespace tests

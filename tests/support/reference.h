@@ -9,14 +9,15 @@
 #include "core/kernels.h"
 #include "core/tape.h"
 
-/// What tests compare with: random tensors, their values as doubles, relative distances, and
+/// Reference values for tests: random tensors, their values as doubles, relative distances, and
 /// gradients by central differences.
 namespace tests {
 
-/// Rounding of one f32 operation, and of sums of some hundred of them; bf16 has 8 bits.
+/// Rounding error of one f32 operation, of f32 sums of some hundred terms, and of bf16 with its 8
+/// bits of significand.
 inline constexpr double f32_elementwise = 1e-6, f32_reduction = 1e-5, bf16_rounding = 1e-2;
 
-/// A tensor with the values given, rounded to T.
+/// Creates a tensor of the given values, rounded to T.
 template <class T>
 core::Tensor tensor(core::Device& device, core::Shape shape, std::vector<double> const& values) {
   core::Tensor t(device, std::move(shape), core::dtype_of<T>);
@@ -32,7 +33,7 @@ inline core::Tensor tensor(core::Device& device, core::Shape shape, core::Dtype 
   return core::visit_floating(dtype, [&]<class T>() { return tensor<T>(device, shape, values); });
 }
 
-/// Standard normal numbers: the same for every dtype, but for rounding.
+/// Standard normal numbers; apart from rounding, they are the same for every dtype.
 inline core::Tensor random(core::Device& device, core::Shape const& shape, core::Dtype dtype,
                            unsigned seed) {
   std::mt19937 rng(seed);
@@ -52,27 +53,27 @@ inline std::vector<double> values(core::Tensor const& t) {
   });
 }
 
-/// The one number of a tensor.
+/// Returns the value of a tensor with one element.
 inline double value(core::Tensor const& t) {
   REQUIRE(t.count() == 1);
   return values(t)[0];
 }
 
-/// A tensor as it lies in memory: where equal bits are asked for, NaN among them.
+/// The raw memory of a tensor, for comparisons that require equal bits, including those of NaN.
 inline std::string bytes(core::Tensor const& t) {
   std::string host(t.bytes(), '\0');
   t.device().download(t, host.data());
   return host;
 }
 
-/// The same numbers in another floating dtype. From f64 to bf16 and back it gives an exact input
-/// for a bf16 kernel's reference.
+/// The same numbers in another floating dtype. A conversion from f64 to bf16 and back yields an
+/// exact f64 input for the reference of a bf16 kernel.
 inline core::Tensor as(core::Tensor const& t, core::Dtype dtype) {
   return tensor(t.device(), t.shape(), dtype, values(t));
 }
 
-/// ||a - b|| / ||b|| over all elements, 0 where they are equal. A NaN anywhere gives NaN, which
-/// fails any `< bound`.
+/// ||a - b|| / ||b|| over all elements; 0 if they are equal. A NaN anywhere yields NaN, which fails
+/// any `< bound`.
 inline double distance(std::vector<double> const& a, std::vector<double> const& b) {
   REQUIRE(a.size() == b.size());
   double gap = 0, size = 0;
@@ -96,13 +97,13 @@ inline double inner(core::Tensor const& a, core::Tensor const& b) {
   return sum;
 }
 
-/// Rounding of sums over products of rounded numbers: what leaves a kernel in `dtype`.
+/// Rounding error of sums over products of rounded numbers, as stored by a kernel in `dtype`.
 inline double tolerance(core::Dtype dtype) {
   return dtype == core::Dtype::bf16 ? bf16_rounding : f32_reduction;
 }
 
-/// False, and said so in the output, where the device has no products in `dtype`: oneDNN's bf16
-/// needs AVX-512. A test that returns then has not passed, it was skipped.
+/// Returns false, with a warning in the output, if the device cannot multiply in `dtype`: oneDNN's
+/// bf16 requires AVX-512. A test that then returns is skipped, not passed.
 inline bool can_multiply(core::Device& device, core::Dtype dtype) {
   core::Tensor const one = tensor(device, {1, 1}, dtype, {1});
   core::Tensor product = core::empty_like(one);
@@ -117,7 +118,7 @@ inline bool can_multiply(core::Device& device, core::Dtype dtype) {
 }
 
 /// Checks d<dy, f(x)>/dx of f(tape, x), for a random dy, against central differences at every
-/// element of the f64 tensor x. The step's own error is some 1e-10 relative.
+/// element of the f64 tensor x. The error of the differences is about 1e-10, relative.
 template <class F>
 void gradient_holds(core::Device& device, core::Tensor const& x, F f, double step = 1e-5,
                     double bound = 1e-7) {
@@ -143,7 +144,8 @@ void gradient_holds(core::Device& device, core::Tensor const& x, F f, double ste
   CHECK(distance(values(tape.grad(in)), slope) < bound);
 }
 
-/// Central differences of loss() at every `every`-th element of the f64 tensor t, which it reads.
+/// Central differences of loss() at every `every`-th element of the f64 tensor t, which loss()
+/// reads.
 template <class F>
 std::vector<double> slopes(core::Tensor t, F const& loss, int64_t every = 1, double step = 1e-5) {
   std::vector<double> point = values(t), slope;
@@ -159,8 +161,8 @@ std::vector<double> slopes(core::Tensor t, F const& loss, int64_t every = 1, dou
   return slope;
 }
 
-/// Checks the gradients that f(tape) leaves in f64 parameters against central differences of
-/// <dy, f>, for a random dy, at some hundred elements of each.
+/// Checks the gradients that f(tape) leaves in f64 parameters against central differences of <dy,
+/// f>, for a random dy, at about a hundred elements of each parameter.
 template <class F>
 void parameter_gradients_hold(core::Device& device, std::vector<core::Parameter*> const& parameters,
                               F const& f, double step = 1e-5, double bound = 1e-7) {

@@ -1,4 +1,4 @@
-// The devices of programs whose tests run on a GPU that the host simulates.
+// Devices of test programs that run on a GPU simulated on the host.
 #include "core/cpu/device.h"
 #include "core/cuda/kernels.h"
 #include "tests/support/device.h"
@@ -9,5 +9,5 @@ std::unique_ptr<core::Device> tests::make_device(std::string const& name, int /*
   if (name == "simulated")
     return std::make_unique<SimulatedDevice>(
         std::make_unique<core::cuda::CudaKernels>(nullptr, core::cuda::Options{}));
-  throw core::Error("no device '" + name + "'; the devices of this program are: cpu, simulated");
+  throw core::Error("--device " + name + ": unknown device; this program has cpu and simulated");
 }

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include "tests/support/reference.h"
 
-/// The softmax under every rule, and its loss as plain loops in f64 say what it is.
+/// Softmax test cases for every rule, and a reference loss as plain f64 loops.
 namespace tests::softmax {
 
 struct Case {
@@ -31,7 +31,7 @@ inline Case rounded(Case c, core::Dtype dtype) {
   return c;
 }
 
-/// The mean loss, by its definition.
+/// The mean loss, computed from its definition.
 inline double plain_loss(Case const& c) {
   auto const z = values(c.z), labels = values(c.labels);
   auto const of = [](core::Tensor const& t) { return t ? values(t) : std::vector<double>{}; };
@@ -68,7 +68,8 @@ inline double plain_loss(Case const& c) {
   return total / weight_total;
 }
 
-/// Rows of cosines, without any rule: labels in the first class, in the last, negative, between.
+/// Rows of cosines without any rule, with labels in the first class, in the last, negative, and
+/// between.
 inline Case plain_case(core::Device& device, int64_t rows, int64_t classes, int64_t first,
                        core::Dtype dtype) {
   std::vector<int64_t> labels;

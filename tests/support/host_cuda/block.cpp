@@ -48,7 +48,7 @@ bool same(Call const& a, Call const& b) {
 
 bool takes_part(Call const& call, int lane) { return (call.mask >> lane & 1u) != 0; }
 
-/// The lane whose value `lane` gets: its own where the one asked lies in a later group.
+/// Source lane of `lane`'s value: the lane itself if the requested one lies in a later group.
 int source_of(Call const& call, int lane) {
   int const first = lane & ~(call.width - 1), end = first + call.width;
   switch (call.op) {
@@ -83,7 +83,7 @@ void Block::run(Launch const& launch, uint3 index, Order order, uint64_t seed) {
     happens_before(identities(turns_), host);
   } catch (...) {
     happens_before(identities(turns_), host);
-    fibers_.clear();  // they stand in the middle of the kernel
+    fibers_.clear();  // suspended in the middle of the kernel
     throw;
   }
 }
@@ -108,7 +108,7 @@ void Block::make_threads() {
   arrange(turns_, order_, random_);
 }
 
-/// To ThreadSanitizer each CUDA thread is a fiber of its own. Otherwise a fiber runs threads until
+/// Under ThreadSanitizer each CUDA thread has its own fiber. Otherwise a fiber runs threads until
 /// one of them waits.
 void Block::make_fibers() {
   vacant_.clear();
@@ -127,7 +127,7 @@ void Block::run_all() {
     fail(launch_->at, core::join("dynamic shared memory: ", damage, " was written"));
 }
 
-/// Lets one thread run until it waits, or threads that begin until one of them does.
+/// Runs one thread until it waits, or starts new threads until one of them waits.
 void Block::step() {
   running_ = nullptr;
   next_fiber().resume();
@@ -161,7 +161,7 @@ void Block::enter(Thread& thread) {
   builtins.thread = {thread.number, 0, 0};
 }
 
-/// What a fiber does.
+/// Body of a fiber.
 void Block::run_threads(Fiber& fiber) {
   for (;;) {
     while (begun_ < turns_.size()) {
@@ -197,12 +197,12 @@ void Block::arrive(Thread const& thread) {
     fail(call.at, core::join(name(call.op), ": mask 0x", std::hex, call.mask, std::dec,
                              " lacks lane ", lane, ", which calls it"));
   if (call.width < 1 || call.width > warp || !std::has_single_bit(unsigned(call.width)))
-    fail(call.at,
-         core::join(name(call.op), " with width ", call.width, "; want a power of two up to 32"));
+    fail(call.at, core::join(name(call.op), " with width ", call.width,
+                             "; the width must be a power of two up to 32"));
   complete_warp(thread);
 }
 
-/// All that have not returned are here.
+/// Completes the barrier if all threads that have not returned have reached it.
 void Block::complete_barrier() {
   std::vector<Thread*> here;
   for (Thread& thread : threads_)
@@ -216,7 +216,7 @@ void Block::complete_barrier() {
   release(std::move(here));
 }
 
-/// If all lanes of its mask are here, but those that the block's size leaves out.
+/// Completes the operation if all lanes of its mask that exist in the block have reached it.
 void Block::complete_warp(Thread const& last) {
   size_t const first = last.number / warp * warp;
   std::span const lanes(&threads_[first], std::min<size_t>(warp, threads_.size() - first));
@@ -232,7 +232,7 @@ void Block::complete_warp(Thread const& last) {
   release(std::move(here));
 }
 
-/// Gives the lanes that are here what they asked for.
+/// Returns to each waiting lane its result.
 void Block::exchange(std::span<Thread> lanes, std::vector<Thread*> const& here) {
   uint64_t ballot = 0;
   for (Thread const* thread : here)
@@ -245,8 +245,8 @@ void Block::exchange(std::span<Thread> lanes, std::vector<Thread*> const& here) 
   }
 }
 
-/// Those that have met go on before others that are ready, and before others begin: they run as far
-/// ahead as they can. When shuffled they do so half of the time.
+/// Threads released from a barrier run before other ready threads and before new ones, so they run
+/// as far ahead as possible. In shuffled order they do so half of the time.
 void Block::release(std::vector<Thread*> threads) {
   Call const& call = threads.front()->call;
   if (is_barrier(call.op)) note_barrier(call.at);

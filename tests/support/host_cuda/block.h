@@ -17,20 +17,20 @@
 
 namespace tests::host_cuda {
 
-/// What threads of a block wait for together.
+/// Operations in which threads of a block wait for each other.
 enum class Op : uint8_t { syncthreads, syncwarp, shfl, shfl_up, shfl_down, shfl_xor, ballot };
 
-/// A thread's call of it.
+/// One thread's call of such an operation.
 struct Call {
   Op op;
   core::Place at;
-  unsigned mask = 0;   ///< of warp operations: the lanes that take part
-  uint64_t value = 0;  ///< shuffles: the bits given; ballot: whether the predicate holds
-  int operand = 0;     ///< shuffles: a lane, a distance, or bits to flip
-  int width = 32;      ///< shuffles: of the groups of lanes that exchange
+  unsigned mask = 0;   ///< Warp operations: participating lanes.
+  uint64_t value = 0;  ///< Shuffles: bits of the lane's value; ballot: the predicate.
+  int operand = 0;     ///< Shuffles: lane, distance, or bits to flip.
+  int width = 32;      ///< Shuffles: size of the groups of lanes that exchange.
 };
 
-/// Where a call stands in a kernel's source.
+/// Position of a call in a kernel's source.
 struct Site {
   std::string_view file;
   int line;
@@ -38,7 +38,7 @@ struct Site {
   auto operator<=>(Site const&) const = default;
 };
 
-/// In which order a grid's blocks, and a block's threads after each barrier, have their turn.
+/// Execution order of a grid's blocks, and of a block's threads after each barrier.
 enum class Order { ascending, descending, shuffled };
 
 template <class T>
@@ -49,29 +49,30 @@ void arrange(std::vector<T>& items, Order order, std::mt19937_64& random) {
 
 /// A kernel with its arguments, and its grid.
 struct Launch {
-  core::Place at;  ///< of the call
+  core::Place at;  ///< Position of the launch in the source.
   dim3 blocks;
-  unsigned threads = 0;  ///< of a block
-  size_t shared = 0;     ///< bytes of dynamic shared memory a block
+  unsigned threads = 0;  ///< Threads per block.
+  size_t shared = 0;     ///< Dynamic shared memory per block, in bytes.
   std::function<void()> kernel;
 };
 
-/// Runs blocks, one after another. Every CUDA thread is a fiber, which runs until it waits for
-/// others; who goes on is decided outside the fibers.
+/// Runs blocks, one after another. Every CUDA thread is a fiber that runs until it waits for
+/// others; scheduling happens outside the fibers.
 class Block {
  public:
-  /// The block that this thread of the host runs.
+  /// The block that the current host thread runs.
   static Block& current();
 
-  /// Runs block `index` of the launch. Throws core::Error where threads wait for what cannot come,
-  /// use a collective operation wrongly, write past the dynamic shared memory, or race
-  /// (ThreadSanitizer).
+  /// Runs block `index` of the launch.
+  ///  Throws: core::Error if threads deadlock, use a collective operation incorrectly, write past
+  ///  the dynamic shared memory, or race (ThreadSanitizer).
   void run(Launch const& launch, uint3 index, Order order, uint64_t seed);
 
-  /// From kernels: waits for the others of the call. A shuffle gives the bits of the lane asked;
-  /// all ones where that lane takes no part, which CUDA leaves undefined. ballot gives its bits.
+  /// Called by kernels: waits for the other participants of the call. A shuffle returns the bits of
+  /// the source lane, or all ones if that lane does not participate (undefined in CUDA). ballot
+  /// returns its mask.
   uint64_t meet(Call const& call);
-  /// From kernels.
+  /// Called by kernels.
   std::byte* dynamic_shared() const { return shared_->data(); }
 
  private:
@@ -109,8 +110,8 @@ class Block {
   std::unique_ptr<GuardedMemory> shared_;
 
   std::vector<Thread> threads_;
-  std::vector<Thread*> turns_;  // in which threads begin
-  std::deque<Thread*> ready_;   // what they waited for has come
+  std::vector<Thread*> turns_;  // order in which threads start
+  std::deque<Thread*> ready_;   // threads whose wait is over
   Thread* running_ = nullptr;
   size_t begun_ = 0, finished_ = 0, at_barrier_ = 0;
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// CUDA's types for places in a grid, and what its built-in variables hold.
+// CUDA's types for grid coordinates, and the values of its built-in variables.
 
 struct uint3 {
   unsigned x, y, z;
@@ -18,7 +18,7 @@ struct Builtins {
   dim3 block_size, grid_size;
 };
 
-/// Of the CUDA thread that this thread of the host runs now.
+/// Values of the CUDA thread that the current host thread runs.
 constinit inline thread_local Builtins builtins;
 
 }  // namespace tests::host_cuda

@@ -15,7 +15,7 @@ struct SimulatedDevice::Memory {
   mutable std::mutex mutex;
   Blocks blocks;
   core::MemoryUse use;
-  std::string damage;  ///< of a freed block
+  std::string damage;  ///< Description of the damage around a freed block; empty if none.
 
   Blocks::iterator take(size_t bytes) {
     std::scoped_lock const lock(mutex);
@@ -32,7 +32,7 @@ struct SimulatedDevice::Memory {
     blocks.erase(block);
   }
 
-  /// Of any block so far; empty for none.
+  /// Damage around any block, alive or freed; empty if none.
   std::string any_damage() const {
     std::scoped_lock const lock(mutex);
     if (!damage.empty()) return damage;

@@ -7,7 +7,7 @@ namespace {
 
 namespace context = boost::context;
 
-constexpr size_t stack_bytes = 128 << 10;  // and a page; local arrays of kernels are small
+constexpr size_t stack_bytes = 128 << 10;  // plus a guard page; local arrays of kernels are small
 
 context::protected_fixedsize_stack allocator() {
   return context::protected_fixedsize_stack(stack_bytes);

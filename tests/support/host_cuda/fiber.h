@@ -5,24 +5,24 @@
 
 namespace tests::host_cuda {
 
-/// A function with a stack of its own that leaves and goes on where it left. Its stack ends at a
-/// page that must not be touched. The sanitizers are told of each switch; to ThreadSanitizer every
-/// fiber is a thread, and a switch orders nothing.
+/// A function with its own stack that can suspend and resume. A guard page ends the stack. Each
+/// switch is announced to the sanitizers; to ThreadSanitizer every fiber is a thread, and a switch
+/// does not synchronize.
 class Fiber {
  public:
-  /// `body` gets the fiber and never returns. It is never unwound: what it holds when the fiber is
-  /// destroyed is lost.
+  /// `body` receives the fiber and never returns. It is never unwound: destroying the fiber leaks
+  /// the objects on its stack.
   explicit Fiber(std::function<void(Fiber&)> body);
   ~Fiber();
   Fiber(Fiber const&) = delete;
   Fiber& operator=(Fiber const&) = delete;
 
-  /// Runs the body until it leaves.
+  /// Runs the body until it suspends.
   void resume();
-  /// From the body: back to who resumed it.
+  /// Called by the body: suspends it and returns to the caller of resume().
   void leave();
 
-  /// What ThreadSanitizer knows the fiber by.
+  /// Handle of the fiber in ThreadSanitizer.
   void* identity() const { return identity_; }
 
  private:
@@ -32,11 +32,11 @@ class Fiber {
   std::function<void(Fiber&)> body_;
   boost::context::stack_context stack_;
   boost::context::detail::fcontext_t inside_, outside_ = nullptr;
-  // AddressSanitizer's: the stacks of locals that outlive their frames, and the caller's stack.
+  // For AddressSanitizer: the stacks of locals that outlive their frames, and the caller's stack.
   void *inside_fake_ = nullptr, *outside_fake_ = nullptr;
   void const* outside_bottom_ = nullptr;
   size_t outside_size_ = 0;
-  // ThreadSanitizer's.
+  // For ThreadSanitizer.
   void *identity_, *outside_identity_ = nullptr;
 };
 

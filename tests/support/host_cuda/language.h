@@ -1,7 +1,7 @@
 #pragma once
-// The CUDA that Colonnade's kernels are written in, for a compiler of the host. What is not here
-// (inline PTX, cooperative groups, CUB, tensor cores, half types) is not for kernels meant to run
-// on the host too.
+// The subset of CUDA used by Colonnade's kernels, for a host compiler. Kernels that are to run on
+// the host must not use anything else (inline PTX, cooperative groups, CUB, tensor cores, half
+// types).
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -14,8 +14,8 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-// One for all blocks, which follow one another; one for each thread of the host where those share
-// the blocks. AddressSanitizer puts red zones around plain statics alone.
+// One instance for all blocks, which run in sequence, or one per host thread if several threads
+// share the blocks. AddressSanitizer puts red zones around plain statics only.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define __shared__ static
 #else
@@ -30,7 +30,7 @@ inline constexpr int warpSize = 32;
 
 namespace tests::host_cuda {
 
-/// Types that CUDA shuffles.
+/// Types that CUDA can shuffle.
 template <class T>
 concept Shuffled = std::is_arithmetic_v<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
@@ -52,7 +52,7 @@ inline void barrier(Call const& call) {
   if (!skipped || *skipped != Site(call.at)) Block::current().meet(call);
 }
 
-/// A stream, which the simulator does without, and the place of the call that gives it.
+/// A stream, which the simulator ignores, and the source position of the call that passes it.
 struct Caller {
   core::Place at;
   Caller(core::cuda::StreamHandle, core::Place at = core::Place::here()) : at(at) {}
@@ -125,14 +125,14 @@ inline void __threadfence() { tests::host_cuda::fence(); }
 
 namespace core::cuda {
 
-/// As in core/cuda/language.cuh.
+/// Same as in core/cuda/language.cuh.
 struct Grid {
   dim3 blocks;
   unsigned threads;
   size_t shared = 0;
 };
 
-/// Runs kernel(arguments...) on the grid; it is done when the call returns.
+/// Runs kernel(arguments...) on the grid; it has finished when the call returns.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Grid const& grid, tests::host_cuda::Caller caller,
             A const&... arguments) {

@@ -1,4 +1,4 @@
-// What cuDNN and cuBLAS do, by the CPU: a simulated GPU has neither.
+// CPU implementations of cuDNN's and cuBLAS's operations: a simulated GPU has neither library.
 #include "core/cpu/kernels.h"
 #include "core/cuda/cublas.h"
 #include "core/cuda/cudnn.h"

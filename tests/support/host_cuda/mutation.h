@@ -5,7 +5,7 @@
 
 namespace tests::host_cuda {
 
-/// Every order in which kernels are tried.
+/// All orders in which kernels are tested.
 inline std::vector<Settings> all_orders() {
   return {{.order = Order::ascending},
           {.order = Order::descending},
@@ -13,12 +13,13 @@ inline std::vector<Settings> all_orders() {
           {.order = Order::shuffled, .seed = 2}};
 }
 
-/// Barriers of the kernels that `passes` launches without which its results are still right, in
-/// every order: needless ones, or ones whose absence it does not notice. Where a fast warp may
-/// overwrite what a slow one has yet to read, that may take ThreadSanitizer.
+/// Returns the barriers of the kernels launched by `passes` without which its results are still
+/// correct in every order: redundant barriers, or barriers whose absence `passes` does not detect.
+/// If a fast warp may overwrite data that a slow one has yet to read, only ThreadSanitizer may
+/// detect it.
 ///
-/// passes(run) launches kernels and says whether the results are right. It takes its data from the
-/// number of the run, since static shared memory keeps what the run before has left there.
+///  passes(run) launches kernels and returns whether the results are correct. It must derive its
+///  data from the run number, because static shared memory keeps the values of the previous run.
 template <class F>
 std::vector<Site> unnoticed_barriers(F const& passes) {
   unsigned run = 0;
@@ -32,7 +33,7 @@ std::vector<Site> unnoticed_barriers(F const& passes) {
   };
   take_barriers_met();
   for (Settings const& settings : all_orders())
-    core::check(holds(settings), "a kernel is wrong with all its barriers");
+    core::check(holds(settings), "the results are wrong even with every barrier in place");
   std::vector<Site> unnoticed;
   for (Site const& site : take_barriers_met()) {
     auto const holds_without = [&](Settings settings) {

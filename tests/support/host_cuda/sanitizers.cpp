@@ -42,7 +42,8 @@ void assume_identity(void* identity) {
 }
 
 void happens_before(std::span<void* const> earlier, std::span<void* const> later) {
-  // A new one each time: what an object has once carried from thread to thread it carries on.
+  // A new object each time, because an object keeps every ordering it has once transferred between
+  // threads.
   auto const carrier = std::make_unique<char>();
   void* const self = this_identity();
   for (void* const identity : earlier) {
@@ -74,8 +75,8 @@ namespace __tsan {
 
 class ReportDesc;
 
-/// ThreadSanitizer calls this for every report and prints it unless the result is true. Declared
-/// weak in its tsan_rtl_report.cpp, for others to define.
+/// ThreadSanitizer calls this for every report and prints the report unless the result is true.
+/// Declared weak in its tsan_rtl_report.cpp, to be overridden.
 bool OnReport(ReportDesc const*, bool suppressed) {
   using tests::host_cuda::races;
   if (!races.watched || suppressed) return suppressed;
@@ -85,8 +86,8 @@ bool OnReport(ReportDesc const*, bool suppressed) {
 
 }  // namespace __tsan
 
-/// Read by ThreadSanitizer before the environment: a race is found as often as it happens, also
-/// where it was found before, with another barrier missing.
+/// ThreadSanitizer reads these options before the environment: a race is reported every time, even
+/// if it was reported before with another barrier missing.
 extern "C" char const* __tsan_default_options() {
   return "suppress_equal_stacks=0:suppress_equal_addresses=0";
 }

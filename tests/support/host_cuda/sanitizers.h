@@ -2,9 +2,9 @@
 #include <cstddef>
 #include <span>
 
-/// What the simulator tells the sanitizers, and hears from ThreadSanitizer. Nothing without them.
-/// The simulator itself is not instrumented by ThreadSanitizer (tests/CMakeLists.txt): what it
-/// reads and writes on behalf of kernels is none of theirs.
+/// Interface between the simulator and the sanitizers; does nothing in builds without them. The
+/// simulator itself is not instrumented by ThreadSanitizer (tests/CMakeLists.txt), so that its
+/// accesses on behalf of kernels are not reported.
 namespace tests::host_cuda {
 
 #ifdef COLONNADE_TSAN
@@ -18,22 +18,22 @@ inline constexpr bool address_sanitizer = true;
 inline constexpr bool address_sanitizer = false;
 #endif
 
-// AddressSanitizer: before and after a switch to another stack.
+// AddressSanitizer: called before and after a switch to another stack.
 void before_switch(void** fake_kept, void const* bottom, size_t size);
 void after_switch(void* fake, void const** bottom, size_t* size);
-/// The memory of a stack whose frames were left without unwinding may be used anew.
+/// Allows reuse of the memory of a stack whose frames were left without unwinding.
 void forget_frames(void const* bottom, size_t size);
 
-// ThreadSanitizer: threads of its own, by identity.
+// ThreadSanitizer: simulated threads, by handle.
 void* new_identity();
 void delete_identity(void* identity);
 void* this_identity();
 void assume_identity(void* identity);
-/// All that `earlier` have done happens before what `later` do next.
+/// Orders all past operations of `earlier` before all future ones of `later`.
 void happens_before(std::span<void* const> earlier, std::span<void* const> later);
 
-/// While it lives, races on this thread of the host are counted as the kernel's. Where they are
-/// expected, ThreadSanitizer's reports are `hidden`.
+/// During its lifetime, races on this host thread count as the kernel's. If races are expected,
+/// ThreadSanitizer's reports are `hidden`.
 class RaceWatch {
  public:
   explicit RaceWatch(bool hidden);

@@ -25,14 +25,14 @@ void check_limits(Launch const& launch) {
   auto const [x, y, z] = launch.blocks;
   bool const fits = x <= 0x7FFFFFFFu && y <= 65535 && z <= 65535;
   core::check(x > 0 && y > 0 && z > 0 && fits, {"launch of (", launch.at}, x, ", ", y, ", ", z,
-              ") blocks; want 1 to (2147483647, 65535, 65535)");
+              ") blocks; allowed: 1 to (2147483647, 65535, 65535)");
   core::check(launch.threads >= 1 && launch.threads <= 1024, {"launch of ", launch.at},
-              launch.threads, " threads a block; want 1 to 1024");
+              launch.threads, " threads per block; allowed: 1 to 1024");
   core::check(launch.shared <= most_shared, {"launch with ", launch.at}, launch.shared,
-              " bytes of dynamic shared memory a block; there are ", most_shared);
+              " bytes of dynamic shared memory per block; the limit is ", most_shared);
 }
 
-/// Blocks as they have their turn, by number.
+/// Block indices in execution order.
 std::vector<uint64_t> turns_of(dim3 blocks) {
   std::vector<uint64_t> numbers(uint64_t{blocks.x} * blocks.y * blocks.z);
   std::iota(numbers.begin(), numbers.end(), uint64_t{0});
@@ -46,7 +46,7 @@ uint3 index_of(uint64_t number, dim3 blocks) {
           unsigned(number / blocks.x / blocks.y)};
 }
 
-/// Runs blocks until all are done or one has failed.
+/// Runs blocks until all have finished or one has failed.
 class Grid {
  public:
   explicit Grid(Launch const& launch) : launch_(launch), turns_(turns_of(launch.blocks)) {}
