@@ -1,4 +1,4 @@
-// Runs the tests of one process.
+// Runs the single-process tests.
 #include <iostream>
 #include "tests/support/command_line.h"
 #include "tests/support/device.h"

@@ -9,7 +9,8 @@ namespace {
 
 tests::Ranks const* current = nullptr;
 
-/// Every rank's lines as they come, under its number: a test that hangs has shown what failed.
+/// Prefixes every rank's lines with its number and writes them at once, so that a hanging test has
+/// already shown its failures.
 int run(tests::Asked const& asked, comm::Session& session) {
   tests::Devices const devices(asked.device, session.local_rank());
   auto const opened = comm::open(session, tests::device());
