@@ -1,5 +1,5 @@
-// What collectives between the ranks of this run cost, beside MPI's own:
-//   mpirun -n 2 build/release/bench/collectives [bytes of a message]
+// Time of collectives between the ranks of this run, compared with MPI's own:
+//    mpirun -n 2 build/release/bench/collectives [bytes per message]
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -13,7 +13,7 @@ namespace {
 using core::Dtype;
 using core::Tensor;
 
-/// Median over `runs` of the time of `work` in microseconds, with all ranks at the start together.
+/// Median time of `work` over `runs` runs, in microseconds; all ranks start together.
 double median(comm::Communicator& ranks, int runs, std::function<void()> const& work) {
   std::vector<double> times;
   for (int run = 0; run < runs + 2; ++run) {

@@ -1,12 +1,12 @@
-// The speed of convolutions on a device, through the kernels that training calls.
+// Speed of convolutions on a device, through the kernels that training calls.
 //
-//     OMP_NUM_THREADS=1 build/release/bench/conv [auto | cpu | cuda [seconds a figure, default
-//     0.1]]
+//      OMP_NUM_THREADS=1 build/release/bench/conv [auto | cpu | cuda [seconds per figure, default
+//      0.1]]
 //
-// A line for each convolution of usual residual nets: GFLOP/s of forward, backward to the input and
-// backward to the weights (a multiply-add is 2 FLOP; the best calls count), and behind each the
-// share of the call that does not grow with the batch: repacking weights, finding the primitive, a
-// GPU that is not full. A GPU gets larger batches than the CPU.
+//  Prints one line per convolution of common residual networks: GFLOP/s of forward, backward to the
+//  input and backward to the weights (a multiply-add is 2 FLOP; the fastest calls count). Each
+//  figure is followed by the share of the call that does not scale with the batch: repacking
+//  weights, selecting the primitive, an underutilized GPU. A GPU gets larger batches than the CPU.
 #include <cstdio>
 #include "bench/timing.h"
 #include "core/kernels.h"
@@ -28,7 +28,7 @@ struct Convolution {
   }
 };
 
-/// A stem and the stages of a net for 32 x 32 images, then of one for 224 x 224.
+/// The stem and stages of a network for 32 x 32 images, then of one for 224 x 224.
 constexpr Convolution convolutions[] = {
     {128, 32, 1, 32, 3, 1},    {128, 32, 3, 64, 3, 1},    {128, 32, 32, 32, 3, 1},
     {128, 32, 64, 64, 3, 1},   {128, 32, 64, 128, 3, 2},  {128, 32, 64, 128, 1, 2},
@@ -38,7 +38,7 @@ constexpr Convolution convolutions[] = {
     {16, 14, 256, 1024, 1, 1}, {16, 14, 256, 256, 3, 1},
 };
 
-/// Seconds of the three directions.
+/// Time per call of the three passes, in seconds.
 struct Times {
   double forward, backward_input, backward_weights;
 };
@@ -62,7 +62,7 @@ Times measure(Device& device, Convolution const& c, Dtype dtype, double budget) 
                      [&] { kernels.conv2d_backward_weights(x, y, window, 1, dw); })};
 }
 
-/// GFLOP/s, and how far a call with half the batch is above half the time.
+/// Prints GFLOP/s, and the fixed share of the time: the excess of a half batch over half the time.
 void print(Convolution const& c, double whole, double half) {
   double const fixed = std::clamp((2 * half - whole) / whole, 0.0, 1.0);
   std::printf("  %6.0f %3.0f %%", c.flop() / whole * 1e-9, 100 * fixed);

@@ -1,13 +1,13 @@
-// The speed of a device's own kernels beside that of copying its memory: they are bound by memory,
-// or should be.
+// Speed of a device's own kernels compared with copying its memory, which should bound them.
 //
-//     OMP_NUM_THREADS=1 build/release/bench/kernels [auto | cpu | cuda [seconds a figure, default
-//     0.3]]
+//      OMP_NUM_THREADS=1 build/release/bench/kernels [auto | cpu | cuda [seconds per figure,
+//      default 0.3]]
 //
-// A line a kernel and dtype: GB/s read and written (the best calls count), its share of a copy's
-// (memcpy on the CPU, from device to device on a GPU), and ns per element. On the CPU, tensors are
-// activations of 128 images, 32 x 32 x 64; the softmax has 128 rows of 8192 classes, a chunk of the
-// head; SGD updates 8M weights. A GPU gets as many times more as its cache is larger.
+//  Prints one line per kernel and dtype: GB/s read and written (the fastest calls count), its share
+//  of a copy's GB/s (memcpy on the CPU, device to device on a GPU), and ns per element. On the CPU,
+//  tensors are activations of 128 images, 32 x 32 x 64; the softmax has 128 rows of 8192 classes,
+//  one chunk of the head; SGD updates 8M weights. On a GPU these sizes grow in proportion to its
+//  cache.
 #include "core/kernels.h"
 #include <cstdio>
 #include <limits>
@@ -32,7 +32,7 @@ class Bench {
   Kernels& kernels() { return device_.kernels(); }
   int64_t scale() const { return bench::scale(device_); }
 
-  /// Standard normal numbers.
+  /// Returns a tensor of standard normal numbers.
   Tensor normal(Shape const& shape, Dtype dtype) {
     Tensor wide(device_, shape, accumulator(dtype)), t(device_, shape, dtype);
     kernels().random_normal({1, Purpose::synthetic, item_++}, 0, 0, 1, wide);
@@ -40,7 +40,7 @@ class Bench {
     return t;
   }
 
-  /// `touched`: the tensors that the call reads or writes, each as often as it does.
+  /// `touched`: every tensor that the call reads or writes, once per read or write.
   template <class F>
   void run(char const* kernel, Dtype dtype, std::vector<Tensor> const& touched, F const& call) {
     double bytes = 0;
@@ -85,22 +85,22 @@ void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
       sums(bench.device(), {2, channels}, Dtype::f32);
   Tensor merged = empty_like(moments), mean = empty_like(gain), variance = empty_like(gain);
   Kernels& k = bench.kernels();
-  bench.run("moments", dtype, {x}, [&] { k.batch_statistics(x, moments); });
+  bench.run("batch statistics", dtype, {x}, [&] { k.batch_statistics(x, moments); });
   k.fill(0, mean), k.fill(1, variance);
   k.merge_statistics(moments.reshape({1, 3, channels}), 0.1, merged, mean, variance);
-  bench.run("normalise, relu", dtype, {x, y},
+  bench.run("batch norm, relu", dtype, {x, y},
             [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, none, true, y); });
-  bench.run("normalise, residual, relu", dtype, {x, dy, y},
+  bench.run("batch norm, residual, relu", dtype, {x, dy, y},
             [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, dy, true, y); });
-  bench.run("normalise backward sums", dtype, {x, y, dy},
+  bench.run("batch norm backward sums", dtype, {x, y, dy},
             [&] { k.batch_norm_backward_sums(x, y, dy, mean, variance, 1e-5, sums); });
-  bench.run("normalise backward", dtype, {x, y, dy, dx},
+  bench.run("batch norm backward", dtype, {x, y, dy, dx},
             [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, none); });
   bench.run("  with residual", dtype, {x, y, dy, dx, dresidual},
             [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
 }
 
-/// The passes over a chunk, of one rule.
+/// Measures the passes over a chunk under one logit rule.
 void softmax_passes(Bench& bench, char const* rule_name, LogitRule const& rule,
                     ClassChunk const& chunk, Tensor const& labels, Tensor const& z) {
   int64_t const rows = z.size(0);
@@ -150,7 +150,7 @@ void optimizer(Bench& bench) {
   Tensor g = bench.normal(shape, Dtype::f32), copy = bench.normal(shape, Dtype::bf16), none;
   Tensor s = bench.normal(shape, Dtype::f32), narrow = bench.normal(shape, Dtype::bf16);
   Kernels& k = bench.kernels();
-  k.fill(1, s);  // second moments are no less than 0
+  k.fill(1, s);  // second moments are not negative
   auto const run = [&](char const* name, Dtype dtype, UpdateRule rule, UpdateState state,
                        std::vector<Tensor> const& moved) {
     rule.step_scalars = make_step_scalars(bench.device(), rule, 1e-3, 1);

@@ -1,7 +1,7 @@
-// How much of the gradients' all-reduce disappears behind backward:
-//   mpirun -n 2 build/release/bench/overlap [layers] [width]
-// A synthetic backward: one product a layer, which gives the gradient of a (width, width) weight.
-// One thread of computation a rank. docs/communication.md has what it showed.
+// Share of the gradients' all-reduce that overlaps with backward:
+//    mpirun -n 2 build/release/bench/overlap [layers] [width]
+//  A synthetic backward with one product per layer, which computes the gradient of a (width, width)
+//  weight. One compute thread per rank. Results: docs/communication.md.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -30,7 +30,7 @@ struct Model {
     }
   }
 
-  /// Calls `done` with each parameter when its gradient is there, the last first.
+  /// Calls `done` with each parameter once its gradient is computed, the last parameter first.
   void backward(std::function<void(core::Parameter&)> const& done) {
     for (auto p = parameters.rbegin(); p != parameters.rend(); ++p) {
       p->grad = core::empty_like(p->value);
@@ -45,7 +45,7 @@ struct Model {
   std::vector<core::Parameter> parameters;
 };
 
-/// Median over 11 runs of the milliseconds of `work`; all ranks start together.
+/// Median time of `work` over 11 runs, in milliseconds; all ranks start together.
 double median(comm::Communicator& ranks, std::function<void()> const& work) {
   std::vector<double> times;
   for (int run = 0; run < 13; ++run) {

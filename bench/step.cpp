@@ -1,13 +1,13 @@
-// The speed of whole training steps of an experiment, on the device it asks for, without its data:
-// one batch in host memory is handed to the trainer again and again.
+// Speed of complete training steps of an experiment, on its configured device, without data
+// loading: every step trains on the same batch in host memory.
 //
-//     mpirun -n 2 build/release/bench/step configs/resnet50.yaml [key=value ...] [--steps 30]
+//      mpirun -n 2 build/release/bench/step configs/resnet50.yaml [key=value ...] [--steps 30]
 //
-// Prints the time of a step, images a second, and the most memory that tensors took; then, of a
-// second run that waits for the device after each phase, where the time goes. The last line is the
-// figures as JSON, in the words of bench/peers/step.py, for bench/compare.py. Every rank works on
-// its share of the batch; times and memory are those of the slowest and largest rank. --steps 0
-// says what would be run, and runs nothing.
+//  Prints the time per step, images per second, and the peak memory of tensors. A second run
+//  synchronizes with the device after each phase and prints the time of each phase. The last line
+//  contains the figures as JSON, with the keys of bench/peers/step.py's arguments, for
+//  bench/compare.py. Every rank processes its share of the batch; times and memory are the maxima
+//  over the ranks. --steps 0 prints the description of the run and runs nothing.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
@@ -32,15 +32,15 @@ struct Arguments {
   bool phases = true;
 };
 
-/// What was measured of steps, the same on every rank.
+/// Measurements of a run, the same on every rank.
 struct Figures {
-  double seconds = 0;  ///< a step
+  double seconds = 0;  ///< Time per step.
   double peak_bytes = 0, process_bytes = 0;
-  double loss = 0;     ///< of the last step
-  std::string phases;  ///< the table, where it was asked for
+  double loss = 0;     ///< Loss of the last step.
+  std::string phases;  ///< Table of phases; empty if not requested.
 };
 
-/// The rank's share of the first batch.
+/// Returns the rank's share of the first batch.
 train::Batch first_batch(train::Experiment const& experiment, train::Task const& task,
                          core::Device& host, comm::Communicator const& ranks) {
   auto config = experiment.data;
@@ -52,7 +52,7 @@ train::Batch first_batch(train::Experiment const& experiment, train::Task const&
   return batch;
 }
 
-/// An experiment on this rank's device.
+/// Training steps of an experiment on this rank's device.
 class Steps {
  public:
   Steps(train::Experiment const& experiment, core::Device& device, comm::Communicator& ranks)
@@ -81,14 +81,15 @@ class Steps {
     f.process_bytes = largest(train::process_memory().peak);
     float last = 0;
     device_.download(loss, &last);
-    core::check(std::isfinite(last), "the loss is ", last, " after ", trainer.steps(),
-                " steps: the figures of a training that diverges say nothing; lower optimizer.lr");
+    core::check(
+        std::isfinite(last), "the loss is ", last, " after ", trainer.steps(),
+        " steps: the training diverged, so its figures are meaningless; lower optimizer.lr");
     f.loss = last;
     f.phases = trainer.phases().table();
     return f;
   }
 
-  /// What is run, in the words of the peer's arguments.
+  /// Description of the run, with the keys of the peer's arguments.
   Json describe() const {
     bool const cpu = device_.on_host();
     auto const image = task_.train.data->shape();
@@ -117,7 +118,7 @@ class Steps {
   }
 
  private:
-  /// Seconds from the first to the last of so many steps.
+  /// Time from the start of the first to the end of the last of `steps` steps, in seconds.
   double run(train::Trainer& trainer, int64_t steps, core::Tensor& loss) {
     using Clock = std::chrono::steady_clock;
     device_.synchronize();
@@ -136,7 +137,7 @@ class Steps {
   train::Batch batch_;
 };
 
-/// Why the steps are not recorded; "" if they are.
+/// Returns why the steps are not captured as a CUDA graph; "" if they are.
 std::string why_not_replayed(train::Experiment const& experiment, core::Device const& device) {
   auto const why_not = train::why_not_captured(experiment, device);
   if (!why_not.empty()) return why_not;
@@ -152,9 +153,9 @@ void print(Json const& what, Figures const& f, int64_t steps) {
               what["global_batch_size"].get<int64_t>(), what["ranks"].get<int>());
   auto const why_not = what["why_not_captured"].get<std::string>();
   std::printf("steps as a CUDA graph: %s\n",
-              why_not.empty() ? "recorded and replayed" : ("no: " + why_not).c_str());
-  std::printf("%.2f ms a step, %.1f images/s over %ld steps, loss %.4f at the end\n",
-              1e3 * f.seconds, what["global_batch_size"].get<double>() / f.seconds, steps, f.loss);
+              why_not.empty() ? "captured and replayed" : ("no: " + why_not).c_str());
+  std::printf("%.2f ms per step, %.1f images/s over %ld steps, final loss %.4f\n", 1e3 * f.seconds,
+              what["global_batch_size"].get<double>() / f.seconds, steps, f.loss);
   std::printf("peak memory: %.1f MB of tensors, %.1f MB of the process\n\n", 1e-6 * f.peak_bytes,
               1e-6 * f.process_bytes);
 }
@@ -189,9 +190,8 @@ void run(train::Experiment const& experiment, Arguments const& a, comm::Session&
     profiled.run.profile = true;
     auto const figures = Steps(profiled, *device, ranks).measure(a);
     if (tells)
-      std::printf(
-          "Another run, which waits for the device after each phase (%.2f ms a step):\n%s\n",
-          1e3 * figures.seconds, figures.phases.c_str());
+      std::printf("Second run, synchronized after each phase (%.2f ms per step):\n%s\n",
+                  1e3 * figures.seconds, figures.phases.c_str());
   }
   if (tells) std::cout << what << std::endl;
 }
@@ -200,13 +200,15 @@ void run(train::Experiment const& experiment, Arguments const& a, comm::Session&
 
 int main(int argc, char** argv) {
   Arguments a;
-  CLI::App app("The speed of training steps of an experiment");
+  CLI::App app("Measures the speed of an experiment's training steps");
   app.add_option("config", a.config, "experiment file (YAML)")->required();
-  app.add_option("settings", a.settings, "keys that win over the file: data.global_batch_size=64");
-  app.add_option("--steps", a.steps, "timed steps; 0: only say what would be run")
+  app.add_option("settings", a.settings,
+                 "settings that override the file, for example data.global_batch_size=64");
+  app.add_option("--steps", a.steps, "number of timed steps; 0: only describe the run")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--warm-up", a.warm_up, "steps before those")->check(CLI::NonNegativeNumber);
-  app.add_flag("--phases,!--no-phases", a.phases, "the second run, for the phases");
+  app.add_option("--warm-up", a.warm_up, "number of untimed steps before the timed ones")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--phases,!--no-phases", a.phases, "run a second time to measure the phases");
   try {
     app.parse(argc, argv);
     auto const experiment = train::read_experiment(a.config, a.settings);

@@ -7,10 +7,10 @@
 #include "core/cpu/device.h"
 #include "core/cuda/open.h"
 
-/// What the benchmarks of kernels share.
+/// Shared code of the kernel benchmarks.
 namespace bench {
 
-/// The command line: [auto | cpu | cuda [seconds a figure]].
+/// Command line arguments: [auto | cpu | cuda [seconds per figure]].
 struct Arguments {
   std::string device = "auto";
   double seconds;
@@ -23,20 +23,20 @@ struct Arguments {
   }
 };
 
-/// The device of that name; auto: the first GPU where there is one, else the CPU.
+/// Opens the device of that name; auto: the first GPU if there is one, otherwise the CPU.
 inline std::unique_ptr<core::Device> open_device(std::string const& name) {
   bool const gpu = name == "cuda" || (name == "auto" && core::cuda::available().count > 0);
   if (gpu) return core::cuda::open(0, {});
   return std::make_unique<core::cpu::Cpu>();
 }
 
-/// How many times the CPU's share of data keeps this device busy and does not stay in its cache.
+/// Factor by which the CPU's problem size must grow to keep this device busy and exceed its cache.
 inline int64_t scale(core::Device const& device) {
-  constexpr int64_t of_a_core = int64_t{4} << 20;  // what the CPU device counts on
+  constexpr int64_t of_a_core = int64_t{4} << 20;  // the CPU device's cache_bytes()
   return std::max<int64_t>(1, device.cache_bytes() / of_a_core);
 }
 
-/// Seconds of `calls` calls, the last one done.
+/// Time of `calls` calls in seconds, including the completion of the last one.
 template <class F>
 double seconds(core::Device& device, int64_t calls, F const& call) {
   using Clock = std::chrono::steady_clock;
@@ -47,12 +47,12 @@ double seconds(core::Device& device, int64_t calls, F const& call) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Seconds of a call, by the fastest of as many batches of calls as fit into `budget` seconds after
-/// the first call. A batch is long beside what launching and waiting for it costs.
+/// Time per call in seconds: the fastest of the batches of calls that fit into `budget` seconds
+/// after the first call. A batch is long compared with the cost of launching and synchronizing.
 template <class F>
 double fastest(core::Device& device, double budget, F const& call) {
   constexpr double batch = 2e-3;
-  seconds(device, 1, call);  // libraries choose their algorithms
+  seconds(device, 1, call);  // libraries select their algorithms
   int64_t calls = 1;
   double best = seconds(device, calls, call);
   while (best < batch) best = seconds(device, calls *= 2, call);
