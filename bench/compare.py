@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Training steps of Colonnade beside those of PyTorch, on one device, in turn three times.
+"""Compares training steps of Colonnade and PyTorch on one device, alternating over three rounds.
 
-    python3 bench/compare.py                      the networks below
+    python3 bench/compare.py                      the default networks
     python3 bench/compare.py CONFIG [KEY=VALUE...]
 
-Runs bench/step and bench/peers/step.py, and prints the median of time and memory with their
-ratios. Where there is no GPU, the networks below are made small. Where PyTorch is not installed, or
-on several ranks, Colonnade is measured alone, and the output says so.
+Runs bench/step and bench/peers/step.py, and prints the medians of time and memory with their
+ratios. Without a GPU, the default networks are made smaller. Without PyTorch, or on several ranks,
+Colonnade is measured alone, and the output states why.
 """
 import argparse
 import pathlib
@@ -16,7 +16,7 @@ import sys
 from programs import CANNOT, Failed, add_python, launch, run, threads_of
 
 PEER = pathlib.Path(__file__).parent / "peers" / "step.py"
-# What is compared by default, and the settings that a CPU can do in seconds.
+# Default networks, with the settings that make them run in seconds on a CPU.
 NETWORKS = {
     "configs/glyphs.yaml": [],
     "configs/resnet50.yaml": ["data.global_batch_size=8", "data.height=64", "data.width=64"],
@@ -24,7 +24,7 @@ NETWORKS = {
 }
 ROUNDS = 3
 STEPS = {"cuda": 30, "cpu": 5}
-# Of what bench/step says of itself, the peer's arguments.
+# Keys of bench/step's JSON that are passed to the peer as arguments.
 SHARED = ("trunk", "features", "model_width", "model_depth", "model_kernel", "model_stride",
           "height", "width", "channels", "classes", "global_batch_size", "precision", "device",
           "lr", "momentum", "weight_decay")
@@ -45,7 +45,7 @@ def peer(a, like, threads, steps, show):
 
 
 def summary(figures):
-    """Medians over the rounds of one program, by name of the figure."""
+    """Returns the medians of one program's figures over the rounds, by name."""
     keys = [key for key in ("ms_a_step", "images_a_second", "peak_bytes", "process_bytes")
             if figures[0][key] is not None]
     return {key: statistics.median(f[key] for f in figures) for key in keys}
@@ -70,11 +70,11 @@ def table(mine, theirs):
     memory = "peak_bytes" if "peak_bytes" in b else "process_bytes"
     kind = "of tensors" if memory == "peak_bytes" else "of the process"
     print(f"ratio colonnade / PyTorch: time {a['ms_a_step'] / b['ms_a_step']:.3f}, "
-          f"memory {kind} {a[memory] / b[memory]:.3f} (below 1: Colonnade takes less)")
+          f"memory {kind} {a[memory] / b[memory]:.3f} (below 1: Colonnade uses less)")
 
 
 def compare(a, config, settings):
-    """One network. False if a program failed; without PyTorch there is nothing to fail."""
+    """Compares one network. Returns False if the peer failed; without PyTorch, returns True."""
     threads = threads_of(a.ranks)
     settings = [f"run.threads={threads}", *settings]
     device = ours(a, config, settings, 0, False)["device"]
@@ -82,7 +82,7 @@ def compare(a, config, settings):
         settings += NETWORKS[config]
     steps = a.steps or STEPS[device]
     print(f"\n== {config} {' '.join(settings)}", flush=True)
-    alone = "the peer runs on one rank" if a.ranks > 1 else ""
+    alone = "the peer supports one rank only" if a.ranks > 1 else ""
     well, mine, theirs = True, [], []
     for round_ in range(ROUNDS):
         mine.append(ours(a, config, settings, steps, show=round_ == 0))
@@ -94,7 +94,7 @@ def compare(a, config, settings):
             alone = failed.words or str(failed)
             well = failed.code == CANNOT
     if alone:
-        print(f"No comparison, Colonnade alone: {alone}")
+        print(f"No comparison, only Colonnade was measured: {alone}")
     table(mine, theirs)
     return well
 
@@ -104,13 +104,13 @@ def main():
     parser.add_argument("config", nargs="?", metavar="CONFIG")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--ranks", type=int, default=1)
-    parser.add_argument("--steps", type=int, help="timed steps of a round")
+    parser.add_argument("--steps", type=int, help="timed steps per round")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--compile", default="default", help="mode of torch.compile, or off")
     add_python(parser)
     a = parser.parse_args()
     if not (a.build / "bench" / "step").is_file():
-        sys.exit(f"compare: {a.build}/bench/step is not built: ./dev build")
+        sys.exit(f"compare: {a.build}/bench/step is not built; run ./dev build")
     try:
         networks = [a.config] if a.config else list(NETWORKS)
         well = [compare(a, config, a.settings) for config in networks]

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The classification head of Colonnade beside the ways to have one in PyTorch, in turn three times.
+"""Compares Colonnade's classification head with implementations in PyTorch, over three rounds.
 
     python3 bench/compare_head.py --ranks 2 --classes 1000000 --batch 512 --precision bf16
     python3 bench/compare_head.py --peers loss_parallel partial_fc
 
-First all of them take three steps of a small problem, and must come to the same losses, gradient
-and weights; a ratio to something else means nothing, so the comparison ends if they do not. Then
-they are timed one after the other, round by round, on the same cores or GPUs: peers that know
-ranks on as many, the others in one process with all of the cores. bench/peers/head.py has them; a
-peer with `:bf16` keeps weights and momentum in bf16.
+First, every program takes three steps of a small problem. If losses, gradient or weights differ,
+the comparison stops, because a ratio would be meaningless. Then the programs are timed in turn,
+round by round, on the same cores or GPUs: distributed peers on the same number of ranks, the others
+in one process with all cores. The peers are in bench/peers/head.py; a peer with `:bf16` keeps
+weights and momentum in bf16.
 """
 import argparse
 import pathlib
@@ -22,11 +22,10 @@ PEER = pathlib.Path(__file__).parent / "peers" / "head.py"
 ON_RANKS = ("loss_parallel", "partial_fc")
 PEERS = [*ON_RANKS, "plain", "compiled", "cce", "liger"]
 ROUNDS = 3
-# Classes that no number of ranks divides, and a rate at which every step tells.
+# Classes that no number of ranks divides. The learning rate is 1, so that differences show.
 SMALL = ["--classes", "1003", "--features", "32", "--batch", "24", "--steps", "3"]
-# How far a peer may be from ours, relative: sums in f32, or products of bf16. A row of classes that
-# no sample has moves by less than bf16 weights can hold, so with those it is asked of all rows
-# together.
+# Relative tolerances: of f32 sums, or of bf16 products. The row of a class without samples changes
+# by less than bf16 weights can represent, so for bf16 weights only all rows together are checked.
 LIMITS = {"f32": {"losses": 1e-5, "dx": 1e-5, "weights": 1e-5, "rows": 1e-5},
           "bf16": {"losses": 1e-2, "dx": 1e-2, "weights": 1e-2, "rows": 1e-2},
           "bf16 weights": {"losses": 1e-2, "dx": 1e-2, "weights": 1e-2}}
@@ -66,10 +65,10 @@ class Peer:
         return self.run(*sizes(self.a))
 
     def check(self, file):
-        """Throws Failed unless the peer comes to what the file holds."""
+        """Raises Failed unless the peer reproduces the results in the file."""
         found = self.run("--check", file, "--lr", "1")
         limits = LIMITS["bf16 weights" if self.weights else self.a.precision]
-        far = [f"{key} differ by {found[key]:.1e}, {limit:.0e} is the limit"
+        far = [f"{key} differ by {found[key]:.1e}; the limit is {limit:.0e}"
                for key, limit in limits.items() if not found[key] <= limit]
         if far:
             raise Failed(1, "; ".join(far))
@@ -83,7 +82,7 @@ def sizes(a):
 
 
 def agreeing(a, ours):
-    """The peers that run here, once each has been found to compute the same. Throws Failed."""
+    """Returns the peers that run here and agree with ours. Raises Failed if a peer disagrees."""
     able, left_out = [], []
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/check.safetensors"
@@ -101,12 +100,12 @@ def agreeing(a, ours):
 
 
 def why(failed):
-    """The peer's own words, without those of a launcher."""
+    """Returns the first line of the peer's error output that is not the launcher's."""
     return next(line for line in failed.words.splitlines() if line and not line.startswith("---"))
 
 
 def summary(figures):
-    """Medians over the rounds: ms a step, MB of the largest rank and of all."""
+    """Returns medians over the rounds: ms per step, MB of the largest rank and of all ranks."""
     def middle(key):
         return statistics.median(f[key] for f in figures)
     cuda = figures[0]["device"] == "cuda"
@@ -116,7 +115,7 @@ def summary(figures):
 
 
 def table(rounds, left_out):
-    print(f"{'median of rounds':20}{'ranks':>6}{'ms/step':>10}{'MB/rank':>10}{'MB in all':>10}"
+    print(f"{'median of rounds':20}{'ranks':>6}{'ms/step':>10}{'MB/rank':>10}{'MB total':>10}"
           f"{'time':>8}{'memory':>8}   ms/step of each round")
     mine = summary(rounds["colonnade"])
     for name, figures in rounds.items():
@@ -124,21 +123,21 @@ def table(rounds, left_out):
         times = " ".join(f"{f['ms_a_step']:.1f}" for f in figures)
         print(f"{name:20}{figures[0]['ranks']:6}{s['ms']:10.1f}{s['rank']:10.1f}{s['all']:10.1f}"
               f"{mine['ms'] / s['ms']:8.3f}{mine['all'] / s['all']:8.3f}   {times}")
-    print("time, memory: Colonnade's over the peer's; below 1, Colonnade takes less. Memory is\n"
-          "what the steps added to the processes at their peak, on a GPU what tensors took; its\n"
+    print("time, memory: ratio Colonnade / peer; below 1, Colonnade uses less. Memory is the peak\n"
+          "increase of the processes during the steps; on a GPU, the peak memory of tensors. Its\n"
           "ratio is of all ranks together.")
     for name, reason in left_out:
         print(f"left out: {name}: {reason}")
 
 
 def products(figures):
-    """Where our step's time goes."""
+    """Prints how much of our step's time the matrix products account for."""
     f = sorted(figures, key=lambda f: f["ms_a_step"])[len(figures) // 2]
-    print(f"colonnade, {f['device_name']}: logits {f['logits']}, chunks of {f['chunk']}; GFLOP/s a "
-          f"rank: XW' {f['gflops_logits']:.0f}, GW {f['gflops_features']:.0f}, G'X "
-          f"{f['gflops_weights']:.0f}, large and square {f['gflops_peak']:.0f}; products at those "
-          f"rates take {100 * f['share_of_products']:.0f} % of the step, at the last "
-          f"{100 * f['share_of_peak']:.0f} %")
+    print(f"colonnade, {f['device_name']}: logits {f['logits']}, chunks of {f['chunk']}; GFLOP/s "
+          f"per rank: XW' {f['gflops_logits']:.0f}, GW {f['gflops_features']:.0f}, G'X "
+          f"{f['gflops_weights']:.0f}, large square {f['gflops_peak']:.0f}; products take "
+          f"{100 * f['share_of_products']:.0f} % of the step at these rates, and "
+          f"{100 * f['share_of_peak']:.0f} % at the rate of a large square product")
 
 
 def compare(a):
@@ -147,7 +146,7 @@ def compare(a):
     print(f"\n== {a.classes} classes, {a.features} features, batch {a.batch}, {a.precision}, "
           f"{a.ranks} ranks", flush=True)
     if not able:
-        print("No comparison, Colonnade alone.")
+        print("No comparison, only Colonnade is measured.")
     rounds = {one.name: [] for one in (ours, *able)}
     for _ in range(a.rounds):
         for one in (ours, *able):
@@ -164,9 +163,9 @@ def arguments():
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE",
-                        help="of Colonnade's head: head.passes=one")
+                        help="settings of Colonnade's head, for example head.passes=one")
     parser.add_argument("--peers", nargs="*", metavar="PEER", help=" ".join(PEERS) +
-                        ", each also with :bf16; by default all, and in bf16 loss_parallel:bf16")
+                        ", each also with :bf16; default: all, and loss_parallel:bf16 in bf16")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     add_python(parser)
     a = parser.parse_args()
@@ -175,16 +174,16 @@ def arguments():
     for name in a.peers:
         kind, _, weights = name.partition(":")
         if kind not in PEERS or weights not in ("", "bf16"):
-            parser.error(f"no peer {name}; there are {' '.join(PEERS)}, each also with :bf16")
+            parser.error(f"unknown peer {name}; known: {' '.join(PEERS)}, each also with :bf16")
         if weights and a.precision != "bf16":
-            parser.error(f"{name} is for --precision bf16")
+            parser.error(f"{name} requires --precision bf16")
     return a
 
 
 def main():
     a = arguments()
     if not (a.build / "colonnade").is_file():
-        sys.exit(f"compare_head: {a.build}/colonnade is not built: ./dev build")
+        sys.exit(f"compare_head: {a.build}/colonnade is not built; run ./dev build")
     try:
         compare(a)
     except Failed as failed:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Loss curves of runs, against time and against images seen.
+"""Plots the loss curves of runs over time and over the number of images.
 
     python3 bench/curves.py "sampled=runs/a" "all=runs/b" --batch 256 --picture docs/words_1m.svg
 
-Reads each run's metrics.jsonl, draws its losses, and prints what it ended with as a table in
-Markdown. Time is that of training: evaluation and checkpoints are left out.
+Reads each run's metrics.jsonl, plots its losses, and prints the final results as a Markdown table.
+Time is training time, without evaluation and checkpoints.
 """
 import argparse
 import json
@@ -14,7 +14,7 @@ import pictures
 
 
 def read_run(name, folder, batch):
-    """Points (minutes, millions of images, loss) of a run, and the last score of each split."""
+    """Returns a run's points (minutes, millions of images, loss) and the last score per split."""
     minutes, seen, points, scores = 0.0, 0, [], {}
     for line in (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How time and memory of a step of the head grow with classes and with the batch.
+"""Measures how a head step's time and memory grow with the classes and with the batch.
 
     python3 bench/growth.py [--ranks 2] [--picture docs/growth.svg]
 
-Runs `colonnade bench head` at each size, prints the figures as a table in Markdown with what a line
-through the origin of the largest size would give, and draws them.
+Runs `colonnade bench head` at each size, prints the figures as a Markdown table, and plots them.
+The last column of each configuration is the time relative to linear scaling from the largest size.
 """
 import argparse
 import pathlib
@@ -33,8 +33,8 @@ def measured(a, line, classes, batch):
 
 
 def table(head, sizes, figures):
-    """Rows of a size: time and memory of each line, and both over those of the largest size."""
-    columns = [f"{label(line)}: ms | MB | of the line" for line in LINES]
+    """Prints a row per size: time, memory, and time relative to linear scaling, for each line."""
+    columns = [f"{label(line)}: ms | MB | of linear" for line in LINES]
     print(f"| {head} | " + " | ".join(columns) + " |")
     print("|---" * (1 + 3 * len(LINES)) + "|")
     for i, size in enumerate(sizes):
@@ -49,7 +49,7 @@ def table(head, sizes, figures):
 def draw(path, panels):
     figure, axes = pictures.subplots(2, len(panels), figsize=(10, 7))
     for column, (head, sizes, figures) in enumerate(panels):
-        for row, unit in enumerate(("ms a step", "MB of tensors of a rank")):
+        for row, unit in enumerate(("ms per step", "MB of tensors per rank")):
             axis = axes[row][column]
             for line, of_line in zip(LINES, figures):
                 axis.loglog(sizes, [f[row] for f in of_line], "o-", label=label(line))
@@ -64,7 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--features", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=64, help="while classes grow")
+    parser.add_argument("--batch", type=int, default=64, help="while the classes grow")
     parser.add_argument("--classes", type=int, default=100_000, help="while the batch grows")
     parser.add_argument("--most-classes", type=int, default=CLASSES[-1])
     parser.add_argument("--picture", type=pathlib.Path)

@@ -1,8 +1,8 @@
-"""Pictures of measurements, as the documentation keeps them: SVG without trailing spaces."""
+"""Plots for the documentation: SVG files without trailing spaces."""
 
 
 def subplots(rows, columns, **how):
-    """matplotlib's, of a figure that `save` writes. Debian's python3-matplotlib will do."""
+    """matplotlib's subplots, to be written by `save`. Debian's python3-matplotlib suffices."""
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot

@@ -1,25 +1,25 @@
-"""What the comparisons share: running programs whose last line of output is their figures."""
+"""Shared code of the comparisons: runs programs whose last line of output is JSON figures."""
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
-VENV = pathlib.Path("build/peers-venv/bin/python")  # bench/peers/setup makes it
-CANNOT = 3  # how a peer ends that cannot run here; its last words say why
+VENV = pathlib.Path("build/peers-venv/bin/python")  # created by bench/peers/setup
+CANNOT = 3  # exit code of a peer that cannot run here; its error output states why
 
 
 class Failed(Exception):
-    """A program that ended with an error; its code and its last words."""
+    """A program failed. `code`: its exit code; `words`: the end of its error output."""
 
     def __init__(self, code, words):
-        super().__init__(f"ended with {code}: {words}")
+        super().__init__(f"exit code {code}: {words}")
         self.code = code
         self.words = words
 
 
 def run(command, show=False, env=None):
-    """The figures in the last line of a program's output; `show`: print what stands above."""
+    """Returns the figures in the last line of a program's output; `show`: prints the others."""
     ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})})
     if ran.returncode:
         raise Failed(ran.returncode, ran.stderr.strip()[-2000:])
@@ -30,16 +30,16 @@ def run(command, show=False, env=None):
 
 
 def add_python(parser):
-    """The option that says whose PyTorch the peers take."""
-    parser.add_argument("--python", type=pathlib.Path, help="an interpreter with PyTorch",
+    """Adds the option --python, the interpreter whose PyTorch the peers use."""
+    parser.add_argument("--python", type=pathlib.Path, help="Python interpreter with PyTorch",
                         default=VENV if VENV.exists() else sys.executable)
 
 
 def threads_of(ranks):
-    """The cores of this process, shared out to ranks."""
+    """Returns the number of cores per rank."""
     return max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
 def launch(ranks):
-    """What stands before a command that runs on so many ranks."""
+    """Returns the prefix of a command that runs on `ranks` ranks."""
     return ["mpirun", "-n", str(ranks)] if ranks > 1 else []

@@ -1,21 +1,21 @@
-"""The classification head in PyTorch, in the ways its users have: the peers of
-`colonnade bench head`.
+"""Common implementations of a classification head in PyTorch: the peers of `colonnade bench head`.
 
     mpirun -n 2 python3 bench/peers/head.py loss_parallel --classes 100000 --batch 512
-    python3 bench/peers/head.py plain --check FILE      the steps that FILE tells of, once more
+    python3 bench/peers/head.py plain --check FILE      repeat the steps recorded in FILE
 
-  loss_parallel   DTensor: ColwiseParallel and loss_parallel, classes split over the ranks
-  partial_fc      handwritten as in InsightFace's Partial FC: features gathered, a local product,
-                  all-reduces of maxima, sums and targets, softmax in place, gradients by hand
+  loss_parallel   DTensor: ColwiseParallel and loss_parallel, classes sharded over the ranks
+  partial_fc      handwritten as in InsightFace's Partial FC: gathered features, a local product,
+                  all-reduces of maxima, sums and targets, in-place softmax, manual gradients
   plain           nn.Linear and cross_entropy in one process
-  compiled        the same under torch.compile
-  cce, liger      linear and loss in one kernel: Apple's cut-cross-entropy, Liger; on a GPU
+  compiled        the same with torch.compile
+  cce, liger      linear and loss in one kernel: Apple's cut-cross-entropy, Liger; GPU only
 
-bf16 is autocast over f32 weights, or with --bf16-weights weights and momentum in bf16. SGD with
-momentum, fused where this PyTorch has it. The last line of the output is the figures as JSON; with
---check, how far losses, gradient and updated weights are from the file's.
+bf16 means autocast with f32 weights, or with --bf16-weights, weights and momentum in bf16. The
+optimizer is SGD with momentum, fused if this PyTorch supports it. The last line of the output has
+the figures as JSON; with --check, the relative differences of losses, gradient and updated weights
+from the file.
 
-Ends with 3 where a peer cannot run here; the last line of the error says why.
+Exits with 3 if the peer cannot run here; the last line of the error output states why.
 """
 import argparse
 import contextlib
@@ -28,9 +28,9 @@ import time
 
 
 def cannot(why):
-    """Ends the process: this peer, here, is left out."""
+    """Exits with 3: this peer cannot run here."""
     print(why, file=sys.stderr, flush=True)
-    os._exit(3)  # threads of a half-started library do not hold it up
+    os._exit(3)  # do not wait for threads of a partially initialized library
 
 
 try:
@@ -49,7 +49,7 @@ TORCH = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 class World:
-    """The ranks that mpirun started, joined by gloo or NCCL; or this process alone."""
+    """The ranks started by mpirun, connected by gloo or NCCL; or this process alone."""
 
     def __init__(self, a):
         self.rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", 0))
@@ -57,19 +57,19 @@ class World:
         if a.device == "cuda":
             local = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", 0))
             if local >= torch.cuda.device_count():
-                cannot(f"{self.size} ranks, {torch.cuda.device_count()} GPUs: NCCL wants one each")
+                cannot(f"{self.size} ranks, {torch.cuda.device_count()} GPUs: NCCL needs one each")
             torch.cuda.set_device(local)
         dist.init_process_group("nccl" if a.device == "cuda" else "gloo", rank=self.rank,
                                 world_size=self.size, init_method=f"tcp://127.0.0.1:{a.port}")
 
     def share(self, count):
-        """(begin, end) of this rank's part; the first ranks get one more."""
+        """Returns (begin, end) of this rank's part; the first ranks take the remainder."""
         each, more = divmod(count, self.size)
         begin = self.rank * each + min(self.rank, more)
         return begin, begin + each + (self.rank < more)
 
     def gathered(self, mine, count):
-        """Rows of all ranks, `count` in all."""
+        """Returns the rows of all ranks, `count` in total."""
         if self.size == 1:
             return mine
         most = -(-count // self.size)
@@ -95,13 +95,13 @@ def sgd(parameters, a):
     for how in ({"fused": True}, {"foreach": True}):
         try:
             return torch.optim.SGD(parameters, lr=a.lr, momentum=a.momentum, **how)
-        except (TypeError, RuntimeError):  # this PyTorch, or this device, does not have it
+        except (TypeError, RuntimeError):  # not supported by this PyTorch or device
             continue
     return torch.optim.SGD(parameters, lr=a.lr, momentum=a.momentum)
 
 
 class Peer:
-    """A head in training on one batch. x: this rank's rows; y: their labels."""
+    """A head that trains on one batch. x: this rank's rows; y: their labels."""
 
     def __init__(self, a, world, x, y):
         self.a, self.world = a, world
@@ -115,13 +115,13 @@ class Peer:
                               enabled=self.narrow and not self.a.bf16_weights)
 
     def empty_weight(self):
-        """Rows of this rank, which the caller fills."""
+        """Returns this rank's rows, uninitialized."""
         return torch.empty(self.end - self.begin, self.a.features, dtype=self.weights_dtype,
                            device=self.a.device)
 
 
 class LossParallel(Peer):
-    """As PyTorch's tutorial on tensor parallelism has it; the head is created shard by shard."""
+    """As in PyTorch's tutorial on tensor parallelism; the head is created shard by shard."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -136,7 +136,7 @@ class LossParallel(Peer):
                                     shape=head.weight.shape, stride=head.weight.stride())
         head.weight = nn.Parameter(shards)
         self.head = parallelize_module(head, mesh, plan)
-        # The fused rule knows no DTensor: it gets the shard, which shares the weight's memory.
+        # Fused SGD does not support DTensor: it gets the shard, which shares the weight's memory.
         self.shard = nn.Parameter(self.head.weight.to_local().detach())
         self.weight = self.shard.detach()
         self.optimizer = sgd([self.shard], a)
@@ -153,13 +153,13 @@ class LossParallel(Peer):
         self.head.weight.grad = None
         self.optimizer.step()
         self.shard.grad = None
-        # Its sum over the ranks may still be under way.
+        # Its all-reduce over the ranks may still be running.
         self.dx = x.grad.wait() if isinstance(x.grad, AsyncCollectiveTensor) else x.grad
         return loss.detach().full_tensor() if isinstance(loss, DTensor) else loss.detach()
 
 
 class PartialFc(Peer):
-    """As Partial FC has it, at rate 1: no autograd, no copy that can be spared."""
+    """As in Partial FC at sampling rate 1: no autograd and no avoidable copies."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -192,7 +192,7 @@ class PartialFc(Peer):
         g = e.div_(batch).to(x.dtype)
         del e
         dx = (g @ w).float()
-        dist.all_reduce(dx)  # gloo scatters no sums
+        dist.all_reduce(dx)  # gloo has no reduce_scatter
         self.dx = dx[slice(*self.world.share(batch))]
         self.parameter.grad = (g.T @ x).to(self.parameter.dtype)
         del g
@@ -208,7 +208,7 @@ class Plain(Peer):
         super().__init__(*args)
         a = self.a
         if self.world.size > 1:
-            cannot("runs in one process")
+            cannot("supports one process only")
         self.head = nn.Linear(a.features, a.classes, bias=False, device=a.device,
                               dtype=self.weights_dtype)
         self.weight = self.head.weight.detach()
@@ -237,7 +237,7 @@ class Compiled(Plain):
 
 def need_triton(name):
     if not torch.cuda.is_available():
-        cannot("its kernels are in Triton, for a GPU; there is none here")
+        cannot("its Triton kernels require a GPU; none was found")
     try:
         return __import__(name, fromlist=["_"])
     except ImportError as missing:
@@ -266,11 +266,11 @@ class Liger(Plain):
 
 PEERS = {"loss_parallel": LossParallel, "partial_fc": PartialFc, "plain": Plain,
          "compiled": Compiled, "cce": CutCrossEntropy, "liger": Liger}
-ALONE = ("plain", "compiled", "cce", "liger")  # peers that run in one process
+ALONE = ("plain", "compiled", "cce", "liger")  # peers that support one process only
 
 
 def process_memory(key):
-    """Bytes in RAM: VmRSS, now, or VmHWM, the most there were."""
+    """Returns bytes in RAM: VmRSS, the current value, or VmHWM, the peak."""
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key + ":"):
             return 1024 * int(line.split()[1])
@@ -278,13 +278,13 @@ def process_memory(key):
 
 
 def forget_peak():
-    """VmHWM begins again. Without the right to, it keeps what imports took, which is little."""
+    """Resets VmHWM. Without permission it still includes the imports, which use little."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def load(path):
-    """The tensors of a safetensors file."""
+    """Returns the tensors of a safetensors file."""
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests" / "parity"))
     import safetensors
     return {name: torch.from_numpy(array.copy())
@@ -299,7 +299,7 @@ def make(a, world, x, y):
 
 
 def check(a, world):
-    """Repeats the file's steps; how far the results are from it."""
+    """Repeats the file's steps; returns the relative differences from its results."""
     file = load(a.check)
     a.classes, a.features = file["weight"].shape
     a.batch = len(file["labels"])
@@ -319,7 +319,7 @@ def check(a, world):
 
 
 def measure(a, world):
-    """Times and memory of steps on random numbers."""
+    """Returns the times and memory of steps on random numbers."""
     cuda = a.device == "cuda"
     wait = torch.cuda.synchronize if cuda else lambda: None
     dist.barrier()
@@ -356,10 +356,10 @@ def arguments():
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--precision", choices=TORCH, default="f32")
-    parser.add_argument("--bf16-weights", action="store_true", help="and momentum in bf16")
+    parser.add_argument("--bf16-weights", action="store_true", help="bf16 weights and momentum")
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if gpu else "cpu")
-    parser.add_argument("--check", metavar="FILE", help="of colonnade bench head --check")
+    parser.add_argument("--check", metavar="FILE", help="file of colonnade bench head --check")
     return parser.parse_args()
 
 
@@ -375,7 +375,7 @@ def main():
     if world.rank == 0:
         print(json.dumps(figures), flush=True)
     dist.barrier()
-    os._exit(0)  # gloo's threads have aborted processes that ended in the common way
+    os._exit(0)  # on a normal exit, gloo's threads may abort the process
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The speed of training steps in PyTorch: the peer of bench/step.cpp, which describes what it runs
-in the words of these arguments.
+"""Speed of training steps in PyTorch: the peer of bench/step.cpp, whose JSON has the names of
+these arguments.
 
     python3 bench/peers/step.py --trunk resnet50 --height 224 --width 224 --classes 1000 --batch 256
 
-The same network, batch, precision and rule of SGD, as a careful user of PyTorch has them: NHWC
-memory, autocast to bf16 over f32 weights, torch.compile, a fused optimizer, cuDNN's fastest
-algorithms, pinned memory, and the copy of a batch beside the step before. One process and one
-device; the classifier is a plain linear layer. The last line of the output is the figures as JSON.
+Uses the same network, batch, precision and SGD, with the usual optimizations of PyTorch: NHWC
+memory, autocast to bf16 with f32 weights, torch.compile, a fused optimizer, cuDNN's fastest
+algorithms, pinned memory, and copying the next batch during a step. One process and one device; the
+classifier is a plain linear layer. The last line of the output is the figures as JSON.
 
-Ends with 3 where PyTorch is not installed.
+Exits with 3 if PyTorch is not installed.
 """
 import argparse
 import json
@@ -78,7 +78,7 @@ class IBlock(nn.Module):
 
 
 def stages(block, depths, inputs, widths, first_stride):
-    """The blocks of all stages; the first of a stage halves the image."""
+    """Returns the blocks of all stages; the first block of a stage halves the image."""
     blocks = []
     for stage, (depth, width) in enumerate(zip(depths, widths)):
         for i in range(depth):
@@ -89,7 +89,7 @@ def stages(block, depths, inputs, widths, first_stride):
 
 
 def resnet(name, channels):
-    """Layers and the width of the features: torchvision's, where the images have 3 channels."""
+    """Returns the trunk and its number of features; torchvision's trunk for 3 channels."""
     expansion, depths = RESNETS[name]
     features = 512 * expansion
     try:
@@ -114,7 +114,7 @@ def iresnet(name, channels, height, width, features):
     stem = [conv(channels, 64, 3), nn.BatchNorm2d(64), nn.PReLU(64)]
     end = [nn.BatchNorm2d(512), nn.Flatten(), nn.Linear(512 * pixels, features),
            nn.BatchNorm1d(features)]
-    end[-1].weight.requires_grad_(False)  # the gain stays 1
+    end[-1].weight.requires_grad_(False)  # the weight stays 1
     trunk = nn.Sequential(*stem, *blocks, *end)
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
@@ -123,7 +123,7 @@ def iresnet(name, channels, height, width, features):
 
 
 def small(a):
-    """Colonnade's own (layers/trunk.h): three stages of basic blocks, a linear layer, a norm."""
+    """Colonnade's own trunk: three stages of basic blocks, a linear layer, a norm."""
     width, features = a.model_width, a.features or 128
     widths = [2 * width, 4 * width, 8 * width]
     blocks = stages(lambda *sizes: Block(*sizes, 1), [a.model_depth] * 3, width, widths,
@@ -139,7 +139,7 @@ def small(a):
 
 
 def network(a):
-    """Trunk and classifier, whose weights begin as Colonnade's: normal with deviation 0.01."""
+    """Returns trunk and classifier, initialized as in Colonnade: normal with std 0.01."""
     if a.trunk == "small":
         trunk, features = small(a)
     elif a.trunk in RESNETS:
@@ -153,20 +153,20 @@ def network(a):
 
 
 def optimizer(model, a):
-    """SGD, and how it runs. Weights decay; norms, slopes and biases do not."""
+    """Returns SGD and its implementation. Norms, slopes and biases have no weight decay."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = [{"params": [p for _, p in trained if p.dim() > 1], "weight_decay": a.weight_decay},
               {"params": [p for _, p in trained if p.dim() == 1], "weight_decay": 0}]
     for how in ({"fused": True}, {"foreach": True}):
         try:
             return torch.optim.SGD(groups, lr=a.lr, momentum=a.momentum, **how), list(how)[0]
-        except (TypeError, RuntimeError):  # this PyTorch, or this device, does not have it
+        except (TypeError, RuntimeError):  # not supported by this PyTorch or device
             continue
     return torch.optim.SGD(groups, lr=a.lr, momentum=a.momentum), "plain"
 
 
 class Feed:
-    """A batch of the host on its way to the device; the copy of one runs beside the step before."""
+    """Copies batches from host to device; the copy of a batch overlaps with the previous step."""
 
     def __init__(self, a):
         torch.manual_seed(1)
@@ -196,7 +196,7 @@ class Feed:
 
 
 class Training:
-    """A network in training; `loss_of` may be compiled."""
+    """Trains a network; `loss_of` may be compiled."""
 
     def __init__(self, a):
         self.a = a
@@ -204,7 +204,7 @@ class Training:
         self.optimizer, self.how = optimizer(self.model, a)
         self.feed = Feed(a)
         self.loss_of = self.eager
-        self.compiled = "no: not asked for"
+        self.compiled = "no: not requested"
 
     def eager(self, images, labels):
         narrow = self.a.precision == "bf16"
@@ -213,12 +213,12 @@ class Training:
         return nn.functional.cross_entropy(logits.float(), labels)
 
     def compile(self, mode):
-        """Compiles, and takes a step; goes on without where that fails."""
+        """Compiles the loss and takes a step; falls back to eager mode if that fails."""
         try:
             self.loss_of = torch.compile(self.eager, mode=mode)
             self.step()
             self.compiled = mode
-        except Exception as failure:  # whatever the compiler throws
+        except Exception as failure:  # the compiler may raise anything
             self.loss_of = self.eager
             self.compiled = f"no: {type(failure).__name__}: {str(failure).strip()[:200]}"
 
@@ -230,7 +230,7 @@ class Training:
         return loss
 
     def run(self, steps):
-        """Seconds of so many steps, and the last one's loss."""
+        """Returns the seconds for `steps` steps, and the loss of the last one."""
         loss = None
         self.wait()
         start = time.perf_counter()
@@ -258,13 +258,13 @@ def arguments():
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if gpu else "cpu")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="bf16")
-    parser.add_argument("--bias", action="store_true", help="of the classifier")
-    parser.add_argument("--tf32", action="store_true", help="f32 products may round to TF32")
+    parser.add_argument("--bias", action="store_true", help="give the classifier a bias")
+    parser.add_argument("--tf32", action="store_true", help="allow TF32 in f32 products")
     parser.add_argument("--compile", default="default", metavar="MODE",
                         help="torch.compile's mode, or off")
     a = parser.parse_args()
     if a.device == "cuda" and not gpu:
-        parser.error("--device cuda, but this PyTorch finds no GPU")
+        parser.error("--device cuda: this PyTorch finds no GPU")
     return a
 
 
@@ -289,7 +289,7 @@ def main():
         training.compile(a.compile)
     training.run(a.warm_up)
     if a.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()  # what the search for algorithms took does not count
+        torch.cuda.reset_peak_memory_stats()  # exclude the memory of the algorithm search
     seconds, loss = training.run(a.steps)
     figures = describe(a, training)
     figures.update(
@@ -301,8 +301,8 @@ def main():
     print(f"{figures['device_name']}, {a.trunk}, {a.height} x {a.width}, {a.classes} classes, "
           f"{a.precision}, batch {a.global_batch_size}; {figures['program']}")
     print(f"compiled: {training.compiled}; SGD: {training.how}")
-    print(f"{figures['ms_a_step']:.2f} ms a step, {figures['images_a_second']:.1f} images/s over "
-          f"{a.steps} steps, loss {figures['loss']:.4f} at the end")
+    print(f"{figures['ms_a_step']:.2f} ms per step, {figures['images_a_second']:.1f} images/s over "
+          f"{a.steps} steps, final loss {figures['loss']:.4f}")
     tensors = f"{1e-6 * figures['peak_bytes']:.1f} MB of tensors, " if figures["peak_bytes"] else ""
     print(f"peak memory: {tensors}{1e-6 * figures['process_bytes']:.1f} MB of the process\n")
     print(json.dumps(figures), flush=True)
