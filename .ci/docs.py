@@ -1,4 +1,4 @@
-"""Documentation that cannot go stale unseen: links, paths, and code that is quoted from files."""
+"""Checks the documentation for stale links, paths, and code quoted from files."""
 import pathlib
 import posixpath
 import re
@@ -12,7 +12,7 @@ _WORD = re.compile(r"\./dev ([a-z]+)")
 
 
 def check(files):
-    """(file, line, why) of everything wrong in Markdown files, and of pages that are missing."""
+    """Yields (file, line, reason) for every problem in Markdown files and every missing page."""
     words = set(re.findall(r"^  (\w+) ", files["dev"], re.M))
     pages = {name: text for name, text in files.items() if name.endswith(".md")}
     everything = "".join(pages.values())
@@ -25,11 +25,11 @@ def check(files):
         for place, why in found:
             yield name, (text or "").count("\n", 0, place) + 1, why
         if re.match(r"configs/.*\.yaml$", name) and name not in everything:
-            yield name, 1, "no page of the documentation mentions it"
+            yield name, 1, "not mentioned in any page; document it in docs/"
 
 
 def _anchors(text):
-    """The names GitHub gives to headings."""
+    """Returns the anchors that GitHub generates for headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -42,9 +42,9 @@ def _links(name, text, files):
         beside = posixpath.join(posixpath.dirname(name), target)
         path = posixpath.normpath(beside) if target else name
         if path not in files and not pathlib.Path(path).is_dir():
-            yield match.start(), f"link to {target}, which does not exist"
+            yield match.start(), f"broken link: {target} does not exist"
         elif anchor and anchor not in _anchors(files[path]):
-            yield match.start(), f"link to a heading that {path} does not have: {anchor}"
+            yield match.start(), f"broken link: {path} has no heading #{anchor}"
 
 
 def _paths(text, files):
@@ -58,28 +58,28 @@ def _paths(text, files):
 def _words(text, words):
     for match in _WORD.finditer(text):
         if match.group(1) not in words:
-            yield match.start(), f"no such word: {match.group()}"
+            yield match.start(), f"unknown command: {match.group()}"
 
 
 def _mentions(text, files):
-    """Pages that comments in code point to."""
+    """Yields mentions of missing pages in files other than Markdown."""
     for match in _PAGE.finditer(text):
         if match.group() not in files:
             yield match.start(), f"{match.group()} does not exist"
 
 
 def _quotes(text, files):
-    """C++ and YAML in a page are quoted from a file, named behind the fence's language."""
+    """Checks that C++, YAML and CMake blocks match the file named after the fence's language."""
     for match in _FENCE.finditer(text):
         language, path, body = match.groups()
         if language not in ("cpp", "yaml", "cmake"):
             continue
         if path not in files:
-            yield match.start(), f"```{language} needs the file that it is quoted from"
+            yield match.start(), f"```{language} must be followed by the file that it quotes"
         elif _flat(body) not in _flat(files[path]):
-            yield match.start(), f"this is not in {path}"
+            yield match.start(), f"this code does not occur in {path}"
 
 
 def _flat(text):
-    """Without indentation and empty lines."""
+    """Returns the text without indentation and empty lines."""
     return "\n".join(line.strip() for line in textwrap.dedent(text).splitlines() if line.strip())

@@ -1,12 +1,12 @@
-"""Rules for code: what stands where, what is forbidden, and how long things get."""
+"""Style rules for code: include order, forbidden constructs, and length limits."""
 import posixpath
 import re
 
 import source
 
 FLOORS = ["core", "comm", "layers", "train"]
-# The rooms of a floor, lowest first, each with the patterns of its files. A room may include itself
-# and those before it.
+# The rooms of each floor, lowest first, as patterns of file names. A room may include itself and
+# the rooms before it.
 ROOMS = {
     "comm": [r"comm/(?!open|without_nccl)\w+\.", r"comm/mpi/", r"comm/nccl/",
              r"comm/(open|without_nccl)"],
@@ -18,24 +18,24 @@ ROOMS = {
 CODE = (".h", ".cpp", ".cu", ".cuh")
 MAX_FILE, MAX_FUNCTION, MAX_LINE = 400, 60, 100
 
-# What is not to be found in code: pattern, where the rule holds, where it does not, why.
+# Forbidden constructs: pattern, files where the rule applies, exceptions, reason.
 FORBIDDEN = [
     (r"\bstd::(cout|cerr|clog)\b|\b(printf|fprintf|puts)\s*\(", r"(core|comm|layers)/", None,
-     "libraries do not print"),
+     "libraries must not print"),
     (r"(\bstd::|^\s*|[;{}]\s*)(exit|_exit|abort|quick_exit|terminate)\s*\(",
      r"(core|comm|layers|train)/", r"train/commands/main\.cpp|comm/mpi/session\.cpp",
-     "libraries throw; main ends the process, and the session all ranks"),
+     "libraries must throw; main ends the process, the session all ranks"),
     (r"\bgetenv\s*\(", r"(core|comm|layers|train)/", r"train/commands/main\.cpp",
-     "the environment is read in main, so that a run is told by its configuration"),
+     "only main may read the environment; use the configuration"),
     (r"\bstatic\s+(?!assert|cast)(?![^=;{(]*\b(const|constexpr|constinit)\b)[\w:<>,&* ]+\s*[;={]",
-     r"(core|comm|layers|train)/", None, "nothing static is mutable"),
-    (r"\bthread_local\b", r"(core|comm|layers|train)/", None, "nothing static is mutable"),
+     r"(core|comm|layers|train)/", None, "static variables must be const"),
+    (r"\bthread_local\b", r"(core|comm|layers|train)/", None, "thread_local is not allowed"),
     (r"\bcuda(Memcpy|Malloc|Free|Memset)\w*\s*\(", r"", r"core/cuda/",
-     "memory of a device is its Device's business"),
+     "use the methods of Device to manage device memory"),
     (r"^\s*#\s*define\b", r"(core|comm|layers|train)/", r"core/math/host_device\.h", "no macros"),
-    (r"\busing\s+namespace\b", r".*\.h$", None, "a header opens no namespace for its readers"),
+    (r"\busing\s+namespace\b", r".*\.h$", None, "headers must not contain using namespace"),
 ]
-# Libraries and the files that may include them.
+# Headers of libraries, and the files that may include them.
 CONFINED = [
     (r"dnnl", r"core/cpu/onednn"), (r"mpi\.h$", r"comm/|tests/|bench/"),
     (r"yaml-cpp/", r"train/|tests/"), (r"nlohmann/", r"train/|tests/|bench/"),
@@ -52,26 +52,26 @@ def line_of(text, place):
 
 
 def check_text(name, text):
-    """Rules for every text file."""
+    """Checks the rules for every text file."""
     if text and not text.endswith("\n"):
-        yield len(text.splitlines()), "no newline at the end"
+        yield len(text.splitlines()), "missing newline at the end of the file"
     for number, line in enumerate(text.splitlines(), 1):
         if line != line.rstrip():
-            yield number, "white space at the end of a line"
+            yield number, "trailing white space"
         if UNFINISHED.search(line):
-            yield number, "finish it, or write down in docs/ what is missing"
+            yield number, "finish it, or document in docs/ what is missing"
         if name.endswith(CODE + (".py",)) and len(line) > MAX_LINE:
-            yield number, f"{len(line)} columns, {MAX_LINE} is the limit"
+            yield number, f"{len(line)} columns; the limit is {MAX_LINE}"
 
 
 def check_limits(text):
     lines = text.count("\n")
     if lines > MAX_FILE:
-        yield 1, f"{lines} lines, {MAX_FILE} is the limit of a file"
+        yield 1, f"{lines} lines; the limit per file is {MAX_FILE}"
     for function in source.functions(text):
         if function.lines > MAX_FUNCTION:
-            yield function.line, (f"{function.name} has {function.lines} lines, "
-                                  f"{MAX_FUNCTION} is the limit of a function")
+            yield function.line, (f"{function.name} has {function.lines} lines; "
+                                  f"the limit per function is {MAX_FUNCTION}")
 
 
 def check_forbidden(name, text):
@@ -83,14 +83,14 @@ def check_forbidden(name, text):
 
 
 def floor_of(path):
-    """Number of the floor that a file, or a test of it, belongs to; -1 for none."""
+    """Returns the index of the floor of a file or of its test; -1 for none."""
     parts = path.split("/")
     folder = parts[1] if parts[0] == "tests" and len(parts) > 2 else parts[0]
     return FLOORS.index(folder) if folder in FLOORS else -1
 
 
 def room_of(path):
-    """(floor, number of the room in it) of a source file; None where the floor has no rooms."""
+    """Returns (floor, index of the room) of a source file; None if the floor has no rooms."""
     floor = path.split("/")[0]
     for number, pattern in enumerate(ROOMS.get(floor, [])):
         if re.match(pattern, path):
@@ -103,21 +103,21 @@ def check_rooms(name, text):
     for line, quoted, path in source.includes(text):
         other = room_of(path)
         if quoted and room and other and room[0] == other[0] and room[1] < other[1]:
-            yield line, f"{posixpath.dirname(name)} stands below {posixpath.dirname(path)}: {path}"
+            yield line, f"{posixpath.dirname(name)} must not use {posixpath.dirname(path)}: {path}"
 
 
 def check_includes(name, text):
     yield from check_rooms(name, text)
     for line, quoted, path in source.includes(text):
         if 0 <= floor_of(name) < floor_of(path) and quoted:
-            yield line, f"{FLOORS[floor_of(name)]} stands below {FLOORS[floor_of(path)]}"
+            yield line, f"{FLOORS[floor_of(name)]} must not include {FLOORS[floor_of(path)]}"
         for library, allowed in CONFINED:
             if re.match(library, path) and not re.match(allowed, name):
-                yield line, f"<{path}> belongs in {allowed}"
+                yield line, f"<{path}>: only {allowed} may include it"
 
 
 def check_cycles(files):
-    """Includes that lead back to where they began."""
+    """Yields include cycles."""
     graph = {name: [path for _, quoted, path in source.includes(text) if quoted and path in files]
              for name, text in files.items() if name.endswith(CODE)}
     done = set()
@@ -135,7 +135,7 @@ def check_cycles(files):
 
 
 def check(files):
-    """(file, line, why) of every broken rule; `files` are texts by name, None where binary."""
+    """Yields (file, line, reason) per violation; `files`: texts by name, None if binary."""
     for name, text in files.items():
         if text is None:
             continue

@@ -1,4 +1,4 @@
-"""Every rule can fail: a line that breaks it, and one like it that does not."""
+"""Tests of the style rules: for each, text that violates it and similar text that does not."""
 import sys
 import unittest
 

@@ -1,4 +1,4 @@
-"""Reading C++ without a compiler: enough to count functions and to grep code, not comments."""
+"""Minimal C++ parsing: enough to measure functions, and to search code without comments."""
 import re
 from dataclasses import dataclass
 
@@ -18,20 +18,20 @@ class Function:
 
 
 def code_of(text):
-    """The text with comments, strings and characters blanked; lines stay where they are."""
+    """Returns the text with comments and literals blanked; line numbers do not change."""
     return _NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
 
 
 def includes(text):
-    """(line, quoted, path) of every #include."""
+    """Yields (line, quoted, path) for every #include."""
     for match in _INCLUDE.finditer(text):
         yield text.count("\n", 0, match.start(1)) + 1, match.group(1) == '"', match.group(2)
 
 
 def functions(text):
-    """Every function with a body; lambdas and local classes belong to the function around them."""
+    """Yields every function with a body; lambdas and local classes count as part of it."""
     code = re.sub(r"^\s*#.*", lambda match: " " * len(match.group()), code_of(text), flags=re.M)
-    begin = 0  # of the declaration that the next brace may open
+    begin = 0  # start of the declaration before the next brace
     for place in (scan := _Scan(code)):
         mark = code[place]
         if mark in ";}":
@@ -52,7 +52,7 @@ def functions(text):
 
 
 class _Scan:
-    """Places of ; { } in order, with a way to jump over a block."""
+    """Iterates over the positions of ; { } in order, and can skip a block."""
 
     def __init__(self, code):
         self._code = code
@@ -64,7 +64,7 @@ class _Scan:
             yield match.start()
 
     def skip_block(self, place):
-        """The place of the brace that closes the one at `place`; the scan goes on behind it."""
+        """Returns the position of the brace that closes the one at `place`; resumes there."""
         depth = 0
         for match in re.compile(r"[{}]").finditer(self._code, place):
             depth += 1 if match.group() == "{" else -1
@@ -76,7 +76,7 @@ class _Scan:
 
 
 def _kind(head):
-    """What a brace after `head` opens: a scope, a function, or a value."""
+    """Classifies the brace after `head`: it opens a scope, a function, or a value."""
     plain = re.sub(r"operator\s*\S+?\s*\(", "operator(", head)
     before_parenthesis = plain.split("(")[0]
     if "(" not in plain or "=" in re.sub(r"<.*>", "", before_parenthesis, flags=re.S):
