@@ -1,5 +1,5 @@
-"""IResNet in PyTorch, as insightface's arcface_torch/backbones/iresnet.py builds it, for images of
-any size: the number of inputs of `fc` is theirs at 112 x 112."""
+"""IResNet in PyTorch, as in insightface's arcface_torch/backbones/iresnet.py, for any image size.
+At 112 x 112, `fc` has the same number of inputs."""
 from torch import nn
 
 
@@ -51,7 +51,7 @@ class IResNet(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A trunk and a classifier whose one tensor is named `weight`, as PartialFC's files have it."""
+    """A trunk and a classifier with a single tensor named `weight`, as in PartialFC's files."""
 
     def __init__(self, trunk, classes, features=512):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Colonnade against PyTorch: the same weights, images and rule, step by step.
+"""Compares Colonnade with PyTorch step by step: same weights, images and optimizer.
 
     parity_test.py COLONNADE MPIRUN
 """
@@ -20,11 +20,11 @@ from program import Program, metrics
 CLASSES, BATCH, BATCHES, STEPS = 24, 13, 5, 20
 RANKS = (1, 3)  # a batch of 13 on three ranks is 5, 4 and 4
 TRACKED = 7  # num_batches_tracked before training
-HEIGHT, WIDTH = 17, 20  # odd, and what iresnet flattens is 2 x 2 x 512: its order shows
+HEIGHT, WIDTH = 17, 20  # odd; iresnet flattens 2 x 2 x 512, so that the order matters
 
 
 class Case:
-    """A model, its beginning, and how colonnade calls it."""
+    """A model, its initial weights, and its name in colonnade."""
 
     def __init__(self, trunk, make, bias):
         self.trunk, self.make, self.bias = trunk, make, bias
@@ -33,9 +33,9 @@ class Case:
     def start(self):
         """A state_dict in which no tensor is all ones or zeros.
 
-        The biases of batch norms keep nearly all outputs, also after a shortcut of some units is
-        added, away from the kink of ReLU. Rounding that carries one output across it changes
-        gradients of the layers before by a hundredth, in PyTorch's f32 against its f64 as well.
+        The biases of batch norms keep nearly all outputs away from the kink of ReLU, even after a
+        shortcut of some units is added. If rounding carries one output across the kink, gradients
+        of earlier layers change by one percent, also between PyTorch's f32 and f64.
         """
         torch.manual_seed(1)
         model = self.make()
@@ -69,7 +69,7 @@ BOTTLENECKS = Case("resnet50", resnet50, True)
 
 
 def named(state):
-    """Names as files have them: those of the trunk stand at the top."""
+    """Returns the tensors under the names used in files, without the prefix `trunk.`."""
     return {name.removeprefix("trunk."): tensor.numpy() for name, tensor in state.items()}
 
 
@@ -77,7 +77,7 @@ def samples():
     rng = numpy.random.default_rng(1)
     images = rng.normal(size=(BATCH * BATCHES, HEIGHT, WIDTH, 3)).astype(numpy.float32)
     labels = rng.integers(CLASSES, size=len(images))
-    labels[0] = CLASSES - 1  # so that all classes are known
+    labels[0] = CLASSES - 1  # so that the number of classes is known
     return images, labels
 
 
@@ -90,7 +90,7 @@ def batch(step, dtype):
 
 
 def train(case, steps, dtype, lr, momentum=0, weight_decay=0):
-    """Losses, and the model they lead to."""
+    """Trains in PyTorch; returns the losses and the model."""
     model = case.make()
     model.load_state_dict(case.start)
     model = model.to(dtype).train()
@@ -108,7 +108,7 @@ def train(case, steps, dtype, lr, momentum=0, weight_decay=0):
 
 
 def top(model, places):
-    """Share of all samples whose label is among the best classes."""
+    """Returns the top-k accuracy over all samples; `places`: k."""
     with torch.no_grad():
         scores = model.eval()(torch.tensor(IMAGES).permute(0, 3, 1, 2))
     best = scores.topk(places).indices.numpy()
@@ -116,9 +116,9 @@ def top(model, places):
 
 
 def differences(ours, theirs, start):
-    """How far each tensor is off, relative to what training changed in it; and all trained ones
-    together. A tensor whose change is rounding alone, as that of a bias before a batch norm, is
-    measured by a thousandth of the largest change."""
+    """Returns each tensor's error relative to its change in training, and that of all trained ones
+    together. If a change is rounding only, as for a bias before a batch norm, a thousandth of the
+    largest change is the reference."""
     gaps, changes = {}, {}
     for name, tensor in theirs.items():
         if tensor.dtype != numpy.int64:
@@ -140,7 +140,7 @@ class Parity(unittest.TestCase):
         safetensors.save(self.data, {"images": IMAGES, "labels": LABELS})
 
     def train(self, case, ranks, steps, **settings):
-        """The run of colonnade that should do the same."""
+        """Trains the same in colonnade; returns the folder of the run."""
         beginning = pathlib.Path(self.folder.name) / "beginning.safetensors"
         safetensors.save(beginning, named(case.start))
         return self.program.train(ranks, {
@@ -158,8 +158,8 @@ class Parity(unittest.TestCase):
         self.assertLess(together, whole)
 
     def test_gradients(self):
-        """One step at rate 1 without momentum and decay subtracts the gradients. PyTorch's are
-        computed in f64, so the distance is rounding of ours alone."""
+        """One step at learning rate 1 without momentum and decay subtracts the gradients. PyTorch
+        computes them in f64, so any difference is Colonnade's rounding."""
         for case in (*CASES, BOTTLENECKS):
             with self.subTest(trunk=case.trunk):
                 (loss,), model = train(case, 1, torch.float64, lr=1)
@@ -170,9 +170,9 @@ class Parity(unittest.TestCase):
                                  named(case.start), one=1e-3, whole=1e-4)
 
     def test_training(self):
-        """Twenty steps in f32 on both sides. At this rate the loss falls by a fifth and more, and
-        training magnifies roundings little (docs/numerics.md): 1e-5 of a loss tells a step that is
-        off by 1e-4 from one that is rounded. Decay is large, to be seen in every tensor."""
+        """Twenty steps in f32 on both sides. At this learning rate the loss falls by at least a
+        fifth, and training amplifies rounding little (docs/numerics.md): a tolerance of 1e-5 in the
+        loss detects a step that is wrong by 1e-4. The decay is large, to affect every tensor."""
         rule = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 0.1}
         for case in CASES:
             losses, model = train(case, STEPS, torch.float32, **rule)
@@ -187,7 +187,7 @@ class Parity(unittest.TestCase):
                     self.check_end(run, losses, model, case)
 
     def check_beginning(self, begun, start):
-        """What was read comes back bit for bit."""
+        """The exported weights equal the initial ones bit for bit."""
         self.assertEqual(set(begun), set(start))
         for name, tensor in start.items():
             self.assertEqual(begun[name].dtype, tensor.dtype, name)
@@ -195,7 +195,7 @@ class Parity(unittest.TestCase):
             self.assertEqual(begun[name].tobytes(), tensor.tobytes(), name)
 
     def check_end(self, run, losses, model, case):
-        """A run of twenty steps with PyTorch's."""
+        """Compares a run of twenty steps with PyTorch's."""
         ours = [line["loss"] for line in metrics(run, "train")]
         numpy.testing.assert_allclose(ours, losses, rtol=1e-5)
         trained, state = self.program.export(run, STEPS), named(model.state_dict())

@@ -1,4 +1,4 @@
-"""Runs colonnade on arrays, and reads what it wrote."""
+"""Runs the program colonnade and reads its output files."""
 import json
 import pathlib
 import subprocess
@@ -17,7 +17,7 @@ class Program:
             raise RuntimeError(f"{' '.join(map(str, command))}\n{ran.stdout}{ran.stderr}")
 
     def train(self, ranks, settings):
-        """Trains from `settings`; gives the run's folder."""
+        """Trains with `settings`; returns the folder of the run."""
         self.runs += 1
         out = self.folder / f"run{self.runs}"
         config = self.folder / "experiment.yaml"
@@ -28,13 +28,13 @@ class Program:
         return out
 
     def export(self, run, step):
-        """The tensors of a checkpoint."""
+        """Returns the tensors of a checkpoint."""
         to = run / "exported.safetensors"
         self._call(self.binary, "export", run, "--to", to, "--checkpoint", str(step))
         return safetensors.load(to)
 
 
 def metrics(run, kind):
-    """Lines of metrics.jsonl."""
+    """Returns the lines of this kind in metrics.jsonl."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [line for line in lines if line["kind"] == kind]

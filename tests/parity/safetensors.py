@@ -1,4 +1,4 @@
-"""Safetensors files to and from dictionaries of NumPy arrays; Debian has no package for them."""
+"""Reads and writes safetensors files as dictionaries of NumPy arrays (Debian has no package)."""
 import json
 import struct
 
