@@ -2,9 +2,10 @@
 #include "comm/collective.h"
 #include "comm/communicator.h"
 
-/// What every communicator checks before it enters a collective. Each throws core::Error that names
-/// the collective, the sizes and the rank; where all ranks make the same mistake, all of them throw
-/// and none is left waiting.
+/// Argument checks that every communicator runs before it enters a collective. If all ranks make
+/// the same mistake, all of them throw and none is left waiting.
+///
+/// Throws: core::Error that names the collective, the rank and the sizes.
 namespace comm {
 
 void check_all_reduce(Communicator const&, core::Tensor const& t);
@@ -16,7 +17,8 @@ void check_all_to_all(Communicator const&, core::Tensor const& out, Counts const
                       core::Tensor const& in, Counts const& receive);
 void check_broadcast(Communicator const&, core::Tensor const& t, int root);
 
-/// Refuses a tensor that is not `reachable`; `place` is where the communicator's tensors lie.
+/// Rejects a tensor that the communicator cannot access (`reachable` is false). `place`: the memory
+/// that it can access, for the message.
 void check_device(Communicator const&, Collective what, core::Tensor const& t, bool reachable,
                   char const* place);
 

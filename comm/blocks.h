@@ -3,16 +3,17 @@
 
 namespace comm {
 
-/// Memory that goes to or comes from one rank.
+/// Contiguous memory sent to or received from one rank. Does not own it.
 struct Block {
   std::byte* data;
   size_t bytes;
 };
 
-/// Bytes of one row, along the first axis.
+/// Size in bytes of one row of `t`, that is, of one index of its first axis.
 size_t row_bytes(core::Tensor const& t);
 
-/// The rows of each rank in `t`, whose storage they share.
+/// Splits the rows of `t` by `counts`, one block per rank. The blocks point into the storage of
+/// `t`.
 std::vector<Block> blocks_of(core::Tensor t, Counts const& counts);
 
 }  // namespace comm

@@ -4,27 +4,30 @@
 
 namespace comm {
 
-/// Sums gradients over ranks while backward goes on.
+/// Sums gradients over ranks, overlapped with backward (as PyTorch's DistributedDataParallel does).
 ///
-/// Parameters are packed into buckets in the reverse of the order given, which is about the order
-/// in which backward completes them. When the last gradient of a bucket is ready, its all-reduce
-/// starts; buckets start in their order on every rank, whatever the order of completion.
+/// Parameters are packed into buckets in reverse order, which is close to the order in which
+/// backward completes them. A bucket's all-reduce starts when its last gradient is ready. Buckets
+/// start in the same order on every rank, whatever the order of completion.
 class GradientBuckets {
  public:
-  /// Hooks `ready` of every trainable parameter. Bucket sizes in bytes; a larger parameter has a
-  /// bucket of its own. The parameters and the communicator must outlive this.
+  /// Sets the `ready` hook of every trainable parameter. `bucket_bytes`: size of a bucket; a larger
+  /// parameter gets a bucket of its own. `ranks` and `parameters` must outlive this object.
+  /// Throws: core::Error if a parameter already has a `ready` hook.
   GradientBuckets(Communicator& ranks, std::vector<core::Parameter*> parameters,
                   size_t bucket_bytes = size_t{1} << 22);
   ~GradientBuckets();
   GradientBuckets(GradientBuckets const&) = delete;
   GradientBuckets& operator=(GradientBuckets const&) = delete;
 
-  /// In the next step each parameter gets so many gradients, whose sum counts: backward runs as
-  /// often.
+  /// Sets the number of backward passes per step (gradient accumulation), 1 by default. The
+  /// gradients of a step are summed.
+  /// Throws: core::Error unless `shares` is positive.
   void begin(int shares);
 
-  /// Waits for all buckets; then every `grad` is the sum over ranks, a view into its bucket, valid
-  /// until the next backward. Throws core::Error naming a parameter that got no gradient.
+  /// Waits for all buckets. Every `grad` is then the sum over ranks: a view into its bucket, valid
+  /// until the next backward.
+  /// Throws: core::Error naming a parameter with missing gradients.
   void finish();
 
  private:
@@ -38,7 +41,7 @@ class GradientBuckets {
   Communicator& ranks_;
   std::vector<Bucket> buckets_;
   int shares_ = 1;
-  size_t started_ = 0;  // buckets whose all-reduce has begun in this step
+  size_t started_ = 0;  // number of buckets whose all-reduce has started in this step
 };
 
 }  // namespace comm

@@ -8,8 +8,8 @@ namespace comm {
 
 enum class Reduce { sum, max };
 
-/// Bytes of the contents of messages that a rank exchanged with others: what it keeps for itself
-/// is not counted, nor what a network adds.
+/// Payload bytes exchanged with other ranks. Excludes data that a rank keeps for itself and the
+/// protocol overhead of the network.
 struct Moved {
   int64_t sent = 0, received = 0;
   bool operator==(Moved const&) const = default;
@@ -20,72 +20,91 @@ struct Moved {
   }
 };
 
-/// A collective under way. The tensors it was given may be neither read, written nor freed before
-/// `wait` returns. Waiting orders streams; on CUDA it does not block the host. Throws core::Error
-/// when the collective failed.
+/// A collective in flight. Its tensors must not be read, written or freed before `wait` returns.
 class Pending {
  public:
   virtual ~Pending() = default;
+  /// On CUDA, orders the compute stream after the collective without blocking the host; otherwise
+  /// blocks until the collective has ended.
+  /// Throws: core::Error if the collective failed; Timeout if other ranks did not join in time.
   virtual void wait() = 0;
-  /// What it moved, good once `wait` has returned: over MPI the messages that were exchanged, over
-  /// NCCL, which does not tell, those of a direct exchange (moved_by).
+  /// Bytes moved, valid after `wait` has returned. MPI: the messages that were exchanged. NCCL,
+  /// which does not report them: the messages of a direct exchange (`moved_by`).
   virtual Moved moved() const = 0;
 };
 
 using PendingPtr = std::unique_ptr<Pending>;
 
-/// Rows of each rank of a tensor that is split along its first axis; may hold zeros.
+/// Number of rows per rank, for a tensor that is split along its first axis. May contain zeros.
 using Counts = std::vector<int64_t>;
 
-/// Sizes of the contiguous parts when `total` things are dealt to `ranks`: the first
-/// total % ranks get one more.
+/// Splits `total` items into `ranks` contiguous parts. The first total % ranks parts get one item
+/// more than the others.
 Counts split_evenly(int64_t total, int ranks);
 
-/// Sum of counts[0 .. rank): where that rank's rows begin; of all of them with rank = size.
+/// First row of `rank`: the sum of counts[0 .. rank). With rank = size it is the total.
 int64_t begin_of(Counts const& counts, int rank);
 
 /// A group of ranks that call the same collectives in the same order.
 ///
-/// Every call is asynchronous on the process's one communication stream: it starts after the work
-/// already queued on the tensors' compute stream. Sizes are checked before anyone enters, so a
-/// mistake throws on every rank. Messages may pass 2^31 bytes. A sum has the same bits on every
-/// rank, and in every run on the same machines. Over MPI its order is that of the ranks.
+/// Collectives are asynchronous and run in order on the process's one communication stream, after
+/// the work already queued on the tensors' compute stream:
+///
+///     comm::Session session(argc, argv);  // outlives every communicator
+///     core::cpu::Cpu device;
+///     auto const ranks = comm::open(session, device);  // comm/open.h
+///     core::Tensor sum(device, {2}, core::Dtype::f32);
+///     device.kernels().fill(ranks->rank(), sum);
+///     auto const pending = ranks->all_reduce(sum, comm::Reduce::sum);
+///     // other work, which must not touch `sum`
+///     pending->wait();  // sum is 0 + 1 + ... + (size - 1) on every rank
+///
+/// Messages may exceed 2^31 bytes. A sum has the same bits on every rank, and in every run on the
+/// same machines. Over MPI, terms are added in rank order.
+///
+/// Throws: core::Error from every collective if shapes, dtypes, counts or devices do not match.
+/// They are checked before any rank enters, so a mistake made on all ranks throws on all of them.
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  /// t := the reduction of every rank's t, in place. f32, f64, i32, i64; same shape everywhere.
+  /// Reduces `t` over all ranks, in place. The shape is the same on every rank. f32, f64, i32 or
+  /// i64.
   [[nodiscard]] virtual PendingPtr all_reduce(core::Tensor& t, Reduce how) = 0;
 
-  /// all (sum of counts, ...) := every rank's `mine` (counts[rank], ...), in rank order. Any dtype.
+  /// Concatenates `mine` (counts[rank], ...) of all ranks into `all` (sum of counts, ...), in rank
+  /// order. Any dtype.
   [[nodiscard]] virtual PendingPtr all_gather(core::Tensor const& mine, Counts const& counts,
                                               core::Tensor& all) = 0;
 
-  /// mine (counts[rank], ...) := the sum over ranks of that part of their `all` (sum of counts,
-  /// ...). f32 or f64.
+  /// Sums `all` (sum of counts, ...) over ranks and writes this rank's rows to `mine`
+  /// (counts[rank], ...). f32 or f64.
   [[nodiscard]] virtual PendingPtr reduce_scatter(core::Tensor const& all, Counts const& counts,
                                                   core::Tensor& mine) = 0;
 
-  /// Rows of `out` go to ranks by `send`, rows of `in` come from ranks by `receive`. Any dtype.
+  /// Sends send[r] rows of `out` to each rank r and receives receive[r] rows of `in` from it, both
+  /// in rank order. Any dtype.
   [[nodiscard]] virtual PendingPtr all_to_all(core::Tensor const& out, Counts const& send,
                                               core::Tensor& in, Counts const& receive) = 0;
 
-  /// t := the t of rank `root`. Any dtype.
+  /// Copies `t` of rank `root` to all ranks. Any dtype.
   [[nodiscard]] virtual PendingPtr broadcast(core::Tensor& t, int root) = 0;
 
   /// Returns when every rank has called it.
+  /// Throws: like Pending::wait.
   virtual void barrier() = 0;
 
-  /// The ranks that pass the same `color`, ordered by their rank here.
+  /// Collective. Returns a communicator of the ranks that pass the same `color`, in the same order.
+  /// Throws: core::Error if `color` is negative (MPI, NCCL).
   virtual std::unique_ptr<Communicator> split(int color) = 0;
 
-  /// These ranks, whose collectives are counted under `label` where anybody counts (Metered). As
-  /// good for as long as this.
+  /// Returns a communicator of the same ranks whose collectives are counted under `label`
+  /// (Metered); by default this one, which does not count. Valid as long as this object.
   virtual Communicator& named(std::string_view /*label*/) { return *this; }
 
-  /// all (size, ...) := every rank's `mine` (...), stacked in rank order.
+  /// Stacks `mine` (...) of all ranks into `all` (size, ...), in rank order.
   [[nodiscard]] PendingPtr all_gather(core::Tensor const& mine, core::Tensor& all);
 };
 

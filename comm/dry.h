@@ -6,13 +6,15 @@
 
 namespace comm {
 
-/// Rank 0 of a group whose others are not there, on a dry device: sizes are checked as ever and
-/// nothing moves. What a collective fills is for the part of the device's books that has its label.
+/// Rank 0 of a simulated group, for dry runs: arguments are checked as usual, and no data moves.
+/// The tensor that a collective fills is assigned to the part of the device's memory record that
+/// has the communicator's label.
 class DryRunCommunicator final : public Communicator {
  public:
   using Communicator::all_gather;
 
-  /// `groups`: the sizes of the groups that calls of `split` give, in their order.
+  /// `groups`: sizes of the groups that successive calls of `split` return. `split` throws
+  /// core::Error after the last one.
   DryRunCommunicator(core::dry::DryRunDevice& device, int size, std::vector<int> groups = {},
                      std::string label = "");
 

@@ -3,28 +3,28 @@
 
 namespace comm {
 
-/// The ranks of a run as a rectangle, shards × replicas: a row of it holds every class once, a
-/// column the same classes.
+/// The ranks of a run as a 2D mesh, shards × replicas. The ranks of a row together hold every class
+/// once; the ranks of a column hold the same classes.
 ///
-/// Rank r is shard r % shards of row r / shards. Rows are made of neighbours, because the features
-/// of a batch are gathered in a row: it stays inside a host where `shards` divides the ranks that a
-/// host has. With one row, or one column, no communicator is made.
+/// Rank r is shard r % shards of row r / shards. A row consists of consecutive ranks, because the
+/// features of a batch are gathered in it: it stays inside a host if `shards` divides the number of
+/// ranks per host. A mesh of one row or one column creates no communicator.
 class Mesh {
  public:
-  /// `shards`: ranks of a row; 0: all of `world`, which outlives this. Collective. Throws
-  /// core::Error, on every rank, unless `shards` divides the number of ranks.
+  /// Collective. `shards`: ranks per row; 0: all of `world`. `world` must outlive this object.
+  /// Throws: core::Error on every rank unless `shards` divides the number of ranks.
   Mesh(Communicator& world, int shards);
 
   /// All ranks.
   Communicator& world() { return world_; }
-  /// The ranks that hold all classes together with this one; rank() there is the shard.
+  /// This row: the ranks that together hold all classes. `rank()` is the shard.
   Communicator& shards() { return shards_ ? *shards_ : world_; }
-  /// The ranks that hold the same classes as this one; rank() there is the replica.
+  /// This column: the ranks that hold the same classes. `rank()` is the replica.
   Communicator& replicas() { return replicas_ ? *replicas_ : world_; }
 
  private:
   Communicator& world_;
-  std::unique_ptr<Communicator> shards_, replicas_;  // null where it is the world
+  std::unique_ptr<Communicator> shards_, replicas_;  // null: `world_`
 };
 
 }  // namespace comm

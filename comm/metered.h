@@ -5,14 +5,14 @@
 
 namespace comm {
 
-/// What collectives have moved, by their kind and the name they were asked for under.
+/// Bytes moved by collectives, by label and kind.
 class Traffic {
  public:
   struct Row {
-    std::string label;  ///< "" where it was asked for under none
+    std::string label;  ///< `Communicator::named`; "" without a label
     Collective what;
     int64_t calls = 0;
-    Moved moved;  ///< of this rank
+    Moved moved;  ///< bytes that this rank moved
   };
 
   void add(std::string const& label, Collective what, Moved const& moved);
@@ -21,9 +21,9 @@ class Traffic {
   void go_on() { paused_ = false; }
   void clear() { rows_.clear(); }
 
-  /// In the order in which the first of each ended: the same on every rank.
+  /// In order of first completion, which is the same on every rank.
   std::vector<Row> const& rows() const { return rows_; }
-  /// Null where there were none.
+  /// Null if there was no such collective.
   Row const* find(std::string_view label, Collective what) const;
 
  private:
@@ -31,10 +31,11 @@ class Traffic {
   bool paused_ = false;
 };
 
-/// Ranks whose collectives are counted when they have ended, with what they moved. Those that fail
-/// are not, nor is the barrier, which moves nothing. So are the groups that it is split into.
+/// A communicator that records the bytes moved by each collective when it has ended. Failed
+/// collectives and the barrier, which moves nothing, are not counted. Groups made by `split` are
+/// counted too.
 ///
-/// Lives longer than what it returned, and less long than what it was given.
+/// Must outlive everything that it returns. `ranks` and `traffic` must outlive it.
 class Metered final : public Communicator {
  public:
   Metered(Communicator& ranks, Traffic& traffic, std::string label = "");
@@ -59,7 +60,8 @@ class Metered final : public Communicator {
   Metered(std::unique_ptr<Communicator> ranks, Traffic& traffic, std::string label);
   PendingPtr counted(Collective what, PendingPtr pending);
 
-  std::unique_ptr<Communicator> owned_;  // of a split; null where the ranks are another's
+  std::unique_ptr<Communicator>
+      owned_;  // a group made by `split`; null if another object owns the ranks
   Communicator& ranks_;
   Traffic& traffic_;
   std::string label_;

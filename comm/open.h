@@ -4,8 +4,8 @@
 
 namespace comm {
 
-/// All ranks of the run, for tensors of `device`: joined by NCCL on a GPU, by MPI on the CPU.
-/// Collective. Dies before both.
+/// Collective. Returns a communicator of all ranks for tensors of `device`: NCCL on a GPU, MPI on
+/// the CPU. `session` and `device` must outlive it.
 std::unique_ptr<Communicator> open(Session& session, core::Device& device);
 
 }  // namespace comm

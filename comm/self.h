@@ -3,7 +3,7 @@
 
 namespace comm {
 
-/// The group of this rank alone: every collective is a copy on the tensors' own device.
+/// A group of one rank. Every collective is a copy on the tensors' own device.
 class Self final : public Communicator {
  public:
   using Communicator::all_gather;

@@ -6,7 +6,7 @@ namespace comm {
 
 using Clock = std::chrono::steady_clock;
 
-/// Other ranks did not come to a collective in time. After it no collective works any more.
+/// Other ranks did not join a collective in time. All later collectives fail too.
 struct Timeout : core::Error {
   using Error::Error;
 };

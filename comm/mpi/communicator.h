@@ -6,17 +6,18 @@
 
 namespace comm {
 
-/// Ranks joined by MPI, for tensors in host memory.
+/// A communicator over MPI, for tensors in host memory.
 ///
-/// Every collective is made of messages between two ranks, so that sums have one order (that of the
-/// ranks), lengths are 64-bit, and a rank that calls something else is named.
-/// Lives longer than what it returned.
+/// Collectives are built from point-to-point messages: sums are added in rank order, lengths are
+/// 64-bit, and a rank that calls a different collective is named in the error.
+/// Must outlive everything that it returns.
 class Mpi final : public Communicator {
  public:
-  /// The longest message, and the memory a reduction takes beside its tensors.
+  /// Maximum message length, and the scratch memory of a reduction, in bytes.
   static constexpr size_t default_message_bytes = size_t{1} << 22;
 
-  /// All ranks of the run. Collective.
+  /// Collective. Joins all ranks of the run.
+  /// Throws: core::Error unless `message_bytes` is from 8 to 2^30.
   explicit Mpi(Session& session, size_t message_bytes = default_message_bytes);
   ~Mpi() override;
   Mpi(Mpi const&) = delete;

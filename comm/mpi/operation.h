@@ -9,32 +9,33 @@
 
 namespace comm {
 
-/// Throws core::Error with MPI's own text unless `status` is MPI_SUCCESS (needs MPI_ERRORS_RETURN).
+/// Throws: core::Error with MPI's message unless `status` is MPI_SUCCESS (requires
+/// MPI_ERRORS_RETURN).
 void check_mpi(int status, core::Place at = core::Place::here());
 
-/// One collective on the stream: stages that follow each other, each a set of messages that travel
+/// One collective on the stream: a sequence of stages. The messages of a stage are in flight
 /// together.
 ///
-/// Messages carry the collective and the dtype in their tag and are checked for it and for their
-/// size, so ranks that call different things find out.
+/// A message's tag encodes the collective and the dtype. Tag and size are checked on receipt, so
+/// ranks that call different collectives get an error.
 class Operation final : public Pending {
  public:
   using Stage = std::function<void(Operation&)>;
 
-  /// `comm`: the ranks. `tensors`: what is read and written, whose storage is kept until the end;
-  /// the first gives the dtype. `message_bytes`: a longer transfer is cut.
+  /// `tensors`: the inputs and outputs, kept alive until the end; the first one determines the
+  /// dtype in the tag. `message_bytes`: longer transfers are split.
   Operation(Stream& stream, MPI_Comm comm, Collective what, std::vector<core::Tensor> tensors,
             size_t message_bytes);
-  /// Waits: memory is never given back while MPI may write to it.
+  /// Waits, so that memory is not freed while MPI may write to it.
   ~Operation() override;
 
-  /// Adds a stage; it runs when all messages of the one before have arrived.
+  /// Appends a stage. It runs when all messages of the previous stage have completed.
   void then(Stage stage) { stages_.push_back(std::move(stage)); }
 
-  /// For stages: messages of this stage. No bytes, no message.
+  /// Called by stages: adds messages to the current stage. Zero bytes send no message.
   void send(std::byte const* data, size_t bytes, int to);
   void receive(std::byte* data, size_t bytes, int from);
-  /// For stages: a message without content.
+  /// Called by stages: adds a message without content.
   void send_signal(int to);
   void receive_signal(int from);
 
@@ -49,13 +50,13 @@ class Operation final : public Pending {
     enum class Way { out, in } way;
   };
 
-  /// Goes as far as it can without waiting. False when nothing has changed.
+  /// Advances without waiting. Returns false if nothing changed.
   bool advance();
-  /// Takes note of the messages that have arrived or left. False when none has.
+  /// Handles messages that have completed. Returns false if there were none.
   bool settle();
-  /// Counts a message that is through. Throws where it is not the one that was expected.
+  /// Counts a completed message. Throws core::Error if it is not the expected one.
   void count(Message const& message, MPI_Status const& status);
-  /// "all_gather of f32: nothing from rank 2, 3 for 60 s"
+  /// "all_gather of f32: no message from rank 2, 3 for 60 s"
   std::string complaint(Clock::duration timeout) const;
   void add(Message message, MPI_Request request);
   void start_send(std::byte const* data, size_t bytes, int to);
@@ -69,14 +70,14 @@ class Operation final : public Pending {
   size_t message_bytes_;
   std::vector<Stage> stages_;
   size_t next_ = 0;
-  std::vector<Message> messages_;      // of the stage
-  std::vector<MPI_Request> requests_;  // theirs; null for those that are through
+  std::vector<Message> messages_;      // messages of the current stage
+  std::vector<MPI_Request> requests_;  // their requests; null: completed
   int under_way_ = 0;
   Moved moved_;
   std::vector<int> which_;  // buffers of settle()
   std::vector<MPI_Status> statuses_;
   std::exception_ptr failure_;
-  bool done_ = true;  // but from push to the end
+  bool done_ = true;  // false from push to the end
 };
 
 }  // namespace comm

@@ -6,12 +6,13 @@
 
 namespace comm {
 
-/// MPI for the life of main(), and the process's one communication stream. Everything that
-/// communicates dies before it.
+/// Initializes MPI for the lifetime of main() and owns the process's one communication stream. Must
+/// outlive everything that communicates.
 class Session {
  public:
-  /// `timeout`: how long a rank waits for a message in a collective before it throws Timeout; 0 is
-  /// for ever.
+  /// `timeout`: maximum time to wait for a message in a collective before it throws Timeout; 0: no
+  /// limit.
+  /// Throws: core::Error if MPI fails to start or lacks MPI_THREAD_MULTIPLE.
   Session(int& argc, char**& argv, Clock::duration timeout = {});
   ~Session();
   Session(Session const&) = delete;
@@ -19,17 +20,17 @@ class Session {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  /// This rank's place among the ranks of its host, and how many they are: which GPU to take.
+  /// This rank's index among the ranks of its host, and their number. Used to choose a GPU.
   int local_rank() const { return local_rank_; }
   int local_size() const { return local_size_; }
   Stream& stream() { return *stream_; }
 
-  /// Ends every rank of the run; mpirun gives `exit_code`.
+  /// Terminates every rank of the run; mpirun returns `exit_code`.
   [[noreturn]] void abort(int exit_code);
 
-  /// body(): what this rank does; gives its exit code. Returns when all ranks have come to the end
-  /// of theirs. When it throws, `report` is told and gives the exit code, and all ranks are ended:
-  /// the others may wait for this one in a collective.
+  /// Runs `body`, which returns this rank's exit code, and waits until it has returned on all
+  /// ranks. If it throws, calls `report`, which returns the exit code, and terminates all ranks,
+  /// because others may be waiting for this one in a collective.
   int run(std::function<int()> const& body,
           std::function<int(std::exception const&)> const& report);
 

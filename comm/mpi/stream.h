@@ -12,18 +12,17 @@ namespace comm {
 
 class Operation;
 
-/// The process's communication stream: collectives run one after another in the order they were
-/// pushed.
+/// The process's communication stream: collectives run one after another in the order in which they
+/// were pushed.
 ///
-/// MPI moves data only inside its own calls. A thread of the stream makes them, with short sleeps
-/// between, while nobody waits, so that communication goes on below computation; a thread that
-/// waits makes them itself, without sleeping, so that waiting costs no change of threads.
+/// MPI moves data only inside its own calls. While no thread waits, a background thread makes these
+/// calls, with short sleeps in between, so that communication overlaps computation. A thread that
+/// waits makes them itself, without sleeping, which avoids a thread switch.
 class Stream {
  public:
-  /// `timeout`: how long a rank waits without any message arriving before it gives up; 0 is for
-  /// ever.
+  /// `timeout`: maximum time to wait without receiving any message; 0: no limit.
   explicit Stream(Clock::duration timeout);
-  /// Every operation has ended before.
+  /// All operations must have ended.
   ~Stream();
   Stream(Stream const&) = delete;
   Stream& operator=(Stream const&) = delete;
@@ -31,10 +30,10 @@ class Stream {
   Clock::duration timeout() const { return timeout_; }
 
   void push(Operation& operation);
-  /// Returns when the operation has ended, well or with an error.
+  /// Returns when the operation has ended, successfully or not.
   void wait(Operation& operation);
 
-  /// For the operation that is moved on: memory that the next one may reuse.
+  /// Scratch memory for the current operation; the next one may reuse it.
   std::byte* scratch(size_t bytes) {
     if (scratch_.size() < bytes) scratch_.resize(bytes);
     return scratch_.data();
@@ -42,21 +41,21 @@ class Stream {
 
  private:
   void run();
-  /// Moves the first operation on, with `mutex_` held. False when nothing has changed.
+  /// Advances the first operation. Requires `mutex_`. Returns false if nothing changed.
   bool advance();
-  /// With `mutex_` held: every operation fails, and those to come.
+  /// Fails all queued operations and all later ones. Requires `mutex_`.
   void give_up(std::exception_ptr const& reason);
 
-  std::mutex mutex_;  // the queue, the state of its operations, and MPI's calls for them
+  std::mutex mutex_;  // guards the queue, the state of its operations, and their MPI calls
   std::deque<Operation*> queue_;
   std::vector<std::byte> scratch_;
   Clock::duration timeout_;
-  Clock::time_point moved_;  // when something last changed
+  Clock::time_point moved_;  // time of the last progress
   std::exception_ptr given_up_;
   std::vector<std::vector<core::Tensor>> abandoned_;  // MPI might still write to them
   std::atomic<int> waiting_ = 0;                      // threads in wait()
   std::atomic<bool> stop_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // last member, because it uses the others
 };
 
 }  // namespace comm

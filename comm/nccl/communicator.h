@@ -4,17 +4,19 @@
 
 namespace comm {
 
-/// Ranks joined by NCCL, for tensors of one GPU a rank.
+/// A communicator over NCCL, for tensors on one GPU per rank.
 ///
-/// Waiting orders streams and does not block the host; so a failure may come to light after `wait`
-/// has returned. It is thrown by the next call here or by the device, when the host waits for
-/// results. Sums are in NCCL's order: the same bits on every rank.
-/// Lives longer than what it returned, and than recordings of its collectives.
+/// `Pending::wait` orders streams and does not block the host, so a failure may be detected after
+/// it has returned. The next call here, or the device when the host waits for results, then throws
+/// it. NCCL determines the order of sums; the bits are the same on every rank.
+/// Must outlive everything that it returns, and the graphs that captured its collectives.
 class Nccl final : public Communicator {
  public:
-  /// The ranks of `hosts`, which are joined by MPI. Collective.
+  /// Collective. Joins the ranks of `hosts` (an MPI communicator).
+  /// Throws: Timeout if they do not join in time; core::Error if NCCL fails.
   Nccl(std::unique_ptr<Communicator> hosts, std::shared_ptr<NcclStream> stream);
-  /// Collective, unless an exception is on its way: then others will not come, and all groups end.
+  /// Collective, except during stack unwinding: other ranks will then not call it, so all groups
+  /// are aborted.
   ~Nccl() override;
   Nccl(Nccl const&) = delete;
   Nccl& operator=(Nccl const&) = delete;
@@ -30,7 +32,7 @@ class Nccl final : public Communicator {
   PendingPtr all_to_all(core::Tensor const& out, Counts const& send, core::Tensor& in,
                         Counts const& receive) override;
   PendingPtr broadcast(core::Tensor& t, int root) override;
-  /// Of the hosts: it does not wait for what is queued on the GPU.
+  /// Waits for the hosts alone, not for work queued on the GPU.
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
 
@@ -40,7 +42,7 @@ class Nccl final : public Communicator {
   std::unique_ptr<Communicator> hosts_;
   std::shared_ptr<NcclStream> stream_;
   NcclGroup group_;
-  int exceptions_;  // on their way when this was made
+  int exceptions_;  // std::uncaught_exceptions() at construction
 };
 
 }  // namespace comm

@@ -10,39 +10,41 @@ struct ncclComm;
 
 namespace comm {
 
-/// NCCL's own communicator of a group of ranks, used by the rank's thread and ended by a watch's.
+/// Owns the ncclComm of a group of ranks. Used by the rank's thread; aborted by the watchdog's.
 ///
-/// It is non-blocking: no call of NCCL waits for other ranks, so that one which does not come is
-/// noticed here, and a call under way never keeps the watch from ending the group for long.
+/// The ncclComm is non-blocking: no NCCL call waits for other ranks. A missing rank is therefore
+/// detected here, and a call in progress delays an abort only briefly.
 class NcclGroup {
  public:
-  /// Joins the ranks of `hosts`, each with the GPU that is its thread's. Collective. Throws Timeout
-  /// where they have not come together within `timeout` (0 is for ever), and core::Error with
-  /// NCCL's words where they cannot.
+  /// Collective. Joins the ranks of `hosts`, each with the current GPU of the calling thread.
+  /// Throws: Timeout if they have not joined within `timeout` (0: no limit); core::Error with
+  /// NCCL's message if it fails.
   NcclGroup(Communicator& hosts, Clock::duration timeout);
-  /// Collective, unless the group was ended.
+  /// Collective, unless the group was aborted.
   ~NcclGroup();
   NcclGroup(NcclGroup const&) = delete;
   NcclGroup& operator=(NcclGroup const&) = delete;
 
-  /// Returns when all transfers stand in `stream`.
+  /// Enqueues all transfers in `stream`.
+  /// Throws: core::Error if NCCL fails or the group was aborted; Timeout if other ranks do not
+  /// respond.
   void enqueue(Transfers const& transfers, core::cuda::StreamHandle stream);
 
-  /// What has gone wrong by itself, in NCCL's words; empty where nothing has.
+  /// Returns NCCL's message for an asynchronous error; empty if there is none.
   std::string error();
 
-  /// Ends what is under way. Between ncclGroupStart and ncclGroupEnd when several end at once: what
-  /// one still waits for may stand behind what another hangs in.
+  /// Aborts all collectives in flight. To abort several groups, call it between ncclGroupStart and
+  /// ncclGroupEnd: a collective of one group may be queued behind one that hangs in another.
   void end() noexcept;
 
  private:
-  /// Waits until NCCL has done what it was asked last.
+  /// Waits until the latest NCCL call has completed.
   void settle();
   void close();
 
   Clock::duration timeout_;
   std::timed_mutex mutex_;
-  std::atomic<ncclComm*> comm_ = nullptr;  // null once it has been ended
+  std::atomic<ncclComm*> comm_ = nullptr;  // null after an abort
 };
 
 }  // namespace comm

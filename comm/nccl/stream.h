@@ -8,19 +8,19 @@
 
 namespace comm {
 
-/// The process's communication stream on its GPU, which NCCL's groups share: their collectives run
-/// in the order in which they were asked for, so that no two ranks can run two of them in different
-/// order. A thread watches over those that are under way.
+/// The process's communication stream on its GPU, shared by all NCCL groups: collectives run in the
+/// order in which they were called, so two ranks cannot run two of them in different order. A
+/// thread watches the collectives in flight.
 ///
-/// Works while work is recorded (Device::capture): events then become edges of the graph. Of
-/// recorded collectives nothing is known when they are replayed but what NCCL says by itself; they
-/// come after all that have been waited for.
+/// Supports graph capture (Device::capture): events then become edges of the graph. For captured
+/// collectives the watchdog sees only the errors that NCCL reports; they run after every collective
+/// that has been waited for.
 class NcclStream final : Transport {
  public:
   using Event = std::shared_ptr<CUevent_st>;
 
-  /// `timeout`: how long a collective may take once the GPU has come to it; 0 is for ever. The
-  /// device outlives this.
+  /// `timeout`: maximum duration of a collective, from when the GPU reaches it; 0: no limit.
+  /// `device` must outlive this object.
   NcclStream(core::cuda::Cuda& device, Clock::duration timeout);
   ~NcclStream() override;
   NcclStream(NcclStream const&) = delete;
@@ -31,17 +31,17 @@ class NcclStream final : Transport {
   Clock::duration timeout() const { return timeout_; }
   Watchdog& watchdog() { return watchdog_; }
 
-  /// What is queued on the compute stream comes before all that is queued here after this call; the
-  /// event tells when it is done.
+  /// Orders later work on this stream after the work now queued on the compute stream. The returned
+  /// event marks the end of that work.
   Event follow_compute();
-  /// Tells when all that is queued here now is done.
+  /// Returns an event that marks the end of the work now queued here.
   Event mark();
-  /// What is queued on the compute stream after this call comes after `mark`. The host goes on.
+  /// Orders later work on the compute stream after `mark`. Does not block the host.
   void precede_compute(Event const& mark) const;
-  /// True while the work queued is recorded instead of run.
+  /// True during graph capture.
   bool recording() const;
 
-  /// From its joining to its end a group is watched.
+  /// Adds a group to those that are watched for errors.
   void add(NcclGroup& group);
   void remove(NcclGroup& group);
 
@@ -55,11 +55,11 @@ class NcclStream final : Transport {
   core::cuda::Cuda& device_;
   Clock::duration timeout_;
   std::shared_ptr<Events> events_;  // outlives events that are still watched
-  std::mutex mutex_;                // the groups
+  std::mutex mutex_;                // guards groups_
   std::vector<NcclGroup*> groups_;
   Watchdog watchdog_;
   std::atomic<bool> stop_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // last member, because it uses the others
 };
 
 }  // namespace comm

@@ -3,26 +3,24 @@
 
 namespace comm {
 
-/// One call to NCCL, as plain data.
+/// One NCCL call, as plain data.
 struct Transfer {
   enum class Kind { all_reduce, all_gather, reduce_scatter, broadcast, reduce, send, receive };
   Kind kind;
-  std::byte const* from;  ///< null where nothing is read
-  std::byte* to;          ///< null where nothing is written
-  size_t count;           ///< elements; of all_gather and reduce_scatter those of one rank
-  core::Dtype dtype;      ///< u8 where bytes are moved as they are
-  int peer = 0;           ///< the root, or the other rank
+  std::byte const* from;  ///< null if nothing is read
+  std::byte* to;          ///< null if nothing is written
+  size_t count;           ///< number of elements; per rank for all_gather and reduce_scatter
+  core::Dtype dtype;      ///< u8 if bytes are moved unchanged
+  int peer = 0;           ///< root rank, or the other rank of send and receive
   Reduce how = Reduce::sum;
 
   bool operator==(Transfer const&) const = default;
 };
 
-/// What a collective asks of NCCL on one rank: calls that are begun together. Parts that are empty
-/// on every rank alike ask for nothing.
+/// The NCCL calls of one collective on one rank, issued as one NCCL group. Empty parts are omitted.
 ///
-/// Where all ranks have as many rows, a gather is an all-gather and a scattered sum a
-/// reduce-scatter; where not, they are a broadcast and a reduction of each rank's part, as NCCL has
-/// no others.
+/// With equal counts a gather is one all-gather and a scattered sum one reduce-scatter. NCCL has no
+/// variants with uneven counts, so these become one broadcast or one reduce per non-empty part.
 using Transfers = std::vector<Transfer>;
 
 Transfers transfers_of_all_reduce(core::Tensor t, Reduce how);
@@ -34,9 +32,9 @@ Transfers transfers_of_all_to_all(core::Tensor const& out, Counts const& send,
                                   core::Tensor const& in, Counts const& receive);
 Transfers transfers_of_broadcast(core::Tensor t, int root);
 
-/// What the transfers move on rank `rank` of `size` where every rank sends its part straight to
-/// those that need it, and a sum is taken by one rank, evenly dealt, and sent to the others. A ring
-/// or a tree moves as much in sum over the ranks.
+/// Bytes that the transfers move on rank `rank` of `size` in a direct exchange: every rank sends
+/// its part straight to the ranks that need it; sums are evenly divided over the ranks, and each
+/// rank sends its sums to the others. A ring or a tree moves the same total over all ranks.
 Moved moved_by(Transfers const& transfers, int rank, int size);
 
 }  // namespace comm

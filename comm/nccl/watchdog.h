@@ -9,53 +9,56 @@
 
 namespace comm {
 
-/// A collective on a stream that a device works off by itself.
+/// A collective that a device executes asynchronously.
 class WatchedCollective {
  public:
   virtual ~WatchedCollective() = default;
-  /// For people: "all_reduce of f32 on rank 1 of 4".
+  /// Name for messages: "all_reduce of f32 on rank 1 of 4".
   virtual std::string name() const = 0;
-  /// The device has come to it: what it was to follow on this rank is done.
+  /// True once the device has reached it: all preceding work of this rank is done.
   virtual bool begun() const = 0;
+  /// True once the device has completed it.
   virtual bool ended() const = 0;
 };
 
-/// What carries collectives out, as the watch deals with it.
+/// The library that runs collectives (NCCL), as seen by the watchdog.
 class Transport {
  public:
   virtual ~Transport() = default;
-  /// What has gone wrong by itself, in the library's words; empty where nothing has.
+  /// Returns the library's message for an asynchronous error; empty if there is none.
   virtual std::string error() = 0;
-  /// Ends all collectives, done or not, so that nobody waits for them any more. Never throws.
+  /// Aborts all collectives, so that nothing waits for them any longer.
+  /// Throws: nothing.
   virtual void end() = 0;
 };
 
-/// Finds out that collectives have failed which run without the host's help: by the carrier's word,
-/// or since one has not ended in time. After it no collective of the process works any more, and
-/// `check` says why: what an aborted collective leaves in its tensors is never taken for a result.
+/// Detects failed asynchronous collectives: the transport reports an error, or a collective exceeds
+/// the timeout. After a failure every collective of the process fails, and `check` throws the
+/// reason, so that the output of an aborted collective is never used.
 ///
-/// Collectives of a stream run one after another, so time is that of the first under way, from
-/// when the device has come to it: a rank may compute for as long as it likes.
+/// Collectives of a stream run one after another. The time of the first one in flight counts, from
+/// when the device reached it; computation before it has no time limit.
 class Watchdog {
  public:
-  /// `timeout`: how long a collective may take once the device has come to it; 0 is for ever.
+  /// `timeout`: maximum duration of a collective, from when the device reaches it; 0: no limit.
   Watchdog(Transport& transport, Clock::duration timeout)
       : transport_(transport), timeout_(timeout) {}
 
-  /// One more is under way, after those before it.
+  /// Adds a collective in flight, queued after the previous ones.
   void add(std::shared_ptr<WatchedCollective const> collective);
 
-  /// Looks at the carrier and at what is under way. Called again and again, by a thread of its own.
+  /// Checks the transport and the collectives in flight. To be called repeatedly, by a dedicated
+  /// thread.
   void look(Clock::time_point now);
 
-  /// Everything fails, for this reason, unless it has failed for another before.
+  /// Fails all collectives with `reason`, unless they have failed already.
   void fail(std::exception_ptr const& reason);
 
-  /// Throws what has gone wrong: Timeout or core::Error.
+  /// Throws: the failure, Timeout or core::Error, if there was one.
   void check() const;
 
  private:
-  /// With `mutex_` held: what is wrong by now, or null.
+  /// Returns the failure detected by `now`, or null. Requires `mutex_`.
   std::exception_ptr find_fault(Clock::time_point now);
   std::string describe_first() const;
 
@@ -63,8 +66,8 @@ class Watchdog {
   Clock::duration timeout_;
   mutable std::mutex mutex_;
   std::deque<std::shared_ptr<WatchedCollective const>> under_way_;
-  std::string last_;                        // the name of the one that ended last
-  std::optional<Clock::time_point> begun_;  // when the first under way was seen to have begun
+  std::string last_;                        // name of the last completed collective
+  std::optional<Clock::time_point> begun_;  // when the first one in flight was seen to have begun
   std::exception_ptr failure_;
 };
 
