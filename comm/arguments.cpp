@@ -5,7 +5,7 @@
 namespace comm {
 namespace {
 
-/// The call whose arguments are checked; in messages "all_gather on rank 1 of 4: ".
+/// The call whose arguments are checked. Prefix of messages: "all_gather on rank 1 of 4: ".
 struct Call {
   char const* collective;
   Communicator const& ranks;
@@ -20,30 +20,31 @@ std::ostream& operator<<(std::ostream& out, Call const& call) {
 core::Shape list(Counts const& counts) { return core::Shape(counts.begin(), counts.end()); }
 
 void check_tensor(Call const& call, core::Tensor const& t) {
-  core::check(static_cast<bool>(t), "", call, "no tensor");
+  core::check(static_cast<bool>(t), "", call, "a tensor argument is empty (default-constructed)");
 }
 
 void check_counts(Call const& call, Counts const& counts) {
-  if (std::ssize(counts) != call.ranks.size()) core::fail("", call, "the counts ", list(counts));
+  if (std::ssize(counts) != call.ranks.size())
+    core::fail("", call, "one count per rank is required, but the counts are ", list(counts));
   if (std::any_of(counts.begin(), counts.end(), [](int64_t n) { return n < 0; }))
-    core::fail("", call, "a negative count in ", list(counts));
+    core::fail("", call, "counts must not be negative: ", list(counts));
 }
 
-/// `t` has `rows` rows, as the counts say.
+/// Checks that `t` has `rows` rows, as required by `counts`.
 void check_rows(Call const& call, core::Tensor const& t, char const* name, int64_t rows,
                 Counts const& counts) {
   check_tensor(call, t);
   if (t.shape().empty() || t.shape()[0] != rows)
-    core::fail("", call, name, " has the shape ", t.shape(), ", but ", rows, " rows by the counts ",
+    core::fail("", call, name, " has shape ", t.shape(), "; expected ", rows, " rows for counts ",
                list(counts));
 }
 
-/// Rows of `a` can be put into `b`.
+/// Checks that rows of `a` and `b` have the same shape and dtype.
 void check_alike(Call const& call, core::Tensor const& a, core::Tensor const& b) {
   bool const rows_alike =
       std::equal(a.shape().begin() + 1, a.shape().end(), b.shape().begin() + 1, b.shape().end());
   core::check(rows_alike && a.dtype() == b.dtype(), "", call, "rows of ", a.dtype(), " ", a.shape(),
-              " and of ", b.dtype(), " ", b.shape(), " differ");
+              " and ", b.dtype(), " ", b.shape(), " differ in dtype or row shape");
 }
 
 int64_t own(Call const& call, Counts const& counts) {
@@ -89,21 +90,21 @@ void check_all_to_all(Communicator const& ranks, core::Tensor const& out, Counts
   check_rows(call, out, "out", sum(call, send), send);
   check_rows(call, in, "in", sum(call, receive), receive);
   check_alike(call, out, in);
-  core::check(own(call, send) == own(call, receive), "", call, "sends itself ", own(call, send),
-              " rows and receives ", own(call, receive));
+  core::check(own(call, send) == own(call, receive), "", call, "this rank sends itself ",
+              own(call, send), " rows but expects to receive ", own(call, receive));
 }
 
 void check_broadcast(Communicator const& ranks, core::Tensor const& t, int root) {
   Call const call{"broadcast", ranks};
   check_tensor(call, t);
-  core::check(root >= 0 && root < ranks.size(), "", call, "there is no rank ", root);
+  core::check(root >= 0 && root < ranks.size(), "", call, "root is out of range: ", root);
 }
 
 void check_device(Communicator const& ranks, Collective what, core::Tensor const& t, bool reachable,
                   char const* place) {
   if (reachable) return;
-  core::fail("", Call{name(what), ranks}, t.dtype(), " ", t.shape(), " lies on ",
-             t.device().describe(), ", but these ranks share what lies in ", place,
+  core::fail("", Call{name(what), ranks}, t.dtype(), " ", t.shape(), " is on ",
+             t.device().describe(), ", but this communicator requires tensors in ", place,
              "; open a communicator for that device (comm/open.h)");
 }
 

@@ -6,12 +6,12 @@ namespace comm {
 
 struct GradientBuckets::Member {
   core::Parameter* parameter;
-  core::Tensor sum;  ///< view into the bucket, of the parameter's shape
-  int shares = 0;    ///< of this step's gradients, so far
+  core::Tensor sum;  ///< view into the bucket, with the shape of the parameter
+  int shares = 0;    ///< number of gradients received in this step
 };
 
-/// Parameters that follow each other, of one dtype. A rank alone has memory for them only where
-/// gradients come in shares.
+/// Consecutive parameters of one dtype. With one rank, memory is allocated only for gradient
+/// accumulation.
 struct GradientBuckets::Bucket {
   std::vector<Member> members;
   size_t bytes = 0;
@@ -23,7 +23,7 @@ struct GradientBuckets::Bucket {
   void allocate();
 };
 
-/// One flat tensor, and the members' views of it.
+/// Allocates one flat tensor and the views of the members into it.
 void GradientBuckets::Bucket::allocate() {
   core::Tensor const& first = members.front().parameter->value;
   auto const count = static_cast<int64_t>(bytes / size_of(first.dtype()));
@@ -54,7 +54,7 @@ GradientBuckets::~GradientBuckets() {
 }
 
 void GradientBuckets::add(core::Parameter& parameter, size_t bucket_bytes) {
-  core::check(!parameter.ready, "parameter ", parameter.name, " has a ready hook already");
+  core::check(!parameter.ready, "parameter ", parameter.name, " already has a ready hook");
   core::Tensor const& value = parameter.value;
   auto const fits = [&](Bucket const& last) {
     return last.bytes + value.bytes() <= bucket_bytes &&
@@ -66,7 +66,8 @@ void GradientBuckets::add(core::Parameter& parameter, size_t bucket_bytes) {
 }
 
 void GradientBuckets::begin(int shares) {
-  core::check(shares > 0, "gradients in ", shares, " shares");
+  core::check(shares > 0, "gradient accumulation over ", shares,
+              " backward passes; must be positive");
   shares_ = shares;
   if (shares == 1) return;
   for (Bucket& bucket : buckets_)
@@ -75,7 +76,7 @@ void GradientBuckets::begin(int shares) {
 
 void GradientBuckets::ready(Bucket& bucket, Member& member) {
   core::check(member.shares < shares_, "gradient ", member.shares + 1, " of ",
-              member.parameter->name, " in a step of ", shares_);
+              member.parameter->name, " in one step; backward passes per step: ", shares_);
   if (ranks_.size() > 1 || shares_ > 1) add_share(member);
   if (++member.shares < shares_) return;
   ++bucket.arrived;
@@ -87,7 +88,7 @@ void GradientBuckets::add_share(Member& member) {
   core::check(parameter.grad.shape() == parameter.value.shape() &&
                   parameter.grad.dtype() == parameter.value.dtype(),
               "gradient of ", parameter.name, " is ", parameter.grad.dtype(), " ",
-              parameter.grad.shape(), ", its value ", parameter.value.dtype(), " ",
+              parameter.grad.shape(), ", but its value is ", parameter.value.dtype(), " ",
               parameter.value.shape());
   auto& device = parameter.grad.device();
   if (member.shares == 0)
@@ -105,8 +106,8 @@ void GradientBuckets::start_complete() {
 void GradientBuckets::finish() {
   for (Bucket const& bucket : buckets_)
     for (Member const& member : bucket.members)
-      core::check(member.shares == shares_, "no gradient of ", member.parameter->name,
-                  " in this step, or not all: ", member.shares, " of ", shares_);
+      core::check(member.shares == shares_, "missing gradient of ", member.parameter->name,
+                  " in this step: received ", member.shares, " of ", shares_);
   for (Bucket& bucket : buckets_) {
     if (bucket.pending) bucket.pending->wait();
     bucket.pending.reset();

@@ -49,8 +49,8 @@ PendingPtr DryRunCommunicator::broadcast(core::Tensor& t, int root) {
 }
 
 std::unique_ptr<Communicator> DryRunCommunicator::split(int) {
-  core::check(splits_ < groups_.size(), "a dry run was told of ", groups_.size(),
-              " groups, and more are split off");
+  core::check(splits_ < groups_.size(), "dry run: sizes were given for ", groups_.size(),
+              " groups, but split was called more often");
   return std::make_unique<DryRunCommunicator>(device_, groups_[splits_++]);
 }
 

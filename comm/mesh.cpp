@@ -4,7 +4,7 @@
 namespace comm {
 namespace {
 
-/// "1, 2, 4"
+/// The divisors of `number`: "1, 2, 4".
 std::string divisors(int number) {
   std::string text = "1";
   for (int divisor = 2; divisor <= number; ++divisor)
@@ -17,9 +17,9 @@ std::string divisors(int number) {
 Mesh::Mesh(Communicator& world, int shards) : world_(world) {
   int const size = world.size(), rank = world.rank();
   if (shards == 0) shards = size;
-  core::check(shards > 0 && size % shards == 0, "mesh: ", size, " ranks in groups of ", shards,
-              " shards; the number of shards must divide that of ranks: ", divisors(size),
-              ", or 0 for all");
+  core::check(shards > 0 && size % shards == 0, "mesh: ", size, " ranks in rows of ", shards,
+              " shards; the number of shards must divide the number of ranks: ", divisors(size),
+              ", or 0 for all ranks");
   if (shards == size) {
     replicas_ = std::make_unique<Self>();
   } else if (shards == 1) {

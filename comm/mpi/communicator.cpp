@@ -8,8 +8,8 @@
 namespace comm {
 namespace {
 
-/// One message to and one from every other rank. Each rank begins with another one, so that no rank
-/// is everybody's first.
+/// Sends one message to every other rank and receives one from each. Each rank starts with a
+/// different peer, which spreads the load.
 void exchange(Operation& operation, int rank, std::vector<Block> const& out,
               std::vector<Block> const& in) {
   int const size = static_cast<int>(in.size());
@@ -35,24 +35,24 @@ void copy_block(Block const& from, Block const& to) {
 
 }  // namespace
 
-/// The reduction over ranks of parts of `all`: part q of it goes to rank q. It runs piece by piece,
-/// a slice of every part at a time.
+/// A reduction over ranks of the parts of `all`: part q is reduced on rank q. It runs in slices,
+/// one slice of every part at a time.
 struct Mpi::Reduction {
   enum class Result {
-    mine,  ///< this rank's part, into `mine`
-    all,   ///< every part, into `all`
+    mine,  ///< this rank's part, written to `mine`
+    all,   ///< all parts, written to `all`
   };
   Result result;
   Reduce how;
   core::Dtype dtype;
-  Counts counts;  ///< elements of each part
+  Counts counts;  ///< number of elements of each part
   std::byte* all;
   std::byte* mine;
-  int64_t slice = 0;  ///< elements of a part in a slice
+  int64_t slice = 0;  ///< number of elements of a part in one slice
 
   size_t bytes(int64_t elements) const { return static_cast<size_t>(elements) * size_of(dtype); }
 
-  /// Slice `number` of every part: where a part has ended, it is empty.
+  /// Slice `number` of every part; empty after the end of a part.
   std::vector<Block> slices(int64_t number) const {
     std::vector<Block> blocks;
     std::byte* part = all;
@@ -70,9 +70,9 @@ Mpi::Mpi(Session& session, size_t message_bytes)
 
 Mpi::Mpi(Session& session, MPI_Comm comm, size_t message_bytes)
     : session_(session), comm_(comm), message_bytes_(message_bytes) {
-  // A length is an int to MPI.
-  core::check(message_bytes >= 8 && message_bytes <= size_t{1} << 30, "messages of ", message_bytes,
-              " bytes; from 8 to 2^30 are possible");
+  // MPI lengths are int.
+  core::check(message_bytes >= 8 && message_bytes <= size_t{1} << 30, "MPI message length of ",
+              message_bytes, " bytes; must be from 8 to 2^30");
   check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
   check_mpi(MPI_Comm_rank(comm_, &rank_));
   check_mpi(MPI_Comm_size(comm_, &size_));
@@ -125,7 +125,7 @@ PendingPtr Mpi::all_to_all(core::Tensor const& out, Counts const& send, core::Te
   return start(std::move(operation));
 }
 
-/// A binomial tree: whoever has the tensor sends it on to ever nearer ranks.
+/// Binomial tree: a rank that has the tensor sends it to ranks at halving distances.
 PendingPtr Mpi::broadcast(core::Tensor& t, int root) {
   check_broadcast(*this, t, root);
   auto operation = begin(Collective::broadcast, {t});
@@ -144,7 +144,8 @@ PendingPtr Mpi::broadcast(core::Tensor& t, int root) {
   return start(std::move(operation));
 }
 
-/// Dissemination: after the step of 2^k every rank has heard, over others, of 2^(k+1) ranks.
+/// Dissemination barrier: after the step of 2^k every rank has heard, directly or indirectly, from
+/// 2^(k+1) ranks.
 void Mpi::barrier() {
   auto operation = begin(Collective::barrier, {});
   for (int step = 1; step < size_; step *= 2)
@@ -156,8 +157,8 @@ void Mpi::barrier() {
 }
 
 std::unique_ptr<Communicator> Mpi::split(int color) {
-  core::check(color >= 0, "split on rank ", rank_, " of ", size_, ": the color ", color,
-              " is negative");
+  core::check(color >= 0, "split on rank ", rank_, " of ", size_, ": color ", color,
+              " is negative; must be at least 0");
   MPI_Comm part = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(comm_, color, rank_, &part));
   return std::unique_ptr<Mpi>(new Mpi(session_, part, message_bytes_));
@@ -176,7 +177,7 @@ PendingPtr Mpi::start(std::unique_ptr<Operation> operation) {
   return operation;
 }
 
-/// While one slice travels the one before is reduced, in the order of the ranks.
+/// While one slice is in flight, the previous one is reduced, in rank order.
 void Mpi::add_reduction(Operation& operation, Reduction whole) {
   int64_t const room =
       static_cast<int64_t>(message_bytes_ / size_of(whole.dtype)) / (int64_t{2} * size_);
@@ -196,7 +197,7 @@ void Mpi::exchange_slice(Operation& stage, Reduction const& whole, int64_t numbe
   exchange(stage, rank_, out, received(whole, number));
 }
 
-/// The stream's scratch memory has room for two slices, each from all ranks.
+/// The stream's scratch memory holds two slices, each from all ranks.
 std::vector<Block> Mpi::received(Reduction const& whole, int64_t number) {
   size_t const room = whole.bytes(whole.slice), half = room * static_cast<size_t>(size_);
   std::byte* at = session_.stream().scratch(2 * half) + (number % 2 == 0 ? 0 : half);

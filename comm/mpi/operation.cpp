@@ -6,13 +6,13 @@
 namespace comm {
 namespace {
 
-constexpr int dtypes = 8;    // room in a tag
-constexpr int no_dtype = 7;  // of a barrier
+constexpr int dtypes = 8;    // number of dtypes that fit into a tag
+constexpr int no_dtype = 7;  // dtype of a barrier
 
-/// "all_gather of f32", from a message's tag.
+/// The name encoded in a tag: "all_gather of f32".
 std::string name_of(int tag) {
   auto const what = static_cast<Collective>(tag / dtypes);
-  if (tag < 0 || what > Collective::barrier) return "an unknown message";
+  if (tag < 0 || what > Collective::barrier) return "an unknown collective";
   if (tag % dtypes == no_dtype) return name(what);
   return core::join(what, " of ", static_cast<core::Dtype>(tag % dtypes));
 }
@@ -71,8 +71,8 @@ void Operation::start_send(std::byte const* data, size_t bytes, int to) {
 }
 
 void Operation::start_receive(std::byte* data, size_t bytes, int from) {
-  // Any tag: messages of a pair of ranks arrive in order, and a wrong one should be named rather
-  // than waited past.
+  // Any tag: messages between two ranks arrive in order, and a message with a wrong tag should be
+  // reported, not waited past.
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, MPI_ANY_TAG, comm_, &request));
   add({from, bytes, Message::Way::in}, request);
@@ -105,10 +105,11 @@ bool Operation::settle() {
   int const status = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &through,
                                   which_.data(), statuses_.data());
   if (status != MPI_ERR_IN_STATUS) check_mpi(status);
-  if (through == MPI_UNDEFINED) through = under_way_ = 0;  // after a mistake MPI may report fewer
+  if (through == MPI_UNDEFINED)
+    through = under_way_ = 0;  // after an error MPI may report fewer requests
   under_way_ -= through;
   for (size_t i = 0; i < static_cast<size_t>(through); ++i) {
-    // MPI sets the error of a status only when it returns MPI_ERR_IN_STATUS.
+    // MPI sets MPI_ERROR of a status only when it returns MPI_ERR_IN_STATUS.
     if (status == MPI_SUCCESS) statuses_[i].MPI_ERROR = MPI_SUCCESS;
     count(messages_[static_cast<size_t>(which_[i])], statuses_[i]);
   }
@@ -116,7 +117,7 @@ bool Operation::settle() {
 }
 
 std::string Operation::complaint(Clock::duration timeout) const {
-  std::string text = name_of(tag()) + ": nothing from rank";
+  std::string text = name_of(tag()) + ": no message from rank";
   std::string separator = " ";
   for (size_t m = 0; m < messages_.size(); ++m) {
     if (requests_[m] == MPI_REQUEST_NULL || messages_[m].way == Message::Way::out) continue;

@@ -8,8 +8,8 @@ namespace {
 template <class T, class Combine>
 void reduce_typed(std::vector<std::byte const*> const& parts, int64_t count, std::byte* out,
                   Combine combine) {
-  // Block by block in a local array: it stays in cache over the parts, and the compiler sees that
-  // it overlaps none of them.
+  // Computes in a local block, which stays in cache across parts and, as the compiler can see,
+  // overlaps none of them.
   std::array<T, 1024> block;
   for (int64_t begin = 0; begin < count; begin += std::ssize(block)) {
     int64_t const n = std::min(count - begin, std::ssize(block));
@@ -38,7 +38,7 @@ void reduce(Reduce how, core::Dtype dtype, std::vector<std::byte const*> const& 
             int64_t count, std::byte* out) {
   core::visit(dtype, [&]<class T>() {
     if constexpr (std::is_same_v<T, core::bf16> || std::is_same_v<T, uint8_t>)
-      core::fail("reduce of ", dtype);
+      core::fail("reduce does not support ", dtype);
     else
       reduce_typed<T>(how, parts, count, out);
   });

@@ -9,7 +9,7 @@ Session::Session(int& argc, char**& argv, Clock::duration timeout) {
   int level = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level));
   core::check(level == MPI_THREAD_MULTIPLE,
-              "this MPI library cannot be called from several threads (MPI_THREAD_MULTIPLE)");
+              "the MPI library does not support MPI_THREAD_MULTIPLE, which is required");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_));
@@ -35,7 +35,7 @@ int Session::run(std::function<int()> const& body,
                  std::function<int(std::exception const&)> const& report) {
   try {
     int const code = body();
-    // mpirun may crash or hang when some ranks are in MPI_Finalize while others abort.
+    // mpirun may crash or hang if some ranks are in MPI_Finalize while others abort.
     check_mpi(MPI_Barrier(MPI_COMM_WORLD));
     return code;
   } catch (std::exception const& error) {

@@ -11,18 +11,20 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Between two looks at a collective that nobody waits for. A look takes about a microsecond.
+// Sleep between two polls of a collective that no thread waits for. A poll takes about a
+// microsecond.
 constexpr microseconds shortest_pause{5};
 constexpr microseconds longest_pause{50};
-// While there is nothing to do: still looking, since MPI may hold the tail of a message that it
-// reports as sent. Waking the thread for new work would cost more than its coming late to it.
+// Sleep while the queue is empty. Polling continues, because MPI may hold the tail of a message
+// that it reports as sent. Waking the thread for new work would cost more than the delay of this
+// sleep.
 constexpr microseconds idle_pause{500};
-// After a mistake, for the messages that are still under way.
+// Time after an error for the messages still in flight.
 constexpr std::chrono::seconds settling_time{1};
 
-/// Lets this thread run as soon as it wakes, though all cores compute: Linux (from 6.12) lets a
-/// waking thread pass a running one only if it asks for a shorter slice. Elsewhere it changes
-/// nothing, and need not work.
+/// Lets this thread run as soon as it wakes, even if all cores are busy: Linux (from 6.12) lets a
+/// waking thread preempt a running one only if it asks for a shorter slice. On other systems the
+/// call has no effect and may fail.
 void ask_for_short_slices() {
   struct {  // sched_attr, which the C library does not declare
     uint32_t size = sizeof(*this), policy = 0;
@@ -51,7 +53,7 @@ void Stream::push(Operation& operation) {
   }
   operation.done_ = false;
   queue_.push_back(&operation);
-  advance();  // the first messages leave at once
+  advance();  // sends the first messages immediately
 }
 
 void Stream::wait(Operation& operation) {
@@ -97,7 +99,7 @@ void Stream::give_up(std::exception_ptr const& reason) {
 }
 
 void Stream::run() {
-  prctl(PR_SET_TIMERSLACK, 1000UL);  // ns; by default Linux adds 50 us to every sleep
+  prctl(PR_SET_TIMERSLACK, 1000UL);  // ns; the default adds 50 us to every sleep
   ask_for_short_slices();
   microseconds pause = idle_pause;
   while (!stop_) {

@@ -5,7 +5,8 @@
 namespace comm {
 namespace {
 
-/// Whether the GPU has come to an event. Clears what CUDA takes down when it has not.
+/// Whether the GPU has reached an event. If not, clears the error state that the query leaves in
+/// CUDA.
 bool reached(NcclStream::Event const& event) {
   auto const status = cudaEventQuery(event.get());
   if (status == cudaErrorNotReady) {
@@ -16,7 +17,7 @@ bool reached(NcclStream::Event const& event) {
   return true;
 }
 
-/// A collective between two events, which are both in the past when it has ended.
+/// A collective between two events; it has ended when both have been reached.
 struct BetweenEvents final : WatchedCollective {
   Collective what;
   core::Dtype dtype;
@@ -35,11 +36,11 @@ class NcclPending final : public Pending {
   NcclPending(NcclStream& stream, NcclStream::Event done, std::vector<core::Tensor> tensors,
               Moved const& moved)
       : stream_(stream), done_(std::move(done)), tensors_(std::move(tensors)), moved_(moved) {}
-  /// Memory is given back in the order of the compute stream, so that has to wait.
+  /// Memory is freed in the order of the compute stream, which must therefore wait.
   ~NcclPending() override {
     try {
       order();
-    } catch (core::Error const&) {  // the stream is of no use any more: neither is the memory
+    } catch (core::Error const&) {  // the stream is unusable, and so is the memory
     }
   }
 
@@ -61,7 +62,7 @@ class NcclPending final : public Pending {
   Moved moved_;
 };
 
-/// The error under way, of its own type, as one of the collective `name`.
+/// The current exception with its type kept, prefixed with the name of the collective.
 std::exception_ptr in(std::string const& name) {
   try {
     throw;
@@ -84,7 +85,8 @@ Nccl::Nccl(std::unique_ptr<Communicator> hosts, std::shared_ptr<NcclStream> stre
 
 Nccl::~Nccl() {
   if (std::uncaught_exceptions() > exceptions_)
-    stream_->watchdog().fail(std::make_exception_ptr(core::Error("this rank has failed")));
+    stream_->watchdog().fail(
+        std::make_exception_ptr(core::Error("this rank failed with an exception")));
   stream_->remove(group_);
 }
 
@@ -129,7 +131,8 @@ std::unique_ptr<Communicator> Nccl::split(int color) {
 PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
                        Transfers const& transfers) {
   for (core::Tensor const& t : tensors)
-    check_device(*this, what, t, &t.device() == &stream_->device(), "this rank's GPU");
+    check_device(*this, what, t, &t.device() == &stream_->device(),
+                 "the memory of this rank's GPU");
   stream_->watchdog().check();
   auto const collective = std::make_shared<BetweenEvents>();
   collective->what = what;
@@ -140,7 +143,8 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
   try {
     group_.enqueue(transfers, stream_->handle());
   } catch (...) {
-    // Others may wait for this rank. Where the watch was first, its reason is the one thrown.
+    // Other ranks may be waiting for this one. If the watchdog detected a failure first, its reason
+    // is thrown.
     stream_->watchdog().fail(in(collective->name()));
     stream_->watchdog().check();
   }

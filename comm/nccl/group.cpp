@@ -7,7 +7,7 @@
 namespace comm {
 namespace {
 
-/// A call of NCCL that lasts longer stands in a full queue, behind the collective that hangs.
+/// A longer NCCL call is blocked in a full queue, behind a collective that hangs.
 constexpr std::chrono::seconds longest_call{1};
 
 std::string text_of(ncclResult_t status, ncclComm* comm) {
@@ -35,7 +35,7 @@ ncclDataType_t type_of(core::Dtype dtype) {
     case core::Dtype::bf16:
       return ncclBfloat16;
   }
-  core::fail("no such dtype");
+  core::fail("NCCL: unsupported dtype");
 }
 
 ncclResult_t begin(Transfer const& t, ncclComm* comm, cudaStream_t stream) {
@@ -60,7 +60,7 @@ ncclResult_t begin(Transfer const& t, ncclComm* comm, cudaStream_t stream) {
   return ncclInvalidArgument;
 }
 
-/// The same on every rank: made on rank 0, broadcast.
+/// Created on rank 0 and broadcast.
 ncclUniqueId shared_id(Communicator& hosts) {
   core::cpu::Cpu host(1);
   ncclUniqueId id{};
@@ -92,7 +92,7 @@ NcclGroup::NcclGroup(Communicator& hosts, Clock::duration timeout) : timeout_(ti
 NcclGroup::~NcclGroup() {
   try {
     close();
-  } catch (core::Error const&) {  // the others do not come: there is nobody to tell
+  } catch (core::Error const&) {  // the other ranks do not respond, and a destructor must not throw
   }
   end();
 }
@@ -111,12 +111,12 @@ void NcclGroup::enqueue(Transfers const& transfers, core::cuda::StreamHandle str
   {
     std::scoped_lock const lock(mutex_);
     ncclComm* const comm = comm_;
-    core::check(comm != nullptr, "the communicator has been ended");
+    core::check(comm != nullptr, "the NCCL communicator was aborted");
     check(ncclGroupStart(), comm);
     auto status = ncclSuccess;
     for (Transfer const& t : transfers)
       if (!failed(status)) status = begin(t, comm, stream);
-    auto const ended = ncclGroupEnd();  // always, or the next call would belong to this group
+    auto const ended = ncclGroupEnd();  // always, or the next call would join this group
     check(status, comm);
     check(ended, comm);
   }
@@ -129,14 +129,14 @@ void NcclGroup::settle() {
     {
       std::scoped_lock const lock(mutex_);
       ncclComm* const comm = comm_;
-      core::check(comm != nullptr, "the communicator has been ended");
+      core::check(comm != nullptr, "the NCCL communicator was aborted");
       auto status = ncclSuccess;
       check(ncclCommGetAsyncError(comm, &status), comm);
       check(status, comm);
       if (status == ncclSuccess) return;
     }
     if (timeout_ > timeout_.zero() && Clock::now() - begin > timeout_)
-      throw Timeout(core::join("NCCL waits for other ranks for ",
+      throw Timeout(core::join("NCCL has waited for other ranks for ",
                                std::chrono::duration<double>(timeout_).count(), " s"));
   }
 }
@@ -152,7 +152,8 @@ std::string NcclGroup::error() {
 }
 
 void NcclGroup::end() noexcept {
-  // Without the lock in the end: the call that has it can only return once this is done.
+  // After the timeout, continues without the lock: the call that holds it can return only after the
+  // abort.
   std::unique_lock const lock(mutex_, longest_call);
   if (ncclComm* const comm = comm_.exchange(nullptr)) ncclCommAbort(comm);
 }

@@ -4,12 +4,12 @@
 namespace comm {
 namespace {
 
-/// Between two looks at what is under way; a failure is noticed that much later.
+/// Interval between two checks, and so the maximum delay before a failure is noticed.
 constexpr std::chrono::milliseconds pause{10};
 
 }  // namespace
 
-/// Events are used again: making one takes longer than recording it.
+/// Pool of events: creating an event takes longer than recording it.
 struct NcclStream::Events {
   std::mutex mutex;
   std::vector<core::cuda::Event> free;

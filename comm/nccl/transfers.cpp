@@ -12,13 +12,13 @@ bool all_equal(Counts const& counts) {
   return std::all_of(counts.begin(), counts.end(), [&](int64_t n) { return n == counts.front(); });
 }
 
-/// Those that move something.
+/// Removes the transfers that move nothing.
 Transfers some_of(Transfers transfers) {
   std::erase_if(transfers, [](Transfer const& t) { return t.count == 0; });
   return transfers;
 }
 
-/// As the whole is told in the header.
+/// See the declaration of moved_by(Transfers) in the header.
 Moved moved_by(Transfer const& t, int rank, int size) {
   auto const count = static_cast<int64_t>(t.count);
   auto const width = static_cast<int64_t>(size_of(t.dtype));
@@ -41,7 +41,7 @@ Moved moved_by(Transfer const& t, int rank, int size) {
     case Kind::receive:
       return {0, rank == t.peer ? 0 : part};
   }
-  core::fail("no such transfer");
+  core::fail("unknown kind of transfer");
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ std::exception_ptr Watchdog::find_fault(Clock::time_point now) {
   if (!begun_ || now - *begun_ <= timeout_) return nullptr;
   double const seconds = std::chrono::duration<double>(timeout_).count();
   return std::make_exception_ptr(
-      Timeout(core::join(describe_first(), "has not ended for ", seconds,
-                         " s: another rank has not come to it, or is in another collective")));
+      Timeout(core::join(describe_first(), "still running after ", seconds,
+                         " s; another rank has not called it, or is in another collective")));
 }
 
 /// "all_gather of f32 on rank 1 of 4 (after all_reduce of f32 on rank 1 of 4): "
@@ -48,7 +48,7 @@ void Watchdog::fail(std::exception_ptr const& reason) {
   {
     std::scoped_lock const lock(mutex_);
     if (failure_) return;
-    failure_ = reason;  // before anyone is let go by the abort
+    failure_ = reason;  // set before the abort releases waiting threads
     under_way_.clear();
   }
   transport_.end();

@@ -118,14 +118,15 @@ TEST_CASE("a missing gradient is named, on every rank that misses it", "[ranks]"
   GradientBuckets buckets(tests::world(), pointers(parameters), 1);
   give(parameters[2], 0);
   give(parameters[0], 0);
-  CHECK_THROWS_WITH(buckets.finish(), Contains("no gradient of p1"));
+  CHECK_THROWS_WITH(buckets.finish(), Contains("missing gradient of p1"));
 }
 
 TEST_CASE("a second gradient in one step is named", "[ranks]") {
   auto parameters = make({{3}, {4}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   give(parameters[1], 0);
-  CHECK_THROWS_WITH(give(parameters[1], 0), Contains("gradient 2 of p1 in a step of 1"));
+  CHECK_THROWS_WITH(give(parameters[1], 0),
+                    Contains("gradient 2 of p1 in one step; backward passes per step: 1"));
 }
 
 TEST_CASE("a gradient unlike its parameter is refused", "[ranks]") {
@@ -141,7 +142,7 @@ TEST_CASE("buckets unhook their parameters, and wait, when they go", "[ranks]") 
   {
     GradientBuckets buckets(tests::world(), pointers(parameters), 1);
     CHECK_THROWS_WITH(GradientBuckets(tests::world(), pointers(parameters)),
-                      Contains("has a ready hook already"));
+                      Contains("already has a ready hook"));
     for (Parameter& p : parameters) give(p, 0);
   }
   for (Parameter const& p : parameters) CHECK_FALSE(p.ready);
@@ -206,10 +207,11 @@ TEST_CASE("shares of a gradient that others share leave it as it is", "[ranks]")
 TEST_CASE("shares that are too few, too many or none are named", "[ranks]") {
   auto parameters = make({{3}, {4}});
   GradientBuckets buckets(tests::world(), pointers(parameters), 1);
-  CHECK_THROWS_WITH(buckets.begin(0), Contains("gradients in 0 shares"));
+  CHECK_THROWS_WITH(buckets.begin(0), Contains("gradient accumulation over 0 backward passes"));
   buckets.begin(2);
   for (int share = 0; share < 2; ++share) give(parameters[1], share);
-  CHECK_THROWS_WITH(give(parameters[1], 2), Contains("gradient 3 of p1 in a step of 2"));
+  CHECK_THROWS_WITH(give(parameters[1], 2),
+                    Contains("gradient 3 of p1 in one step; backward passes per step: 2"));
   give(parameters[0], 0);
   CHECK_THROWS_WITH(buckets.finish(), Contains("gradient of p0") && Contains("1 of 2"));
 }

@@ -48,7 +48,7 @@ TEST_CASE("a rank that throws ends the run, with its message and exit code") {
 TEST_CASE("a missing gradient on one rank ends the run") {
   End const end = run("lacks_a_gradient");
   CHECK(end.exit_code == 70);
-  CHECK_THAT(end.output, Contains("rank 1: no gradient of p1"));
+  CHECK_THAT(end.output, Contains("rank 1: missing gradient of p1"));
 }
 
 TEST_CASE("a rank in another collective is named, and the run ends") {
@@ -60,7 +60,7 @@ TEST_CASE("a rank in another collective is named, and the run ends") {
 TEST_CASE("a rank that hangs is named by those that wait, and the run ends") {
   End const end = run("hangs");
   CHECK(end.exit_code == 75);
-  CHECK_THAT(end.output, Contains("all_reduce of f64: nothing from rank 1 for 2 s"));
+  CHECK_THAT(end.output, Contains("all_reduce of f64: no message from rank 1 for 2 s"));
 }
 
 TEST_CASE("a rank that is killed ends the run") { CHECK(run("is_killed").exit_code == 128 + 9); }

@@ -120,12 +120,13 @@ TEST_CASE("a mesh of one row or one column makes no communicator", "[ranks][mesh
 TEST_CASE("every rank refuses shards that do not divide the ranks", "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   auto const size = std::to_string(world.size());
-  CHECK_THROWS_WITH(Mesh(world, world.size() + 1), Contains("mesh: " + size + " ranks") &&
-                                                       Contains("must divide that of ranks: 1"));
-  CHECK_THROWS_WITH(Mesh(world, -1), Contains("groups of -1 shards"));
+  CHECK_THROWS_WITH(
+      Mesh(world, world.size() + 1),
+      Contains("mesh: " + size + " ranks") && Contains("must divide the number of ranks: 1"));
+  CHECK_THROWS_WITH(Mesh(world, -1), Contains("rows of -1 shards"));
   if (world.size() == 4)
-    CHECK_THROWS_WITH(Mesh(world, 3), Contains("4 ranks in groups of 3 shards") &&
-                                          Contains("1, 2, 4, or 0 for all"));
+    CHECK_THROWS_WITH(Mesh(world, 3), Contains("4 ranks in rows of 3 shards") &&
+                                          Contains("1, 2, 4, or 0 for all ranks"));
   world.barrier();  // nobody is left in a split
 }
 

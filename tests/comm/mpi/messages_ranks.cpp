@@ -21,5 +21,5 @@ TEST_CASE("transfers cut into many messages give the same", "[ranks][mpi]") {
 }
 
 TEST_CASE("messages have a least length", "[ranks][mpi]") {
-  CHECK_THROWS_WITH(Mpi(tests::ranks().session, 4), Contains("messages of 4 bytes"));
+  CHECK_THROWS_WITH(Mpi(tests::ranks().session, 4), Contains("message length of 4 bytes"));
 }

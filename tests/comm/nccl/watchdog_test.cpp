@@ -71,7 +71,7 @@ TEST_CASE("a collective that has not ended in time is a Timeout, named with the 
   w.look_at(16);
   CHECK_THROWS_AS(w.watch.check(), comm::Timeout);
   CHECK_THROWS_WITH(w.watch.check(), Contains("all_gather of i64 on rank 1 of 4 (after all_reduce "
-                                              "of f32 on rank 1 of 4): has not ended for 10 s"));
+                                              "of f32 on rank 1 of 4): still running after 10 s"));
   CHECK(w.transport.aborted == 1);
 }
 
