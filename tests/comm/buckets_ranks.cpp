@@ -29,13 +29,13 @@ std::vector<Parameter*> pointers(std::vector<Parameter>& parameters) {
   return all;
 }
 
-/// The gradient that `rank` gives parameter `p` in step `step`.
+/// The gradient of parameter `p` on `rank` in step `step`.
 Tensor gradient(Parameter const& p, int rank, int step) {
   auto const seed = static_cast<unsigned>(rank + 100 * step + 1000 * (p.name.back() - '0'));
   return tests::random(tests::device(), p.value.shape(), p.value.dtype(), seed);
 }
 
-/// What backward does when a parameter's gradient is complete.
+/// Simulates backward: sets the gradient and calls `ready`.
 void give(Parameter& p, int step) {
   p.grad = gradient(p, tests::world().rank(), step);
   p.ready(p);
@@ -52,9 +52,10 @@ void check_sums(std::vector<Parameter> const& parameters, int step) {
 
 }  // namespace
 
-TEST_CASE("buckets of any size give the bits of a plain all_reduce", "[ranks]") {
+TEST_CASE("gradient buckets: any bucket size -> bitwise equal to a plain all_reduce", "[ranks]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
-  // 1 byte: every parameter alone. 500: p0 (396) with p1; p2 and p3 are larger than a bucket.
+  // 1 byte: one parameter per bucket. 500: p0 (396 bytes) with p1; p2 and p3 are larger than a
+  // bucket.
   size_t const bytes = GENERATE(size_t{1}, size_t{500}, size_t{1} << 22);
   auto parameters = make(odd_shapes, dtype);
   GradientBuckets buckets(tests::world(), pointers(parameters), bytes);
@@ -65,7 +66,7 @@ TEST_CASE("buckets of any size give the bits of a plain all_reduce", "[ranks]") 
   }
 }
 
-TEST_CASE("gradients may come in another order on every rank", "[ranks]") {
+TEST_CASE("gradient buckets: different order of gradients on each rank -> same sums", "[ranks]") {
   auto parameters = make(odd_shapes);
   GradientBuckets buckets(tests::world(), pointers(parameters), 500);
   for (int step = 0; step < 4; ++step) {
@@ -79,7 +80,7 @@ TEST_CASE("gradients may come in another order on every rank", "[ranks]") {
   }
 }
 
-TEST_CASE("parameters of several dtypes have buckets of their own", "[ranks]") {
+TEST_CASE("gradient buckets: parameters of two dtypes -> separate buckets", "[ranks]") {
   auto parameters = make({{3}, {4}, {5}});
   parameters[1].value = Tensor(tests::device(), {4}, Dtype::f64);
   GradientBuckets buckets(tests::world(), pointers(parameters));
@@ -88,7 +89,7 @@ TEST_CASE("parameters of several dtypes have buckets of their own", "[ranks]") {
   check_sums(parameters, 0);
 }
 
-TEST_CASE("a gradient that others share is not written to", "[ranks]") {
+TEST_CASE("gradient buckets: gradient tensor shared by two parameters -> not modified", "[ranks]") {
   auto parameters = make({{5}, {5}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   Tensor const shared = gradient(parameters[0], tests::world().rank(), 0);
@@ -103,7 +104,7 @@ TEST_CASE("a gradient that others share is not written to", "[ranks]") {
   CHECK(tests::values(parameters[1].grad) == tests::values(parameters[0].grad));
 }
 
-TEST_CASE("statistics are left alone", "[ranks]") {
+TEST_CASE("gradient buckets: statistics -> no hook, not reduced", "[ranks]") {
   auto parameters = make({{3}, {4}});
   parameters[1].role = core::Role::statistics;
   GradientBuckets buckets(tests::world(), pointers(parameters));
@@ -113,7 +114,8 @@ TEST_CASE("statistics are left alone", "[ranks]") {
   check_sums({parameters[0]}, 0);
 }
 
-TEST_CASE("a missing gradient is named, on every rank that misses it", "[ranks]") {
+TEST_CASE("gradient buckets: missing gradient -> finish throws and names the parameter",
+          "[ranks]") {
   auto parameters = make({{3}, {4}, {5}});
   GradientBuckets buckets(tests::world(), pointers(parameters), 1);
   give(parameters[2], 0);
@@ -121,7 +123,8 @@ TEST_CASE("a missing gradient is named, on every rank that misses it", "[ranks]"
   CHECK_THROWS_WITH(buckets.finish(), Contains("missing gradient of p1"));
 }
 
-TEST_CASE("a second gradient in one step is named", "[ranks]") {
+TEST_CASE("gradient buckets: second gradient in one step -> throws and names the parameter",
+          "[ranks]") {
   auto parameters = make({{3}, {4}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   give(parameters[1], 0);
@@ -129,15 +132,15 @@ TEST_CASE("a second gradient in one step is named", "[ranks]") {
                     Contains("gradient 2 of p1 in one step; backward passes per step: 1"));
 }
 
-TEST_CASE("a gradient unlike its parameter is refused", "[ranks]") {
-  if (tests::world().size() == 1) return;  // nothing is copied then
+TEST_CASE("gradient buckets: gradient of another shape than its parameter -> throws", "[ranks]") {
+  if (tests::world().size() == 1) return;  // with one rank nothing is copied or checked
   auto parameters = make({{3, 2}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   parameters[0].grad = Tensor(tests::device(), {6}, Dtype::f32);
   CHECK_THROWS_WITH(parameters[0].ready(parameters[0]), Contains("gradient of p0 is f32 (6)"));
 }
 
-TEST_CASE("buckets unhook their parameters, and wait, when they go", "[ranks]") {
+TEST_CASE("gradient buckets: destructor -> waits and removes the hooks", "[ranks]") {
   auto parameters = make(odd_shapes);
   {
     GradientBuckets buckets(tests::world(), pointers(parameters), 1);
@@ -148,7 +151,7 @@ TEST_CASE("buckets unhook their parameters, and wait, when they go", "[ranks]") 
   for (Parameter const& p : parameters) CHECK_FALSE(p.ready);
 }
 
-TEST_CASE("buckets on a tape: backward's gradients are summed", "[ranks]") {
+TEST_CASE("gradient buckets: backward on a tape -> gradients are summed over ranks", "[ranks]") {
   auto parameters = make({{2}, {2}});
   core::Tape tape;
   GradientBuckets buckets(tests::world(), pointers(parameters));
@@ -165,12 +168,13 @@ TEST_CASE("buckets on a tape: backward's gradients are summed", "[ranks]") {
     CHECK(tests::values(p.grad) == std::vector<double>{size * (size - 1) / 2, size});
 }
 
-TEST_CASE("gradients in shares are summed, shares and then ranks", "[ranks]") {
+TEST_CASE("gradient buckets: several backward passes -> sum over passes, then over ranks",
+          "[ranks]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
   size_t const bytes = GENERATE(size_t{1}, size_t{1} << 22);
   auto parameters = make(odd_shapes, dtype);
   GradientBuckets buckets(tests::world(), pointers(parameters), bytes);
-  // Their number changes from step to step, and may be one again.
+  // The number of passes changes from step to step, and may return to one.
   for (int const shares : {3, 1, 2}) {
     buckets.begin(shares);
     std::vector<Tensor> sums;
@@ -188,7 +192,8 @@ TEST_CASE("gradients in shares are summed, shares and then ranks", "[ranks]") {
   }
 }
 
-TEST_CASE("shares of a gradient that others share leave it as it is", "[ranks]") {
+TEST_CASE("gradient buckets: shared gradient tensor in two backward passes -> not modified",
+          "[ranks]") {
   auto parameters = make({{5}, {5}});
   GradientBuckets buckets(tests::world(), pointers(parameters));
   Tensor const shared = gradient(parameters[0], tests::world().rank(), 0);
@@ -204,7 +209,7 @@ TEST_CASE("shares of a gradient that others share leave it as it is", "[ranks]")
   CHECK(tests::values(parameters[1].grad) == tests::values(parameters[0].grad));
 }
 
-TEST_CASE("shares that are too few, too many or none are named", "[ranks]") {
+TEST_CASE("gradient buckets: zero, too many or too few backward passes -> throws", "[ranks]") {
   auto parameters = make({{3}, {4}});
   GradientBuckets buckets(tests::world(), pointers(parameters), 1);
   CHECK_THROWS_WITH(buckets.begin(0), Contains("gradient accumulation over 0 backward passes"));

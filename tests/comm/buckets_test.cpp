@@ -3,7 +3,7 @@
 #include "tests/support/device.h"
 #include "tests/support/reference.h"
 
-TEST_CASE("a rank alone keeps its gradients where they are") {
+TEST_CASE("gradient buckets: one rank -> gradients are not copied") {
   core::Device& device = tests::device();
   comm::Self self;
   core::Parameter weight;

@@ -9,11 +9,12 @@ using comm::Reduce;
 using core::Dtype;
 using core::Tensor;
 
-TEST_CASE("collectives of all ranks give what they must", "[ranks]") {
+TEST_CASE("communicator: all ranks -> every collective returns the expected values", "[ranks]") {
   tests::check_communicator(tests::world(), tests::device());
 }
 
-TEST_CASE("groups made by split, and groups of those, give what they must", "[ranks]") {
+TEST_CASE("communicator: split and split again -> collectives of the groups are correct",
+          "[ranks]") {
   auto const half = tests::world().split(tests::world().rank() % 2);
   tests::check_communicator(*half, tests::device());
   auto const alone = half->split(half->rank());
@@ -21,7 +22,7 @@ TEST_CASE("groups made by split, and groups of those, give what they must", "[ra
   tests::check_communicator(*alone, tests::device());
 }
 
-TEST_CASE("collectives of two groups are under way at once", "[ranks]") {
+TEST_CASE("communicator: collectives of two groups in flight -> all are correct", "[ranks]") {
   comm::Communicator& world = tests::world();
   auto const other = world.split(0);
   Tensor a = tests::tensor<double>(tests::device(), {1}, {1.0 + world.rank()});
@@ -35,7 +36,7 @@ TEST_CASE("collectives of two groups are under way at once", "[ranks]") {
   CHECK(tests::value(b) == size * (size + 1) / 2);
 }
 
-TEST_CASE("waiting twice is waiting once", "[ranks]") {
+TEST_CASE("communicator: wait called twice -> the second call has no effect", "[ranks]") {
   Tensor t = tests::tensor<float>(tests::device(), {1}, {2});
   auto const pending = tests::world().all_reduce(t, Reduce::sum);
   pending->wait();
@@ -43,7 +44,8 @@ TEST_CASE("waiting twice is waiting once", "[ranks]") {
   CHECK(tests::value(t) == 2 * tests::world().size());
 }
 
-TEST_CASE("a collective keeps its tensors' memory until it has ended", "[ranks]") {
+TEST_CASE("communicator: tensor dropped during a collective -> memory kept until it has ended",
+          "[ranks]") {
   int64_t const count = 100'000;
   size_t const before = tests::device().memory().now;
   auto pending = [&] {
@@ -55,14 +57,15 @@ TEST_CASE("a collective keeps its tensors' memory until it has ended", "[ranks]"
   CHECK(tests::device().memory().now == before);
 }
 
-TEST_CASE("the host's ranks are counted", "[ranks]") {
+TEST_CASE("session: all ranks on one host -> local_rank and local_size are rank and size",
+          "[ranks]") {
   // All ranks of this test run on one host.
   comm::Session const& session = tests::ranks().session;
   CHECK(session.local_rank() == session.rank());
   CHECK(session.local_size() == session.size());
 }
 
-TEST_CASE("every rank refuses wrong arguments before it enters", "[ranks]") {
+TEST_CASE("communicator: wrong arguments -> every rank throws before it enters", "[ranks]") {
   comm::Communicator& world = tests::world();
   core::Device& device = tests::device();
   Counts const ones(static_cast<size_t>(world.size()), 1);
@@ -95,7 +98,7 @@ TEST_CASE("every rank refuses wrong arguments before it enters", "[ranks]") {
   world.barrier();  // nobody is left in a collective
 }
 
-TEST_CASE("what a rank sends itself it must receive", "[ranks]") {
+TEST_CASE("all_to_all: own send and receive counts differ -> throws", "[ranks]") {
   comm::Communicator& world = tests::world();
   Counts send(static_cast<size_t>(world.size()), 0), receive = send;
   send[static_cast<size_t>(world.rank())] = 2;
@@ -106,7 +109,7 @@ TEST_CASE("what a rank sends itself it must receive", "[ranks]") {
 }
 
 // Hidden: 5.4 GB on each of two ranks.
-TEST_CASE("tensors of more than 2^31 bytes are gathered and sent", "[.big]") {
+TEST_CASE("communicator: more than 2^31 bytes -> all_gather and all_to_all are correct", "[.big]") {
   comm::Communicator& world = tests::world();
   int64_t const total = (int64_t{1} << 31) + 12'345;
   Counts const counts = comm::split_evenly(total, world.size());
@@ -129,7 +132,8 @@ TEST_CASE("tensors of more than 2^31 bytes are gathered and sent", "[.big]") {
   CHECK(wrong() == 0);
 }
 
-TEST_CASE("tensors that the ranks cannot reach are refused before anyone enters", "[ranks]") {
+TEST_CASE("communicator: tensor on another device -> every rank throws before it enters",
+          "[ranks]") {
   comm::Communicator& world = tests::world();
   tests::Elsewhere elsewhere;
   Tensor t(elsewhere, {2}, Dtype::f32);

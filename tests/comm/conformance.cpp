@@ -11,8 +11,8 @@ using comm::Reduce;
 using core::Dtype;
 using core::Tensor;
 
-/// Element `i` of rank `rank`'s data in test `test`: integers every dtype holds, so that sums are
-/// exact and expectations need no tolerance.
+/// Element `i` of the data of rank `rank` in test `test`: integers that every dtype represents, so
+/// that sums are exact and need no tolerance.
 double element(int test, int rank, int64_t i) {
   return static_cast<double>((7 * i + 13 * rank + 5 * test + 3) % 31);
 }
@@ -28,13 +28,13 @@ std::vector<double> elements(int test, int rank, int64_t begin, int64_t end) {
   return all;
 }
 
-/// A tensor that must be overwritten.
+/// An output tensor filled with values that the collective must overwrite.
 Tensor garbage(core::Device& device, core::Shape const& shape, Dtype dtype) {
   return filled(device, shape, dtype,
                 std::vector<double>(static_cast<size_t>(core::count(shape)), 77));
 }
 
-/// Rows per rank, as uneven as they come: 3, 0, 7, 1, ...
+/// Uneven row counts: 3, 0, 7, 1, ...
 Counts uneven(int ranks) {
   Counts counts;
   for (int r = 0; r < ranks; ++r)
@@ -94,7 +94,7 @@ void check_reduce_scatter(Communicator& ranks, core::Device& device, Dtype dtype
     for (int64_t i = 0; i < own * width; ++i)
       expected[static_cast<size_t>(i)] += element(4, r, begin + i);
   CHECK(values(mine) == expected);
-  CHECK(values(all) == elements(4, ranks.rank(), 0, rows * width));  // not written to
+  CHECK(values(all) == elements(4, ranks.rank(), 0, rows * width));  // not modified
 }
 
 /// Rank `from` sends (from + 2 to) % 4 rows to rank `to`.
@@ -125,7 +125,7 @@ void check_broadcast(Communicator& ranks, core::Device& device, Dtype dtype, int
   }
 }
 
-/// Three collectives under way at once, waited for in another order or not at all.
+/// Three collectives in flight, waited for in another order or only by the destructor.
 void check_in_flight(Communicator& ranks, core::Device& device) {
   int64_t const count = 1000;
   std::vector<Tensor> tensors;
@@ -137,14 +137,14 @@ void check_in_flight(Communicator& ranks, core::Device& device) {
   }
   pending[2]->wait();
   pending[0]->wait();
-  pending.clear();  // waits for the other one
+  pending.clear();  // waits for the remaining one
   for (int root = 0; root < 3; ++root)
     CHECK(values(tensors[static_cast<size_t>(root)]) ==
           elements(root, root % ranks.size(), 0, count));
 }
 
-/// Rounding differs with the order of a sum, so equal bits show one order: that of the ranks, on
-/// every rank and in every run.
+/// Rounding depends on the order of a sum. Equal bits therefore prove rank order, on every rank and
+/// in every run.
 template <class T>
 void check_order(Communicator& ranks, core::Device& device) {
   int64_t const count = 257;
@@ -164,7 +164,7 @@ void check_order(Communicator& ranks, core::Device& device) {
   }
 }
 
-/// Whatever its order, a sum is the same on every rank and in every run.
+/// In any order of summation: the same bits on every rank and in every run.
 void check_same_bits(Communicator& ranks, core::Device& device) {
   int64_t const count = 5000;
   std::vector<double> first;

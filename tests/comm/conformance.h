@@ -4,12 +4,11 @@
 
 namespace tests {
 
-/// Checks every collective of `ranks` on tensors of `device` against what it must give, computed
-/// without communication. Called by every rank.
+/// Collective. Checks every collective of `ranks` on tensors of `device` against expected values
+/// that are computed without communication.
 void check_communicator(comm::Communicator& ranks, core::Device& device);
 
-/// Checks that sums are taken in the order of the ranks: as communicators over MPI promise, beyond
-/// what all do.
+/// Checks that sums are added in rank order, which only communicators over MPI guarantee.
 void check_rank_order(comm::Communicator& ranks, core::Device& device);
 
 }  // namespace tests

@@ -11,7 +11,7 @@ core::dry::Traits const traits{"nowhere", 1 << 20, false};
 
 }  // namespace
 
-TEST_CASE("ranks that are not there check what they are given", "[dry]") {
+TEST_CASE("dry-run communicator: wrong shapes -> throws", "[dry]") {
   core::dry::DryRunDevice device(traits);
   comm::DryRunCommunicator ranks(device, 3);
   CHECK(ranks.rank() == 0);
@@ -23,7 +23,7 @@ TEST_CASE("ranks that are not there check what they are given", "[dry]") {
   CHECK_THROWS_AS(ranks.reduce_scatter(all, {1, 3, 2}, few), core::Error);
 }
 
-TEST_CASE("what collectives fill is booked under their label", "[dry]") {
+TEST_CASE("dry-run communicator: output of a collective -> recorded under its label", "[dry]") {
   core::dry::DryRunDevice device(traits);
   comm::DryRunCommunicator ranks(device, 2);
   device.enter("mine");
@@ -36,7 +36,8 @@ TEST_CASE("what collectives fill is booked under their label", "[dry]") {
   CHECK(device.parts_at_peak() == core::dry::Parts{{"features", 128}, {"mine", 128}, {"sums", 64}});
 }
 
-TEST_CASE("a mesh of ranks that are not there", "[dry]") {
+TEST_CASE("dry-run communicator: mesh -> the given group sizes; one more split -> throws",
+          "[dry]") {
   core::dry::DryRunDevice device(traits);
   comm::DryRunCommunicator ranks(device, 6, {2, 3});
   comm::Mesh mesh(ranks, 2);

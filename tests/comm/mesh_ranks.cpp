@@ -12,7 +12,7 @@ using core::Tensor;
 
 namespace {
 
-/// Every number of shards that this run's ranks can be divided into.
+/// All divisors of the number of ranks.
 std::vector<int> possible_shards() {
   std::vector<int> all;
   for (int shards = 1; shards <= tests::world().size(); ++shards)
@@ -22,7 +22,7 @@ std::vector<int> possible_shards() {
 
 Tensor number(double value) { return tests::tensor<double>(tests::device(), {1}, {value}); }
 
-/// Bit r is set for rank r.
+/// Bit mask of a group: bit r is set for rank r.
 double bits_of(int first, int step, int count) {
   double bits = 0;
   for (int i = 0; i < count; ++i) bits += 1 << (first + i * step);
@@ -31,7 +31,7 @@ double bits_of(int first, int step, int count) {
 
 }  // namespace
 
-TEST_CASE("a mesh has neighbours in its rows and the same shards in its columns", "[ranks][mesh]") {
+TEST_CASE("mesh: row -> consecutive ranks; column -> ranks of the same shard", "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   int const size = world.size(), rank = world.rank();
   for (int const shards : possible_shards()) {
@@ -42,7 +42,7 @@ TEST_CASE("a mesh has neighbours in its rows and the same shards in its columns"
     CHECK(mesh.shards().rank() == rank % shards);
     CHECK(mesh.replicas().size() == size / shards);
     CHECK(mesh.replicas().rank() == rank / shards);
-    // Who is in which group: each rank gives a bit of its own.
+    // Membership: each rank contributes its own bit.
     Tensor row = number(1 << rank), column = number(1 << rank);
     mesh.shards().all_reduce(row, Reduce::sum)->wait();
     mesh.replicas().all_reduce(column, Reduce::sum)->wait();
@@ -51,7 +51,7 @@ TEST_CASE("a mesh has neighbours in its rows and the same shards in its columns"
   }
 }
 
-TEST_CASE("the groups of a mesh give what communicators must", "[ranks][mesh]") {
+TEST_CASE("mesh: rows and columns -> collectives are correct", "[ranks][mesh]") {
   for (int const shards : possible_shards()) {
     INFO(shards << " shards");
     Mesh mesh(tests::world(), shards);
@@ -60,7 +60,8 @@ TEST_CASE("the groups of a mesh give what communicators must", "[ranks][mesh]") 
   }
 }
 
-TEST_CASE("collectives of rows, columns and the world are under way at once", "[ranks][mesh]") {
+TEST_CASE("mesh: collectives of rows, columns and world in flight -> all are correct",
+          "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   int const rank = world.rank();
   for (int const shards : possible_shards()) {
@@ -77,7 +78,7 @@ TEST_CASE("collectives of rows, columns and the world are under way at once", "[
       pending.push_back(mesh.replicas().all_reduce(columns.back(), Reduce::max));
       pending.push_back(world.all_reduce(all.back(), Reduce::max));
     }
-    while (!pending.empty()) {  // the last first
+    while (!pending.empty()) {  // in reverse order
       pending.back()->wait();
       pending.pop_back();
     }
@@ -93,7 +94,7 @@ TEST_CASE("collectives of rows, columns and the world are under way at once", "[
   }
 }
 
-TEST_CASE("a sum over rows and then columns is the sum over all", "[ranks][mesh]") {
+TEST_CASE("mesh: sum over rows, then columns -> sum over all ranks", "[ranks][mesh]") {
   int const size = tests::world().size();
   for (int const shards : possible_shards()) {
     Mesh mesh(tests::world(), shards);
@@ -104,7 +105,7 @@ TEST_CASE("a sum over rows and then columns is the sum over all", "[ranks][mesh]
   }
 }
 
-TEST_CASE("a mesh of one row or one column makes no communicator", "[ranks][mesh]") {
+TEST_CASE("mesh: one row or one column -> no new communicator", "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   for (int const shards : {0, world.size()}) {
     Mesh whole(world, shards);
@@ -117,7 +118,7 @@ TEST_CASE("a mesh of one row or one column makes no communicator", "[ranks][mesh
   CHECK(dynamic_cast<comm::Self*>(&replicated.shards()) != nullptr);
 }
 
-TEST_CASE("every rank refuses shards that do not divide the ranks", "[ranks][mesh]") {
+TEST_CASE("mesh: shards do not divide the ranks -> every rank throws", "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   auto const size = std::to_string(world.size());
   CHECK_THROWS_WITH(
@@ -127,10 +128,10 @@ TEST_CASE("every rank refuses shards that do not divide the ranks", "[ranks][mes
   if (world.size() == 4)
     CHECK_THROWS_WITH(Mesh(world, 3), Contains("4 ranks in rows of 3 shards") &&
                                           Contains("1, 2, 4, or 0 for all ranks"));
-  world.barrier();  // nobody is left in a split
+  world.barrier();  // no rank is left in a split
 }
 
-TEST_CASE("the groups of a mesh are counted with the ranks they are made of", "[ranks][mesh]") {
+TEST_CASE("mesh: made of metered ranks -> its groups are metered too", "[ranks][mesh]") {
   comm::Communicator& world = tests::world();
   if (world.size() != 4) return;
   comm::Traffic traffic;
@@ -143,7 +144,8 @@ TEST_CASE("the groups of a mesh are counted with the ranks they are made of", "[
   CHECK(traffic.rows()[0].label == "rows");
   CHECK(traffic.rows()[1].label == "columns");
   for (auto const& row : traffic.rows()) {
-    // One of two ranks sums the number; the other sends its own and gets the sum.
+    // In a group of two, one rank computes the sum. The other sends its number and receives the
+    // sum.
     CHECK(row.calls == 1);
     CHECK(row.moved == comm::Moved{8, 8});
   }

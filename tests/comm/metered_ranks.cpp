@@ -1,5 +1,5 @@
-// What is counted, against what is handed to MPI: MPI's profiling interface lets this program put
-// a function of its own before MPI_Isend.
+// Compares the counted bytes with the bytes passed to MPI: through MPI's profiling interface this
+// program wraps MPI_Isend.
 #include <atomic>
 #include <mpi.h>
 #include "comm/metered.h"
@@ -20,9 +20,9 @@ using core::Tensor;
 
 namespace {
 
-std::atomic<int64_t> handed_to_mpi = 0;  // bytes; the stream's thread sends too
+std::atomic<int64_t> handed_to_mpi = 0;  // bytes; atomic, because the stream thread sends too
 
-/// The same counts on every rank: 3, 0, 7, 1 rows.
+/// Row counts, the same on every rank: 3, 0, 7, 1.
 Counts uneven(int ranks) {
   Counts const all{3, 0, 7, 1};
   return {all.begin(), all.begin() + ranks};
@@ -34,7 +34,7 @@ Tensor rows(int64_t count, Dtype dtype) {
   return t;
 }
 
-/// Sums over ranks of a number that each has.
+/// Sum over ranks of `mine`.
 int64_t sum_over_ranks(int64_t mine) {
   Tensor t(tests::device(), {1}, Dtype::i64);
   tests::device().upload(&mine, t);
@@ -43,7 +43,7 @@ int64_t sum_over_ranks(int64_t mine) {
   return mine;
 }
 
-/// A collective of each kind, of `rows_of` each rank.
+/// An all_gather, a reduce_scatter, an all_reduce and a broadcast, each with a label.
 void some_of_each(comm::Communicator& ranks, core::Device& device) {
   auto const counts = uneven(ranks.size());
   int64_t const all = comm::begin_of(counts, ranks.size());
@@ -67,14 +67,14 @@ extern "C" int MPI_Isend(void const* data, int count, MPI_Datatype type, int to,
   return PMPI_Isend(data, count, type, to, tag, comm, request);
 }
 
-TEST_CASE("counting changes no result on several ranks", "[ranks][metered]") {
+TEST_CASE("metered: several ranks -> results unchanged", "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
   tests::check_communicator(metered, tests::device());
   CHECK(traffic.rows().size() == 5);
 }
 
-TEST_CASE("a gather moves each rank's rows to all others", "[ranks][metered]") {
+TEST_CASE("metered: all_gather -> the rows of each rank sent to all others", "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
   auto const counts = uneven(metered.size());
@@ -91,7 +91,8 @@ TEST_CASE("a gather moves each rank's rows to all others", "[ranks][metered]") {
   }
 }
 
-TEST_CASE("a scattered sum moves each rank's part of all others' terms", "[ranks][metered]") {
+TEST_CASE("metered: reduce_scatter -> each rank receives the terms of its part",
+          "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
   auto const counts = uneven(metered.size());
@@ -104,7 +105,7 @@ TEST_CASE("a scattered sum moves each rank's part of all others' terms", "[ranks
         Moved{(all - own) * 20, (metered.size() - 1) * own * 20});
 }
 
-TEST_CASE("a sum on all ranks moves all but a rank's part, twice", "[ranks][metered]") {
+TEST_CASE("metered: all_reduce -> everything but the own part, twice", "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
   int64_t const ranks = metered.size();
@@ -115,7 +116,7 @@ TEST_CASE("a sum on all ranks moves all but a rank's part, twice", "[ranks][mete
   CHECK(traffic.find("", Collective::all_reduce)->moved == Moved{expected, expected});
 }
 
-TEST_CASE("a broadcast moves a copy to each but its root", "[ranks][metered]") {
+TEST_CASE("metered: broadcast -> one copy per rank except the root", "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
   int const root = metered.size() - 1;
@@ -126,10 +127,10 @@ TEST_CASE("a broadcast moves a copy to each but its root", "[ranks][metered]") {
   CHECK(sum_over_ranks(moved.sent) == (metered.size() - 1) * 40);
 }
 
-TEST_CASE("rows for single ranks are what moves", "[ranks][metered]") {
+TEST_CASE("metered: all_to_all -> the rows for other ranks", "[ranks][metered]") {
   Traffic traffic;
   Metered metered(tests::world(), traffic);
-  // Rank r sends r + 1 rows to each, itself included.
+  // Rank r sends r + 1 rows to each rank, itself included.
   Counts const send(static_cast<size_t>(metered.size()), metered.rank() + 1);
   Counts receive;
   for (int r = 0; r < metered.size(); ++r) receive.push_back(r + 1);
@@ -141,8 +142,9 @@ TEST_CASE("rows for single ranks are what moves", "[ranks][metered]") {
   CHECK(traffic.find("", Collective::all_to_all)->moved == Moved{others * own * 20, received * 20});
 }
 
-TEST_CASE("what is counted is what MPI was given to send, and arrives", "[ranks][metered][mpi]") {
-  // In messages of the usual length, and cut into many.
+TEST_CASE("metered: counted bytes -> equal the bytes sent through MPI and received",
+          "[ranks][metered][mpi]") {
+  // With the default message length, and split into many messages.
   for (size_t const length : {comm::Mpi::default_message_bytes, size_t{64}}) {
     comm::Mpi ranks(tests::ranks().session, length);
     Traffic traffic;
@@ -159,7 +161,7 @@ TEST_CASE("what is counted is what MPI was given to send, and arrives", "[ranks]
   }
 }
 
-TEST_CASE("what is said of NCCL's transfers is what MPI moves", "[ranks][metered][mpi]") {
+TEST_CASE("moved_by: NCCL transfers -> the bytes that MPI moves", "[ranks][metered][mpi]") {
   comm::Mpi ranks(tests::ranks().session);
   Traffic traffic;
   Metered metered(ranks, traffic);
@@ -176,7 +178,7 @@ TEST_CASE("what is said of NCCL's transfers is what MPI moves", "[ranks][metered
         traffic.find("scatter", Collective::reduce_scatter)->moved);
   CHECK(moved(comm::transfers_of_all_reduce(odd, Reduce::sum)) ==
         traffic.find("sum", Collective::all_reduce)->moved);
-  // A tree sends from more ranks than the root, but as much.
+  // In a tree, more ranks than the root send, but the total is the same.
   auto const sent = moved(comm::transfers_of_broadcast(odd, size - 1));
   auto const& tree = traffic.find("send", Collective::broadcast)->moved;
   CHECK(sent.received == tree.received);

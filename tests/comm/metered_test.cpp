@@ -13,11 +13,11 @@ using core::Tensor;
 
 namespace {
 
-/// A collective that moves what it is told to, or fails.
+/// A fake collective that reports `moved`, or fails.
 struct Pretended final : comm::Pending {
   Pretended(Moved const& moved, bool fails) : all(moved), fails(fails) {}
   void wait() override {
-    core::check(!fails, "as it was told to");
+    core::check(!fails, "as configured by the test");
     waited = true;
   }
   Moved moved() const override { return waited ? all : Moved{}; }
@@ -25,7 +25,7 @@ struct Pretended final : comm::Pending {
   bool fails, waited = false;
 };
 
-/// A rank alone whose all-reduces pretend.
+/// A group of one rank whose all_reduce is fake.
 struct Pretending final : comm::Communicator {
   int rank() const override { return self.rank(); }
   int size() const override { return self.size(); }
@@ -55,7 +55,7 @@ Tensor some() { return tests::tensor<float>(tests::host(), {2}, {1, 2}); }
 
 }  // namespace
 
-TEST_CASE("counting changes no result") {
+TEST_CASE("metered: one rank -> results unchanged, zero bytes") {
   comm::Self self;
   Traffic traffic;
   Metered metered(self, traffic, "test");
@@ -63,7 +63,7 @@ TEST_CASE("counting changes no result") {
   tests::check_communicator(metered.named("another"), tests::device());
   for (auto const& row : traffic.rows()) {
     CHECK(row.calls > 0);
-    CHECK(row.moved == Moved{});  // a rank alone
+    CHECK(row.moved == Moved{});  // one rank moves nothing
   }
   for (auto const* label : {"test", "another"})
     for (auto const what :
@@ -76,7 +76,7 @@ TEST_CASE("counting changes no result") {
   CHECK(traffic.find("", Collective::all_reduce) == nullptr);
 }
 
-TEST_CASE("a collective is counted once, when it has been waited for or dropped") {
+TEST_CASE("metered: wait, second wait, destructor -> counted once") {
   Pretending ranks;
   Traffic traffic;
   Metered metered(ranks, traffic);
@@ -98,7 +98,7 @@ TEST_CASE("a collective is counted once, when it has been waited for or dropped"
   CHECK(traffic.rows()[0].moved == Moved{13, 24});
 }
 
-TEST_CASE("a collective that fails is not counted") {
+TEST_CASE("metered: failed collective -> not counted") {
   Pretending ranks;
   ranks.fails = true;
   Traffic traffic;
@@ -109,7 +109,7 @@ TEST_CASE("a collective that fails is not counted") {
   CHECK(traffic.rows().empty());
 }
 
-TEST_CASE("collectives are counted under the name they are asked for") {
+TEST_CASE("metered: named -> counted under the label") {
   Pretending ranks;
   Traffic traffic;
   Metered metered(ranks, traffic);
@@ -121,7 +121,7 @@ TEST_CASE("collectives are counted under the name they are asked for") {
   kept.broadcast(t, 0)->wait();
   CHECK(&metered.named("kept") == &kept);
   REQUIRE(traffic.rows().size() == 4);
-  CHECK(traffic.rows()[0].label == "first");  // in the order in which they came
+  CHECK(traffic.rows()[0].label == "first");  // in order of completion
   CHECK(traffic.rows()[1].label.empty());
   CHECK(traffic.find("first", Collective::all_reduce)->calls == 1);
   CHECK(traffic.find("kept", Collective::all_reduce)->calls == 2);
@@ -130,12 +130,12 @@ TEST_CASE("collectives are counted under the name they are asked for") {
   CHECK(traffic.find("never", Collective::all_reduce) == nullptr);
 }
 
-TEST_CASE("a name changes nothing where nobody counts") {
+TEST_CASE("communicator: named without metering -> returns itself") {
   comm::Self self;
   CHECK(&self.named("features") == &self);
 }
 
-TEST_CASE("what is paused is not counted, what is cleared is forgotten") {
+TEST_CASE("traffic: paused -> not counted; cleared -> empty") {
   Traffic traffic;
   traffic.add("a", Collective::broadcast, {1, 2});
   traffic.pause();

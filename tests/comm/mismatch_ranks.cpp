@@ -1,5 +1,5 @@
-// Ranks that do not call the same, over MPI, whose messages say what they belong to. Each test has
-// messages of its own communicator, since a failed collective leaves it in no state to go on.
+// Ranks that call different collectives over MPI, where messages identify theirs. Each test uses
+// its own communicator, because a communicator is unusable after a failed collective.
 #include "comm/mpi/communicator.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
@@ -11,7 +11,7 @@ using core::Tensor;
 
 namespace {
 
-/// An all_gather of one row a rank, but rank 0 believes in `rows_of_0` of its own.
+/// An all_gather of one row per rank, in which rank 0 assumes `rows_of_0` rows for itself.
 comm::PendingPtr gather(comm::Communicator& ranks, int64_t rows_of_0, Dtype dtype) {
   Counts counts(static_cast<size_t>(ranks.size()), 1);
   counts[0] = rows_of_0;
@@ -22,7 +22,8 @@ comm::PendingPtr gather(comm::Communicator& ranks, int64_t rows_of_0, Dtype dtyp
 
 }  // namespace
 
-TEST_CASE("ranks that gather different dtypes are told", "[ranks][mpi]") {
+TEST_CASE("mismatch: all_gather of different dtypes -> throws and names rank and dtypes",
+          "[ranks][mpi]") {
   comm::Mpi ranks(tests::ranks().session);
   if (ranks.size() == 1) return;
   auto const pending = gather(ranks, 1, ranks.rank() == 0 ? Dtype::f32 : Dtype::i32);
@@ -34,7 +35,8 @@ TEST_CASE("ranks that gather different dtypes are told", "[ranks][mpi]") {
                       Contains("in all_gather of i32: rank 0 is in all_gather of f32"));
 }
 
-TEST_CASE("ranks in different collectives are told", "[ranks][mpi]") {
+TEST_CASE("mismatch: different collectives -> throws and names rank and collectives",
+          "[ranks][mpi]") {
   comm::Mpi ranks(tests::ranks().session);
   if (ranks.size() == 1) return;
   if (ranks.rank() == 0) {
@@ -48,7 +50,7 @@ TEST_CASE("ranks in different collectives are told", "[ranks][mpi]") {
   }
 }
 
-TEST_CASE("ranks with different sizes are told", "[ranks][mpi]") {
+TEST_CASE("mismatch: different sizes -> throws and names rank and sizes", "[ranks][mpi]") {
   comm::Mpi ranks(tests::ranks().session);
   bool const first = ranks.rank() == 0;
   SECTION("less than expected") {
@@ -63,7 +65,7 @@ TEST_CASE("ranks with different sizes are told", "[ranks][mpi]") {
   }
 }
 
-TEST_CASE("MPI's errors are thrown from wait, with MPI's text", "[ranks][mpi]") {
+TEST_CASE("operation: MPI error -> wait throws with MPI's message", "[ranks][mpi]") {
   comm::Stream& stream = tests::ranks().session.stream();
   std::byte content{};
   comm::Operation operation(stream, MPI_COMM_WORLD, comm::Collective::broadcast, {}, 8);
@@ -71,10 +73,10 @@ TEST_CASE("MPI's errors are thrown from wait, with MPI's text", "[ranks][mpi]") 
   operation.then([&](comm::Operation&) { content = std::byte{1}; });
   stream.push(operation);
   CHECK_THROWS_WITH(operation.wait(), Contains("MPI_ERR_RANK"));
-  CHECK(content == std::byte{});  // the stage after did not run
+  CHECK(content == std::byte{});  // the next stage did not run
 }
 
-TEST_CASE("an operation that nobody pushed or waited for ends", "[ranks][mpi]") {
+TEST_CASE("operation: never pushed or never waited for -> destructor ends it", "[ranks][mpi]") {
   comm::Stream& stream = tests::ranks().session.stream();
   bool ran = false;
   { comm::Operation const idle(stream, MPI_COMM_WORLD, comm::Collective::barrier, {}, 8); }
@@ -82,7 +84,7 @@ TEST_CASE("an operation that nobody pushed or waited for ends", "[ranks][mpi]") 
     comm::Operation failing(stream, MPI_COMM_WORLD, comm::Collective::barrier, {}, 8);
     failing.then([&](comm::Operation&) {
       ran = true;
-      core::fail("nobody hears this");
+      core::fail("this error is not observed");
     });
     stream.push(failing);
   }

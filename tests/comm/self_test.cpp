@@ -3,7 +3,7 @@
 #include "tests/support/device.h"
 #include "tests/support/reference.h"
 
-TEST_CASE("a rank alone gets copies of its own") {
+TEST_CASE("self: every collective -> a copy") {
   comm::Self self;
   CHECK(self.rank() == 0);
   CHECK(self.size() == 1);

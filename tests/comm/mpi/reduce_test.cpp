@@ -15,8 +15,8 @@ std::vector<std::byte const*> parts_of(std::vector<Tensor> const& tensors) {
 
 }  // namespace
 
-TEST_CASE("reduce adds in the order of the parts") {
-  // In f32, 1e8 + 1 is 1e8: any other order gives another sum.
+TEST_CASE("reduce: sum -> terms added in the order of the parts") {
+  // In f32, 1e8 + 1 is 1e8, so any other order yields another sum.
   std::vector<Tensor> const tensors{tests::tensor<float>(tests::host(), {2}, {1, -1e8}),
                                     tests::tensor<float>(tests::host(), {2}, {1e8, 1e8}),
                                     tests::tensor<float>(tests::host(), {2}, {-1e8, 1})};
@@ -25,7 +25,7 @@ TEST_CASE("reduce adds in the order of the parts") {
   CHECK(tests::values(out) == std::vector<double>{0, 1});
 }
 
-TEST_CASE("reduce writes over one of its parts, over more than a block") {
+TEST_CASE("reduce: output is one of the parts, several blocks -> correct") {
   int64_t const count = 3001;
   std::vector<double> ascending, descending, sums, maxima;
   for (int64_t i = 0; i < count; ++i) {
@@ -43,7 +43,7 @@ TEST_CASE("reduce writes over one of its parts, over more than a block") {
     }
 }
 
-TEST_CASE("reduce of bf16 is refused") {
+TEST_CASE("reduce: bf16 -> throws") {
   CHECK_THROWS_WITH(comm::reduce(comm::Reduce::sum, Dtype::bf16, {}, 0, nullptr),
                     Catch::Contains("bf16"));
 }

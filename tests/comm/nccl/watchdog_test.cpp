@@ -32,7 +32,7 @@ struct FakeCollective final : comm::WatchedCollective {
   bool begun_ = false, ended_ = false, broken = false;
 };
 
-/// A watch with a patience of 10 s, whose clock the test sets.
+/// A watchdog with a timeout of 10 s, whose clock the test sets.
 struct Watching {
   FakeTransport transport;
   Watchdog watch{transport, seconds(10)};
@@ -46,7 +46,7 @@ struct Watching {
 
 }  // namespace
 
-TEST_CASE("a collective that ends in time is forgotten") {
+TEST_CASE("watchdog: collective ends in time -> dropped, no error") {
   Watching w;
   auto const first = w.start("first");
   first->begin();
@@ -60,7 +60,7 @@ TEST_CASE("a collective that ends in time is forgotten") {
   CHECK(w.transport.aborted == 0);
 }
 
-TEST_CASE("a collective that has not ended in time is a Timeout, named with the one before") {
+TEST_CASE("watchdog: collective exceeds the timeout -> Timeout names it and the previous one") {
   Watching w;
   w.start("all_reduce of f32 on rank 1 of 4")->end();
   auto const second = w.start("all_gather of i64 on rank 1 of 4");
@@ -75,24 +75,24 @@ TEST_CASE("a collective that has not ended in time is a Timeout, named with the 
   CHECK(w.transport.aborted == 1);
 }
 
-TEST_CASE("time counts from when the device has come to a collective, not from its start") {
+TEST_CASE("watchdog: timeout -> counts from when the device reaches the collective") {
   Watching w;
   auto const first = w.start("first"), second = w.start("second");
   w.look_at(0);
-  w.look_at(100);  // the rank still computes
+  w.look_at(100);  // the device still computes
   first->begin();
   second->begin();
   w.look_at(101);
   w.look_at(111);
   first->end();
-  w.look_at(112);  // from now on the second
+  w.look_at(112);  // the timeout of the second one starts here
   w.look_at(122);
   CHECK_NOTHROW(w.watch.check());
   w.look_at(123);
   CHECK_THROWS_WITH(w.watch.check(), Contains("second (after first)"));
 }
 
-TEST_CASE("without patience a collective may take for ever") {
+TEST_CASE("watchdog: timeout 0 -> no limit") {
   FakeTransport transport;
   Watchdog watch(transport, Clock::duration::zero());
   auto const collective = std::make_shared<FakeCollective>("first");
@@ -103,7 +103,7 @@ TEST_CASE("without patience a collective may take for ever") {
   CHECK_NOTHROW(watch.check());
 }
 
-TEST_CASE("the carrier's word ends everything, under way or not, in its words") {
+TEST_CASE("watchdog: transport error -> aborts everything and throws its message") {
   Watching w;
   std::shared_ptr<FakeCollective> collective;
   std::string name;
@@ -120,7 +120,7 @@ TEST_CASE("the carrier's word ends everything, under way or not, in its words") 
   CHECK(w.transport.aborted == 1);
 }
 
-TEST_CASE("a device that cannot be asked has failed") {
+TEST_CASE("watchdog: querying the device throws -> failure") {
   Watching w;
   w.start("first")->broken = true;
   w.look_at(0);
@@ -128,7 +128,7 @@ TEST_CASE("a device that cannot be asked has failed") {
   CHECK(w.transport.aborted == 1);
 }
 
-TEST_CASE("the first reason stays, everything is ended once, and what follows fails") {
+TEST_CASE("watchdog: several failures -> first reason kept, one abort, later collectives fail") {
   Watching w;
   auto const under_way = w.start("first");
   w.watch.fail(std::make_exception_ptr(core::Error("cause")));
@@ -141,12 +141,12 @@ TEST_CASE("the first reason stays, everything is ended once, and what follows fa
   CHECK(w.start("second").use_count() == 1);
 }
 
-TEST_CASE("the reason is known before anyone is let go") {
+TEST_CASE("watchdog: abort -> reason is set before waiting threads continue") {
   struct Checking final : comm::Transport {
     Watchdog* watch = nullptr;
     bool known = false;
     std::string error() override { return "gone"; }
-    void end() override {  // what a host that waited would do, in another thread
+    void end() override {  // what a waiting host would do, in another thread
       std::thread([this] {
         try {
           watch->check();
@@ -162,7 +162,7 @@ TEST_CASE("the reason is known before anyone is let go") {
   CHECK(transport.known);
 }
 
-TEST_CASE("a watch is used from two threads") {
+TEST_CASE("watchdog: add and look from two threads -> safe") {
   FakeTransport transport;
   Watchdog watch(transport, seconds(1));
   struct Now final : comm::WatchedCollective {
