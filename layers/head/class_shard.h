@@ -6,30 +6,31 @@
 
 namespace layers {
 
-/// Some of a rank's classes, as a pass takes them: its rows [begin, end), or those of them that
-/// were drawn.
+/// The classes that one iteration of a pass processes: the rank's rows [begin, end), or the sampled
+/// ones among them.
 struct ClassSet {
   int64_t begin, end;
-  int64_t first;         ///< what a label of the first class is
-  int64_t count;         ///< of classes
-  core::Tensor sampled;  ///< (count), i64: numbers from `begin`; empty: all rows
-  core::Tensor shift;    ///< (count), Wide, added to logits: the log-Q correction; or empty
+  int64_t first;         ///< label of the first class of the set
+  int64_t count;         ///< number of classes
+  core::Tensor sampled;  ///< (count), i64: sampled classes, offset from `begin`; empty: all rows
+  core::Tensor shift;    ///< (count), Acc: the log-Q correction, added to the logits; or empty
 };
 
-/// A set's weights, ready for products.
+/// The weights of a set, as matrix products read them.
 struct ClassWeights {
-  core::Tensor w;  ///< (count, D), of the products' dtype; of length 1 where products are cosines
-  core::Tensor norm;  ///< (count), Wide, of cosines: what they were divided by
-  core::Tensor bias;  ///< (count), Wide, or empty; with the set's shift
+  core::Tensor w;     ///< (count, D), in the products' dtype; unit rows if products are cosines
+  core::Tensor norm;  ///< (count), Acc: norms of the rows, for cosines
+  core::Tensor bias;  ///< (count), Acc: bias and shift of the set; or empty
 };
 
-/// The gradient of a set: w (count, D) and bias (count) or empty, Wide.
+/// Gradient of the weights of a set: w (count, D) and bias (count) or empty, both Acc.
 struct ClassGradient {
   core::Tensor w, bias;
 };
 
-/// The classes of this rank: rows [begin, begin + count) of the weight (C, D), dealt by
-/// comm::split_evenly, with the optimizer's state. A rank may have one row or none.
+/// The class weights of this rank with their optimizer state: rows [begin, begin + count) of the
+/// weight (C, D), as split by comm::split_evenly. A rank may have no rows. Acc is the accumulator
+/// type, math::Accumulator<T>.
 class ClassShard {
  public:
   struct Options {
@@ -37,26 +38,30 @@ class ClassShard {
     bool bias = false;
     Moments moments = Moments::velocity;
     Storage storage = Storage::f32;
-    double init_std = 0.01;  ///< of the initial weights: normal, the same at any number of ranks
+    double init_std = 0.01;  ///< standard deviation of the initial weights
     bool cosine = false;
     UnsampledRows unsampled = UnsampledRows::lazy;
   };
 
+  /// Initial weights are normal, the same for any number of ranks.
+  /// Throws: core::Error for bf16 storage with dtype f64.
   ClassShard(Context const& context, comm::Communicator& ranks, Options const& options);
 
   int64_t begin() const { return begin_; }
   int64_t count() const { return count_; }  ///< C_r
-  size_t bytes_a_class() const;             ///< of weights and state
+  size_t bytes_a_class() const;             ///< bytes of weights and optimizer state per class
   core::Device& device() const { return device_; }
 
+  /// The weights of a set.
   ClassWeights read(ClassSet const& set) const;
-  /// The weights (n, D) of `classes` (n), i64, as products read them; zeros where they are not
-  /// here.
+  /// The weights (n, D) of `classes` (n), i64, in the products' dtype; zeros for classes of other
+  /// ranks.
   core::Tensor read_classes(core::Tensor const& classes) const;
 
-  /// From the gradient in the weights that products read, in place, to that of those kept.
+  /// Converts `dw`, in place, from the gradient with respect to the weights that products read to
+  /// that of the stored weights. They differ by the normalization of cosines.
   void to_kept(ClassWeights const& weights, core::Tensor& dw) const;
-  /// One step of the set's rows. factor: UpdateRule's.
+  /// Performs one optimizer step on the set's rows. `gradient_scale`: see UpdateRule.
   void update(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
               ClassGradient const& gradient);
 
@@ -74,7 +79,7 @@ class ClassShard {
 
   Options options_;
   core::Device& device_;
-  core::Dtype products_;  ///< dtype of the products' inputs
+  core::Dtype products_;  ///< dtype of the inputs of matrix products
   int64_t begin_, count_;
   core::UpdateState weight_, bias_;
 };

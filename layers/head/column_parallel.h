@@ -6,14 +6,14 @@ namespace layers {
 
 enum class GatherOutput { no, yes };
 
-/// A linear layer split by its outputs: rank r holds rows [begin, begin + count) of the weight
-/// (out, in), dealt by comm::split_evenly; a rank may hold one row or none.
+/// A linear layer split by output (Megatron-LM's ColumnParallelLinear): rank r holds rows [begin,
+/// begin + count) of the weight (out, in), as split by comm::split_evenly. A rank may have no rows.
 ///
-/// y = x Wᵀ + b, for an x (N, in) that is the same on every rank. The result is the rank's columns
-/// (N, count), or with GatherOutput::yes all of them on every rank: N × out numbers, for a small
-/// `out` and for comparison; a loss over many classes belongs with the shard (layers/head.h).
-/// Backward all-reduces dx. Weights start normal with the deviation given, the same numbers for
-/// any number of ranks.
+/// y = x Wᵀ + b, for an x (N, in) that is the same on every rank. The output is this rank's columns
+/// (N, count), or with GatherOutput::yes all columns (N, out) on every rank, for a small `out` and
+/// for comparisons. A loss over many classes should use the sharded output (layers/head/head.h).
+/// Backward all-reduces dx. Initial weights are normal with standard deviation `init_std`, the same
+/// for any number of ranks.
 class ColumnParallelLinear final : public Layer {
  public:
   struct Options {
@@ -38,20 +38,20 @@ class ColumnParallelLinear final : public Layer {
   core::Var gather(core::Tape& tape, core::Var const& mine);
 
   comm::Communicator& ranks_;
-  comm::Counts counts_;  ///< outputs of each rank
+  comm::Counts counts_;  ///< number of outputs per rank
   GatherOutput gather_output_;
   core::Parameter weight_, bias_;
 };
 
-/// x (N, n of each rank) to (N, sum of n) on every rank, the ranks' columns side by side.
+/// Concatenates the columns of all ranks: x (N, n of each rank) to (N, sum of n), on every rank.
 core::Tensor gather_columns(comm::Communicator& ranks, core::Tensor const& mine,
                             comm::Counts const& counts);
 
-/// Columns [begin, begin + count) of x (N, n) as a tensor of their own.
+/// Copies columns [begin, begin + count) of x (N, n) to a new tensor.
 core::Tensor take_columns(core::Tensor const& x, int64_t begin, int64_t count);
 
-/// The same x on every rank as input of a computation that is split over them: the gradient is the
-/// sum of the ranks' shares.
+/// The input x, the same on every rank, of a computation that is split over ranks. Backward sums
+/// its gradient over ranks.
 core::Var sum_gradient(core::Tape& tape, comm::Communicator& ranks, core::Var const& x);
 
 }  // namespace layers

@@ -4,29 +4,29 @@
 
 namespace layers {
 
-/// What the products of a head are: dot products, or cosines times a scale.
+/// Product of features and class weights: dot product, or cosine times a scale.
 enum class Product { dot, cosine };
 
-/// Where the margin on the target's cosine comes from.
+/// Source of the margin on the cosine of the target.
 enum class MarginKind {
-  fixed,       ///< m1, m2, m3 as given; 1, 0, 0: none (NormFace)
-  adaptive,    ///< AdaFace: from the norm of the features; m2 is its m
-  curricular,  ///< CurricularFace: m2 as ArcFace's, and hard negatives weigh more as training goes
+  fixed,       ///< m1, m2, m3 as given; 1, 0, 0: no margin (NormFace)
+  adaptive,    ///< AdaFace: depends on the norm of the features; m2 is its m
+  curricular,  ///< CurricularFace: m2 as in ArcFace; hard negatives gain weight during training
 };
 
-/// The loss over the classes. Equations: docs/head.md, core/math/margin.h and softmax.h.
+/// The loss of a head. Equations: docs/head.md, core/math/margin.h and softmax.h.
 struct HeadLoss {
   double smoothing = 0;  ///< label smoothing ε in [0, 1)
-  double z_loss = 0;     ///< λ of λ lse²
+  double z_loss = 0;     ///< coefficient λ of the z-loss λ lse²
 
   Product product = Product::dot;
-  double scale = 1;               ///< s of cosines
-  double m1 = 1, m2 = 0, m3 = 0;  ///< target: s (cos(m1 θ + m2) - m3)
+  double scale = 1;               ///< factor s of cosines
+  double m1 = 1, m2 = 0, m3 = 0;  ///< logit of the target: s (cos(m1 θ + m2) - m3)
   MarginKind margin = MarginKind::fixed;
   core::math::MarginGradient gradient = core::math::MarginGradient::exact;
-  double h = 0.333;     ///< AdaFace: how much the norm counts
-  double share = 0.01;  ///< AdaFace, CurricularFace: by which running values move in a step
-  /// Other classes with a larger cosine leave the softmax (inter-class filter).
+  double h = 0.333;     ///< AdaFace: sensitivity of the margin to the norm
+  double share = 0.01;  ///< AdaFace, CurricularFace: weight of the batch in running statistics
+  /// Inter-class filter: other classes with a larger cosine are excluded from the softmax.
   double filter = std::numeric_limits<double>::infinity();
 
   static HeadLoss normface(double scale) { return {.product = Product::cosine, .scale = scale}; }
@@ -52,26 +52,28 @@ struct HeadLoss {
   bool filters() const { return filter < std::numeric_limits<double>::infinity(); }
 };
 
-/// Throws Error for numbers out of their range, margins without cosines, a bias with cosines, and
-/// combinations without a meaning; each says why.
+/// Throws: core::Error for values out of range, margins without cosines, a bias with cosines, and
+/// unsupported combinations; the message contains the reason.
 void check_loss(HeadLoss const& loss, bool bias);
 
-/// Makes the rule of each batch; keeps what margins remember from step to step, the same on every
-/// rank.
+/// Creates the logit rule of each batch and owns the running statistics of adaptive margins, which
+/// are the same on every rank.
 class Margins {
  public:
-  /// `dtype`: Wide.
+  /// `dtype`: the accumulator type, Acc.
   Margins(core::Device& device, core::Dtype dtype, HeadLoss const& loss);
 
-  /// True where the rule needs the targets' products beforehand.
+  /// True if `of` needs the products of the targets.
   bool needs_targets() const { return loss_.margin == MarginKind::curricular; }
 
-  /// norms (B) of the global batch's features, labels (B); products (B) of the targets, or empty
-  /// where they are not needed. `training`: the memory moves.
+  /// Returns the rule of a batch. norms (B): norms of the global batch's features. labels (B).
+  /// products (B): products of the targets, or empty if they are not needed. `training`: update the
+  /// running statistics.
   core::LogitRule of(core::Tensor const& norms, core::Tensor const& labels,
                      core::Tensor const& products, bool training);
 
-  /// AdaFace: (2), mean and deviation of norms. CurricularFace: (1), t. Otherwise empty.
+  /// Running statistics. AdaFace: (2), mean and standard deviation of the norms. CurricularFace:
+  /// (1), t. Otherwise empty.
   core::Tensor const& memory() const { return memory_; }
 
  private:

@@ -1,32 +1,32 @@
 #pragma once
 
-/// Choices of the class-sharded head, in the words of the configuration.
+/// Options of the class-sharded head, named as in the configuration.
 namespace layers {
 
-/// Number formats of a head's weights and optimizer state, in bytes a number.
+/// Data types of a head's weights and optimizer state, in bytes per element.
 enum class Storage {
-  f32,           ///< 4 and 4
-  bf16_moments,  ///< 4 and 2
-  bf16,          ///< 2 and 2: no master weights; each step rounds stochastically
+  f32,           ///< 4 + 4
+  bf16_moments,  ///< 4 + 2
+  bf16,          ///< 2 + 2: no f32 master weights; each step rounds stochastically
 };
 
-/// Whether the second pass over the classes reads the logits of the first or computes them again.
+/// Whether the second pass over the classes reads stored logits or recomputes them.
 enum class Logits {
   automatic,  ///< ShardedHead::describe reports the choice and its reason
-  store,      ///< three products a step; B × C_r exponentials in the products' dtype
-  recompute,  ///< four products; B × chunk numbers
+  store,      ///< three matrix products per step; B × C_r exponentials in the products' dtype
+  recompute,  ///< four matrix products per step; B × chunk elements
 };
 
-/// The number of passes over the classes before dX is complete.
+/// Number of passes over the classes before dX is complete.
 enum class Passes {
   two,  ///< the second pass sums dX and updates the weights
-  one,  ///< the first sums dX: trunk and communication go on, and `finish` updates the weights
+  one,  ///< the first pass sums dX, so trunk backward can start; `finish` updates the weights
 };
 
-/// What a step does to the rows that it has not sampled (Partial FC).
+/// Treatment of rows that were not sampled in a step (Partial FC).
 enum class UnsampledRows {
-  lazy,   ///< nothing: rows and moments keep their values
-  dense,  ///< their gradient is 0: momentum and weight decay still apply
+  lazy,   ///< not updated: weights and moments keep their values
+  dense,  ///< updated with gradient 0: momentum and weight decay still apply
 };
 
 }  // namespace layers

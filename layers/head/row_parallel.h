@@ -4,13 +4,13 @@
 
 namespace layers {
 
-/// A linear layer split by its inputs: rank r holds columns [begin, begin + count) of the weight
-/// (out, in); the partial products are all-reduced.
+/// A linear layer split by input (Megatron-LM's RowParallelLinear): rank r holds columns [begin,
+/// begin + count) of the weight (out, in). The partial products are all-reduced.
 ///
-/// y = x Wᵀ + b for an x (N, in) that is the same on every rank, of which each takes its columns;
-/// y (N, out) is whole on every rank, and so is dx. The bias is on every rank. Exact, but every
-/// rank holds all N × out outputs and the sum moves them: see docs/head.md for what that costs.
-/// Weights start like ColumnParallelLinear's: the same numbers for any number of ranks.
+/// y = x Wᵀ + b, for an x (N, in) that is the same on every rank; each rank uses its columns of x.
+/// y (N, out) and dx are complete on every rank. Every rank has the whole bias. Exact, but every
+/// rank holds all N × out outputs, and the all-reduce moves them: docs/head.md has the costs.
+/// Initial weights are those of ColumnParallelLinear, the same for any number of ranks.
 class RowParallelLinear final : public Layer {
  public:
   struct Options {
@@ -30,7 +30,8 @@ class RowParallelLinear final : public Layer {
   int64_t begin() const { return comm::begin_of(counts_, ranks_.rank()); }
   int64_t count() const { return counts_[static_cast<size_t>(ranks_.rank())]; }
 
-  /// The whole weight (out, in) on every rank: for comparison with the unsplit layer.
+  /// Collective. Returns the whole weight (out, in) on every rank, for comparison with the unsplit
+  /// layer.
   core::Tensor whole_weight() const;
 
  private:
@@ -38,7 +39,7 @@ class RowParallelLinear final : public Layer {
   core::Var sum(core::Tape& tape, core::Var const& partial);
 
   comm::Communicator& ranks_;
-  comm::Counts counts_;  ///< inputs of each rank
+  comm::Counts counts_;  ///< number of inputs per rank
   core::Parameter weight_, bias_;
 };
 

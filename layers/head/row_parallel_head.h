@@ -6,13 +6,13 @@ namespace layers {
 
 /// Softmax cross-entropy over a RowParallelLinear: the split by input features, for comparison.
 /// Every rank holds all B × C logits and computes the same loss from them. Backward updates the
-/// rank's columns as soon as their gradient is ready.
+/// rank's columns as soon as their gradient is ready, unless the step is deferred.
 class RowParallelHead final : public Head {
  public:
   struct Options {
     int64_t classes, features;
     bool bias = false;
-    bool momentum = true;  ///< keep velocities
+    bool momentum = true;  ///< store velocities
   };
 
   RowParallelHead(Context const& context, comm::Communicator& ranks, Options const& options);

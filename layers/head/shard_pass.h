@@ -3,36 +3,37 @@
 
 namespace layers {
 
-/// One batch on its way over this rank's classes, a set at a time, with no more logits alive than a
-/// set's unless they are stored. docs/head.md has the arithmetic.
+/// The two passes of one batch over this rank's classes, one set of classes at a time. Unless
+/// logits are stored, only those of one set exist at a time. Equations: docs/head.md.
 class ShardPass {
  public:
   struct Options {
-    bool store = false;     ///< keep exponentials between the passes: B × C_r numbers
+    bool store = false;     ///< store exponentials between the passes: B × C_r elements
     bool early_dx = false;  ///< the first pass sums dX
   };
-  /// All of a global batch.
+  /// A global batch.
   struct Batch {
-    core::Tensor x;        ///< (B, D), as products read it
-    core::Tensor labels;   ///< (B), as ClassSet::first counts them
-    core::Tensor classes;  ///< (B): the class of each row, in [0, C), or negative
+    core::Tensor x;        ///< (B, D), in the dtype of matrix products
+    core::Tensor labels;   ///< (B), numbered like ClassSet::first
+    core::Tensor classes;  ///< (B): class of each row, in [0, C), or negative
     core::LogitRule rule;
   };
 
-  /// `rows` outlives this. class_weights (C_r), Wide, or empty.
+  /// `rows` must outlive this object. class_weights (C_r), Acc, or empty.
   ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> sets,
             core::Tensor const& class_weights, Options const& options);
 
-  /// The first pass: stats (B, 6), of this rank's classes.
+  /// First pass: returns the row statistics (B, 6) of this rank's classes (math::RowStatistics).
   core::Tensor statistics();
-  /// Between the passes: what all ranks' statistics came to, Kernels::softmax_merge's.
+  /// Between the passes: sets the merged statistics of all ranks, from Kernels::softmax_merge.
   void set_rows(core::Tensor const& rows) { rows_ = rows; }
-  /// This rank's share of dX (B, D), Wide, where the first pass has summed it. Once.
+  /// Returns this rank's share of dX (B, D), Acc, if the first pass has summed it. May be called
+  /// once.
   core::Tensor early_dx();
 
   std::vector<ClassSet> const& sets() const { return sets_; }
   core::Tensor const& x() const { return batch_.x; }
-  /// G (B, n) of set i, in the products' dtype.
+  /// Second pass: returns the gradient G (B, n) of the logits of set i, in the products' dtype.
   core::Tensor gradient(size_t i, ClassWeights const& weights);
 
  private:
@@ -47,10 +48,10 @@ class ShardPass {
   Options options_;
   core::Dtype wide_;
   core::Tensor rows_;
-  core::Tensor dx_, reference_;  ///< of the first pass, where it sums dX
+  core::Tensor dx_, reference_;  ///< used if the first pass sums dX
   struct Stored {
-    core::Tensor values, reference;  ///< exponentials (B, n) and what they are measured from;
-                                     ///< gradients, once there is no reference
+    core::Tensor values, reference;  ///< exponentials (B, n) and their reference; gradients
+                                     ///< once the reference is empty
   };
   std::vector<Stored> stored_;
 };

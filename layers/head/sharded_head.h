@@ -5,18 +5,32 @@
 
 namespace layers {
 
-/// Softmax cross-entropy over classes split by rank (column-parallel), never holding B × C logits.
+/// Softmax cross-entropy with classes split over ranks (column-parallel), never holding B × C
+/// logits.
 ///
-/// Forward: features and labels are all-gathered; each rank walks its classes in chunks, keeping
-/// per row the maximum, the sum of exponentials and what the target has; ONE all-gather of these,
-/// merged in rank order. Backward: each rank walks its chunks again with the gradient G in the
-/// products, accumulates dX = G W, and updates each chunk of W from dW = Gᵀ X at once, so there is
-/// no gradient buffer; dX is reduce-scattered. docs/head.md has the arithmetic, and what the
-/// options cost.
+///     layers::ShardedHead head(context, ranks, {.classes = 1000, .features = 32});
+///     core::UpdateRule rule{.momentum = 0.9};
+///     rule.step_scalars = core::make_step_scalars(device, rule, 0.1, 1);  // learning rate, step
+///     head.set_step({rule, rule});                                        // weights, biases
+///     core::Tape tape;
+///     auto const x = trunk.forward(tape, core::Tape::constant(images));   // (b, 32)
+///     auto const loss = head.loss(tape, x, labels, counts);  // labels (b), counts: b per rank
+///     tape.backward(loss, one);                              // one (1): seed of the gradient
+///     head.finish();
 ///
-/// Memory: weights and optimizer state of C_r × D numbers, the gathered features, and the chunk's
-/// buffers. With bf16 the products read a chunk's weights rounded on the fly; logits are f32,
-/// probabilities are rounded.
+/// Forward: features and labels are all-gathered. Each rank processes its classes in chunks and
+/// keeps, per row, the maximum, the sum of exponentials and the terms of the target. One all-gather
+/// of these statistics follows; every rank merges them in rank order. Backward: each rank processes
+/// its chunks again, computes the gradient G of the products, accumulates dX = G W, and updates
+/// each chunk of W from dW = Gᵀ X immediately, so there is no gradient buffer. dX is
+/// reduce-scattered. docs/head.md has the equations and the costs of the options.
+///
+/// Saved for backward: the gathered features and the merged statistics, and with Logits::store the
+/// exponentials.
+///
+/// Memory: weights and optimizer state of C_r × D elements, the gathered features, and the buffers
+/// of one chunk. With bf16, each chunk's weights are rounded before its products; logits are f32
+/// and probabilities are rounded to bf16.
 class ShardedHead final : public Head {
  public:
   struct Options {
@@ -25,24 +39,26 @@ class ShardedHead final : public Head {
     Moments moments = Moments::velocity;
     Storage storage = Storage::f32;
     HeadLoss loss;
-    int64_t chunk = 0;  ///< classes at a time; 0: automatic
+    int64_t chunk = 0;  ///< classes per chunk; 0: automatic
     Logits logits = Logits::automatic;
-    int64_t memory = 0;  ///< bytes this rank may use, for the automatic choice; 0: not known
+    int64_t memory = 0;  ///< device memory of this rank in bytes, for Logits::automatic; 0: unknown
     Passes passes = Passes::two;
     UnsampledRows unsampled = UnsampledRows::lazy;
-    bool log_q = false;      ///< drawn classes' logits get -log of their chance to be drawn
-    double init_std = 0.01;  ///< of the initial weights
+    bool log_q = false;  ///< subtract log(sampling probability) from the logits of sampled classes
+    double init_std = 0.01;  ///< standard deviation of the initial weights
   };
 
-  /// `ranks` hold all classes together. `replicas`: those that hold the same classes as this one,
-  /// for other parts of the batch; none: this one alone.
+  /// `ranks` together hold all classes. `replicas`: the ranks that hold the same classes as this
+  /// one, for other parts of the batch; null: no replicas. Both must outlive this object.
+  /// Throws: core::Error for invalid options.
   ShardedHead(Context const& context, comm::Communicator& ranks, Options const& options,
               comm::Communicator* replicas = nullptr);
 
-  /// Weights of this rank's classes in the loss, (C_r), Wide. Collective.
+  /// Collective. Sets the class weights of the loss, (C_r), Acc.
+  /// Throws: core::Error if shape or dtype do not match.
   void set_class_weights(core::Tensor const& weights);
 
-  /// Numbers that each rank sends for each row of the batch: see `loss`.
+  /// Number of elements that each rank sends per row of the batch in the all-gather of statistics.
   static constexpr int64_t row_statistics = core::math::RowStatistics::count;
 
   int64_t classes() const override { return options_.classes; }
@@ -57,13 +73,13 @@ class ShardedHead final : public Head {
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;
 
-  /// Whether logits of a batch of this size are stored.
+  /// Whether the logits of a batch of this size are stored.
   bool stores(int64_t batch) const;
   int64_t begin() const { return rows_.begin(); }  ///< first class of this rank
   int64_t count() const { return rows_.count(); }  ///< C_r
 
  private:
-  struct Features;  ///< of the global batch
+  struct Features;  ///< features of the global batch
   struct Storing {
     int64_t bytes, share, room;
   };
@@ -92,7 +108,7 @@ class ShardedHead final : public Head {
 
   Options options_;
   core::Device& device_;
-  core::Dtype dtype_, wide_;  ///< of the products' inputs, and of sums
+  core::Dtype dtype_, wide_;  ///< dtype of the inputs of matrix products, and accumulator type
   uint64_t seed_;
   comm::Communicator& ranks_;
   comm::Communicator* replicas_;
@@ -102,7 +118,7 @@ class ShardedHead final : public Head {
   double weight_sum_;
   HeadStep step_;
   core::Tensor gradient_scale_, sums_;
-  std::vector<PassPtr> waiting_;  ///< batches that `finish` updates the weights from
+  std::vector<PassPtr> waiting_;  ///< batches from which `finish` updates the weights
 };
 
 }  // namespace layers

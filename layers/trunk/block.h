@@ -4,14 +4,14 @@
 #include "layers/trunk/norm.h"
 #include "layers/trunk/prelu.h"
 
-/// Residual blocks: a path of convolutions, and a shortcut around it. All are made from a name, the
-/// channels that enter and leave, and the stride.
+/// Residual blocks: a path of convolutions and a shortcut around it. Constructor arguments are the
+/// name, the numbers of input and output channels, and the stride.
 namespace layers {
 
-/// The way around a block: x, or where the shape changes a 1×1 convolution with batch norm.
+/// The shortcut of a block: x, or a 1×1 convolution with batch norm if the shape changes.
 class Shortcut final : public Layer {
  public:
-  /// deviation: Conv2d's.
+  /// `stddev`: see Conv2d::Options.
   Shortcut(Context const& context, std::string const& name, int64_t in, int64_t out, int64_t stride,
            double stddev = 0);
 
@@ -27,7 +27,7 @@ class Shortcut final : public Layer {
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)), 3×3 convolutions, the first with `stride`.
 class BasicBlock final : public Layer {
  public:
-  static constexpr int64_t expansion = 1;  ///< channels out over those within
+  static constexpr int64_t expansion = 1;  ///< output channels / inner channels
 
   BasicBlock(Context const& context, std::string const& name, int64_t in, int64_t out,
              int64_t stride);
@@ -43,9 +43,9 @@ class BasicBlock final : public Layer {
   Shortcut shortcut_;
 };
 
-/// The bottleneck block of ResNet (He et al. 2016, figure 5 right): convolutions 1×1 to a quarter
-/// of `out`, 3×3, 1×1, each with batch norm. The stride is that of the 3×3 one, as in torchvision
-/// ("v1.5"; the paper has it in the first).
+/// The bottleneck block of ResNet (He et al. 2016, figure 5 right): convolutions 1×1 to out / 4
+/// channels, 3×3, and 1×1, each with batch norm. The 3×3 convolution has the stride, as in
+/// torchvision ("v1.5"; in the paper the first one has it).
 class Bottleneck final : public Layer {
  public:
   static constexpr int64_t expansion = 4;
@@ -68,7 +68,7 @@ class Bottleneck final : public Layer {
 
 /// The block of IResNet (insightface; Han et al. 2017 without the zero-padded shortcut):
 /// bn3(conv2(prelu(bn2(conv1(bn1(x)))))) + shortcut(x), 3×3 convolutions, the second with `stride`,
-/// and no activation at the end. Weights of convolutions begin with deviation 0.1.
+/// no activation at the end. Initial weights of convolutions have standard deviation 0.1.
 class IresnetBlock final : public Layer {
  public:
   static constexpr double stddev = 0.1;

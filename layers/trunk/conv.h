@@ -3,18 +3,20 @@
 
 namespace layers {
 
-/// A square convolution. Weights (out, kernel, kernel, in / groups), normal with `deviation`, by
-/// default sqrt(2 / (kernel² out)) (He et al. 2015, fan out); bias uniform in
-/// ±1/sqrt(kernel² in / groups), as torch.nn.Conv2d starts it.
+/// A 2D convolution with a square kernel, like torch.nn.Conv2d. The weight (out, kernel, kernel, in
+/// / groups) is initialized from a normal distribution with standard deviation `stddev`, by default
+/// sqrt(2 / (kernel² out)) (He et al. 2015, fan out). The bias is initialized uniformly in
+/// ±1/sqrt(kernel² in / groups), as in torch.nn.Conv2d.
 class Conv2d final : public Layer {
  public:
   struct Options {
     int64_t in, out, kernel;
     int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
     bool bias = false;
-    double stddev = 0;  ///< of the initial weights; 0: the default
+    double stddev = 0;  ///< standard deviation of the initial weights; 0: the default
   };
 
+  /// Throws: core::Error if `groups` does not divide `in` and `out`.
   Conv2d(Context const& context, std::string const& name, Options const& options);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override;
@@ -25,7 +27,7 @@ class Conv2d final : public Layer {
   core::Window window_;
   int64_t groups_;
   core::Parameter weight_;
-  core::Parameter bias_;  ///< no value where there is none
+  core::Parameter bias_;  ///< no value without a bias
 };
 
 }  // namespace layers

@@ -3,8 +3,8 @@
 
 namespace layers {
 
-/// y = x Wᵀ + b. Weight (out, in) and bias uniform in ±1/sqrt(in), as torch.nn.Linear starts them.
-/// `channels`: of the images that were flattened into x; 0 where x is none.
+/// y = x Wᵀ + b. Weight (out, in) and bias (out) are initialized uniformly in ±1/sqrt(in), as in
+/// torch.nn.Linear. `channels`: number of channels if x is a flattened image, otherwise 0.
 class Linear final : public Layer {
  public:
   Linear(Context const& context, std::string const& name, int64_t in, int64_t out, bool bias,
@@ -15,7 +15,7 @@ class Linear final : public Layer {
 
  private:
   core::Parameter weight_;
-  core::Parameter bias_;  ///< no value where there is none
+  core::Parameter bias_;  ///< no value without a bias
 };
 
 }  // namespace layers

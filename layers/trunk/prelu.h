@@ -3,7 +3,7 @@
 
 namespace layers {
 
-/// x where it is positive, else slope[channel] x (He et al. 2015). Slopes begin at 0.25.
+/// PReLU: x if x > 0, else slope[channel] x (He et al. 2015). Slopes are initialized to 0.25.
 class Prelu final : public Layer {
  public:
   Prelu(Context const& context, std::string const& name, int64_t channels)

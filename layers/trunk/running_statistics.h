@@ -4,21 +4,22 @@
 
 namespace layers {
 
-/// Keeps running statistics the same on every rank where batch norm is local: after each step, all
-/// of them are averaged over the ranks in one all-reduce. So a model can be evaluated, saved and
-/// resumed at any step without a special case.
+/// Keeps the running statistics of local batch norm equal on all ranks: after each step they are
+/// averaged over the ranks in one all-reduce. A model can therefore be evaluated, saved and resumed
+/// at any step without a special case.
 class RunningStatistics {
  public:
-  /// Takes the parameters whose role is statistics; the others are ignored.
+  /// Uses the parameters with Role::statistics; others are ignored.
   RunningStatistics(comm::Communicator& ranks, std::vector<core::Parameter*> const& parameters);
 
+  /// Collective. Averages all statistics over the ranks.
   void average();
 
  private:
   comm::Communicator& ranks_;
   std::vector<core::Parameter*> parameters_;
-  core::Tensor packed_;               ///< all values, one after another
-  std::vector<core::Tensor> places_;  ///< views into it, one a parameter
+  core::Tensor packed_;               ///< all values, concatenated
+  std::vector<core::Tensor> places_;  ///< views into `packed_`, one per parameter
 };
 
 }  // namespace layers

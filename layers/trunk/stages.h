@@ -4,12 +4,13 @@
 
 namespace layers {
 
-/// Residual blocks of one width; the first of them has the stride.
+/// Residual blocks with the same number of output channels; the first one has the stride.
 struct Stage {
   int64_t blocks, channels, stride;
 };
 
-/// Stages one after another. Block J of stage K, from 1, is named layerK.J, as torchvision has it.
+/// A sequence of stages. Block j of stage k is named layerK.J, as in torchvision; k counts from 1,
+/// j from 0.
 template <class Block>
 class Stages final : public Layer {
  public:
