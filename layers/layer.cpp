@@ -4,7 +4,7 @@
 namespace layers {
 namespace {
 
-/// FNV-1a, 56 bits: names give random streams.
+/// FNV-1a, 56 bits: derives a random stream from a name.
 uint64_t hash(std::string const& name) {
   uint64_t h = 0xCBF29CE484222325u;
   for (unsigned char const c : name) h = (h ^ c) * 0x100000001B3u;

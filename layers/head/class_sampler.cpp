@@ -8,7 +8,7 @@
 namespace layers {
 namespace {
 
-/// Those of `labels` in [begin, begin + count), as numbers from `begin`, ascending, each once.
+/// The distinct labels in [begin, begin + count), as offsets from `begin`, ascending.
 std::vector<int64_t> positives_of(std::vector<int64_t> const& labels, int64_t begin,
                                   int64_t count) {
   std::vector<int64_t> mine;
@@ -19,7 +19,7 @@ std::vector<int64_t> positives_of(std::vector<int64_t> const& labels, int64_t be
   return mine;
 }
 
-/// The place of `value` among ascending values, or -1.
+/// The index of `value` in a sorted vector, or -1.
 int64_t place_of(int64_t value, std::vector<int64_t> const& ascending) {
   auto const found = std::lower_bound(ascending.begin(), ascending.end(), value);
   return found != ascending.end() && *found == value ? found - ascending.begin() : -1;
@@ -32,7 +32,7 @@ core::Tensor on_device(core::Device& device, core::Dtype dtype, std::vector<T> c
   return t;
 }
 
-/// -log of the chances of classes, numbers ascending: that of one with a sample is 1.
+/// -log(sampling probability) of `classes`, ascending. Positive classes have probability 1.
 core::Tensor log_q(core::Device& device, core::Dtype wide, double rate,
                    std::vector<int64_t> const& classes, std::vector<int64_t> const& positives) {
   return core::visit_floating(wide, [&]<class Acc>() {

@@ -9,14 +9,14 @@ using core::UpdateState;
 
 namespace {
 
-/// Calls f(member of a, member of b) for the arrays of a state that are there.
+/// Calls f(member of a, member of b) for each array that `a` has.
 template <class A, class B, class F>
 void each_array(A& a, B& b, F const& f) {
   for (auto const member : {&UpdateState::w, &UpdateState::first, &UpdateState::second})
     if (a.*member) f(a.*member, b.*member);
 }
 
-/// Rows of a tensor at `places`, of which `first` is its row 0.
+/// Gathers rows of a tensor. `places`: row numbers, counted from `first`.
 Tensor gathered(Tensor const& x, Tensor const& places, int64_t first = 0) {
   core::Shape shape = x.shape();
   shape[0] = places.count();
@@ -25,7 +25,7 @@ Tensor gathered(Tensor const& x, Tensor const& places, int64_t first = 0) {
   return rows;
 }
 
-constexpr int64_t rows_at_once = 4096;  ///< that start wide before they are rounded
+constexpr int64_t rows_at_once = 4096;  ///< rows initialized in Acc before they are rounded
 
 }  // namespace
 
@@ -36,7 +36,7 @@ ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options cons
   count_ = counts[static_cast<size_t>(ranks.rank())];
   Dtype const wide = core::accumulator(c.dtype);
   core::check(wide == Dtype::f32 || options.storage == Storage::f32,
-              "head: bf16 storage of a head in f64, which is for reference");
+              "head: bf16 storage with dtype f64; f64 requires Storage::f32");
   Dtype const moment = options.storage == Storage::f32 ? wide : Dtype::bf16;
   weight_.w = Tensor(device_, {count_, options.features},
                      options.storage == Storage::bf16 ? Dtype::bf16 : wide);
@@ -82,7 +82,7 @@ ClassWeights ClassShard::for_products(Tensor const& kept) const {
   }
   weights.norm = Tensor(device_, {kept.size(0)}, wide);
   Tensor from = kept;
-  if (kept.dtype() != wide && products_ == wide) {  // bf16 storage of an f32 head
+  if (kept.dtype() != wide && products_ == wide) {  // bf16 storage with f32 products
     from = Tensor(device_, kept.shape(), wide);
     device_.kernels().convert(kept, from);
   }

@@ -39,7 +39,7 @@ void ColumnParallelLinear::visit_parameters(Visit const& visit) {
 }
 
 Tensor gather_columns(comm::Communicator& ranks, Tensor const& mine, comm::Counts const& counts) {
-  // Ranks send whole blocks (N × n_r, one after another); columns are put in place afterwards.
+  // Each rank sends one block (N × n_r). The columns are interleaved afterwards.
   int64_t const rows = mine.size(0), columns = comm::begin_of(counts, ranks.size());
   auto sizes = counts;
   for (auto& size : sizes) size *= rows;

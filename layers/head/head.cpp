@@ -5,7 +5,7 @@
 namespace layers {
 namespace {
 
-/// A tensor's numbers on the host, as T.
+/// Copies the elements of a tensor to the host.
 template <class T>
 std::vector<T> on_host(core::Tensor const& tensor) {
   std::vector<T> values(static_cast<size_t>(tensor.count()));
@@ -22,39 +22,39 @@ std::vector<double> as_doubles(core::Tensor const& tensor) {
 }  // namespace
 
 void check_head(int64_t classes, int64_t features) {
-  core::check(classes > 0 && features > 0, "head: ", classes, " classes of ", features,
+  core::check(classes > 0 && features > 0, "head: ", classes, " classes and ", features,
               " features; both must be positive");
 }
 
 void check_deferred(HeadStep const& step) {
   core::check(step.deferred || !step.summed,
-              "head: several losses make the step, so its update must be deferred");
+              "head: HeadStep::summed combines several losses, so the update must be deferred");
 }
 
 void check_rules(HeadStep const& step, Moments kept) {
   for (core::UpdateRule const& rule : {step.weight, step.bias}) {
     core::check(rule.step_scalars && rule.step_scalars.count() == 4 &&
                     rule.step_scalars.dtype() == core::Dtype::f64,
-                "head: UpdateRule::step_scalars of a step is a tensor (4) of f64; "
-                "core::make_step_scalars makes "
-                "one");
+                "head: UpdateRule::step_scalars must be an f64 tensor of shape (4); "
+                "create it with core::make_step_scalars");
     bool const adam = rule.kind != core::Rule::sgd;
-    core::check(!adam || kept == Moments::both,
-                "head: a step of Adam, but the head was made without its moments");
+    core::check(
+        !adam || kept == Moments::both,
+        "head: the rule is Adam, but the head has no moments; create it with Moments::both");
     core::check(adam || kept != Moments::both,
-                "head: a step of SGD, but the head keeps Adam's moments");
+                "head: the rule is SGD, but the head has the moments of Adam (Moments::both)");
     core::check(rule.momentum == 0 || kept != Moments::none,
-                "head: a step with momentum, but the head was made without velocities");
+                "head: the rule has momentum, but the head was created without velocities");
   }
   core::check(step.trust_coefficient == 0 || step.weight.kind == core::Rule::sgd,
-              "head: LARS goes on with SGD, not with Adam");
+              "head: LARS (trust_coefficient > 0) requires SGD, not Adam");
 }
 
 void check_batch(core::Tensor const& x, core::Tensor const& labels, comm::Counts const& counts,
                  int64_t features, core::Dtype dtype) {
   core::check(x.shape() == core::Shape{labels.size(0), features} && x.dtype() == dtype,
-              "head: features ", x.shape(), ' ', x.dtype(), " for ", labels.size(0), " labels, ",
-              features, " features in ", dtype);
+              "head: features ", x.shape(), ' ', x.dtype(), " for ", labels.size(0),
+              " labels; expected ", features, " features in ", dtype);
   core::check(comm::begin_of(counts, static_cast<int>(counts.size())) > 0,
               "head: the global batch is empty");
 }
@@ -65,7 +65,7 @@ std::vector<Head::State> named_state(core::UpdateState const& weight,
   auto const add = [&](std::string const& name, core::UpdateState const& state) {
     if (!state.w) return;
     all.push_back({name, state.w});
-    // One array beside the weights is SGD's velocity; two are Adam's moments.
+    // One moment is the velocity of SGD; two are the moments of Adam.
     if (state.first) all.push_back({name + (state.second ? ".first" : ".velocity"), state.first});
     if (state.second) all.push_back({name + ".second", state.second});
   };
@@ -104,7 +104,8 @@ TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
       auto const from = static_cast<size_t>((i / k * rows + r) * k + i % k);
       row[static_cast<size_t>(i)] = {score[from], label[from]};
     }
-    // Shards are in class order and each lists equal scores by class, so a stable sort keeps both.
+    // Shards are in class order, and each lists equal scores by class. A stable sort preserves
+    // both.
     std::stable_sort(row.begin(), row.end(),
                      [](Candidate const& a, Candidate const& b) { return a.score > b.score; });
     for (int64_t i = 0; i < k; ++i) {

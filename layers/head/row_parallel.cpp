@@ -13,7 +13,7 @@ RowParallelLinear::RowParallelLinear(Context const& context, comm::Communicator&
       counts_(comm::split_evenly(o.in, ranks.size())),
       weight_(constant(context, name + ".weight", Role::weight, {o.out, count()}, 0)) {
   auto& kernels = context.device.kernels();
-  // Whole rows are drawn, so that the numbers do not depend on the split; one at a time.
+  // Generates whole rows, one at a time, so that the values do not depend on the split.
   Tensor row(context.device, {1, o.in}, weight_.value.dtype());
   for (int64_t out = 0; out < o.out; ++out) {
     kernels.random_normal({context.seed, core::Purpose::head_weights, 0}, out * o.in, 0, o.init_std,
@@ -56,7 +56,7 @@ Var RowParallelLinear::sum(core::Tape& tape, Var const& partial) {
   ranks_.all_reduce(total, comm::Reduce::sum)->wait();
   Tensor y = core::empty_like(partial.value);
   kernels.convert(total, y);
-  // Every rank computes the same loss from y, so each partial product's gradient is dy itself.
+  // Every rank computes the same loss from y, so the gradient of each partial product is dy.
   return tape.record(y, [&tape, partial](Tensor const& dy) { tape.add_grad(partial, dy); });
 }
 

@@ -31,8 +31,8 @@ RowParallelHead::RowParallelHead(Context const& context, comm::Communicator& ran
   begin_update(linear_.bias(), bias_);
 }
 
-/// Makes the optimizer's state of a parameter, which is updated as soon as its gradient is ready,
-/// unless that waits.
+/// Creates the optimizer state of a parameter. Unless the step is deferred, the parameter is
+/// updated as soon as its gradient is ready.
 void RowParallelHead::begin_update(core::Parameter& parameter, core::UpdateState& state) {
   if (!parameter.value) return;
   state.w = parameter.value;
@@ -57,16 +57,16 @@ void RowParallelHead::update(core::Parameter& p) {
 
 std::string RowParallelHead::describe(int64_t batch) const {
   auto const bytes = batch * options_.classes * static_cast<int64_t>(core::size_of(dtype_));
-  return core::join("head: all ", options_.classes, " logits of a row on every rank, ",
-                    bytes / 1'000'000, " MB of a batch, in several copies");
+  return core::join("head: every rank computes all ", options_.classes, " logits of each row, ",
+                    bytes / 1'000'000, " MB per batch, in several copies");
 }
 
 void RowParallelHead::set_step(HeadStep const& step) {
   check_deferred(step);
   check_rules(step, options_.momentum ? Moments::velocity : Moments::none);
   core::check(!step.summed && step.trust_coefficient == 0 && step.sampling_rate == 1,
-              "row-parallel head: several batches a step, LARS and class sampling are the "
-              "class-sharded head's");
+              "row-parallel head: several batches per step, LARS and class sampling are not "
+              "supported; use the class-sharded head");
   step_ = step;
 }
 
@@ -76,7 +76,7 @@ void RowParallelHead::add_gradient_squared_norm(Tensor& sum) {
   kernels.fill(0, mine);
   kernels.add_squared_norm(linear_.weight().grad, mine);
   ranks_.named("gradient norm").all_reduce(mine, comm::Reduce::sum)->wait();
-  // Every rank has the whole bias.
+  // Every rank has the whole bias, so it is added without a reduction.
   if (linear_.bias().value) kernels.add_squared_norm(linear_.bias().grad, mine);
   kernels.accumulate(1, mine, sum);
 }
@@ -86,7 +86,8 @@ void RowParallelHead::finish() {
   update(linear_.bias());
 }
 
-/// All ranks' rows (B, D); the gradient, the same on every rank, gives back this rank's.
+/// Gathers the rows (B, D) of all ranks. Backward takes this rank's rows of the gradient, which is
+/// the same on every rank.
 Var RowParallelHead::gather(core::Tape& tape, Var const& x, comm::Counts const& counts) {
   int64_t const begin = comm::begin_of(counts, ranks_.rank()), end = begin + x.value.size(0);
   return tape.record(
@@ -128,8 +129,9 @@ Tensor RowParallelHead::logits(Tensor const& x, comm::Counts const& counts) {
 }
 
 TopK RowParallelHead::top_k(Tensor const& x, comm::Counts const& counts, int k) {
-  core::check(k > 0, "head: top ", k);
-  // Every rank has all logits: each ranks a part of the classes, as the sharded head does.
+  core::check(k > 0, "head: top_k needs a positive k, not ", k);
+  // Every rank has all logits. Each one finds the best of a part of the classes, like the sharded
+  // head.
   auto const z = logits(x, counts);
   auto const parts = comm::split_evenly(options_.classes, ranks_.size());
   int64_t const begin = comm::begin_of(parts, ranks_.rank());

@@ -14,7 +14,7 @@ ShardPass::ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> 
       options_(options),
       wide_(core::accumulator(batch_.x.dtype())) {}
 
-/// (B, n), Wide.
+/// Returns the products (B, n), Acc.
 Tensor ShardPass::products(ClassWeights const& weights) const {
   auto const& x = batch_.x;
   Tensor z(x.device(), {x.size(0), weights.w.size(0)}, wide_);
@@ -54,7 +54,7 @@ Tensor ShardPass::statistics() {
   return stats;
 }
 
-/// A set of the first pass whose exponentials are used again.
+/// First pass over a set whose exponentials are used again.
 void ShardPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Tensor& stats) {
   auto& device = z.device();
   Tensor e(device, z.shape(), batch_.x.dtype()), reference(device, {z.size(0)}, wide_);
@@ -69,8 +69,8 @@ void ShardPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Ten
   if (options_.store) stored_[i] = {e, reference};
 }
 
-/// The sums of exp(z - reference) dz/dp w become gradients: in a row's softmax they have the factor
-/// of a class whose exponential is 1, and the target's part is added.
+/// Turns the sums of exp(z - reference) dz/dp w into gradients: multiplies each row by the softmax
+/// factor of a class whose exponential is 1, and adds the term of the target.
 Tensor ShardPass::early_dx() {
   if (sets_.empty()) return std::move(dx_);
   auto& device = dx_.device();

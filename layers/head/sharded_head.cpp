@@ -10,10 +10,10 @@ using core::Transpose;
 using core::Var;
 
 struct ShardedHead::Features {
-  Tensor x;             ///< (B, D), as products read them
-  Tensor norms;         ///< (B), Wide, of cosines: what they were divided by
-  comm::Counts counts;  ///< rows of each rank that holds classes
-  comm::Counts rows;    ///< of each replica's batch
+  Tensor x;             ///< (B, D), in the dtype of matrix products
+  Tensor norms;         ///< (B), Acc: norms of the features, for cosines
+  comm::Counts counts;  ///< rows of each rank of this replica
+  comm::Counts rows;    ///< rows of each replica
 
   int64_t most() const { return *std::max_element(rows.begin(), rows.end()); }
 };
@@ -26,8 +26,8 @@ ClassShard::Options rows_options(ShardedHead::Options const& options) {
   core::check(options.chunk >= 0, "head: chunk ", options.chunk,
               "; must be 0 (automatic) or positive");
   core::check(options.passes == Passes::two || options.loss.smoothing == 0,
-              "head: plan one_pass with label smoothing, whose gradient is known only after all "
-              "classes");
+              "head: Passes::one with label smoothing, whose gradient is known only after all "
+              "classes; use Passes::two");
   return {.classes = options.classes,
           .features = options.features,
           .bias = options.bias,
@@ -38,7 +38,7 @@ ClassShard::Options rows_options(ShardedHead::Options const& options) {
           .unsampled = options.unsampled};
 }
 
-/// Rows of ranks [first, last).
+/// Total number of rows of ranks [first, last).
 int64_t rows_between(comm::Counts const& counts, int first, int last) {
   return comm::begin_of(counts, last) - comm::begin_of(counts, first);
 }
@@ -63,7 +63,7 @@ ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Opti
 void ShardedHead::set_class_weights(Tensor const& weights) {
   core::check(weights.shape() == core::Shape{count()} && weights.dtype() == wide_,
               "head: class weights ", weights.shape(), ' ', weights.dtype(), " for ", count(),
-              " classes of this rank, ", wide_);
+              " classes of this rank; expected dtype ", wide_);
   class_weights_ = weights;
   Tensor sum = filled(device_, {1}, wide_, 0), total(device_, {1}, Dtype::f64);
   device_.kernels().sum_rows(weights.reshape({count(), 1}), sum);
@@ -83,25 +83,26 @@ void ShardedHead::set_step(HeadStep const& step) {
   waiting_.clear();
 }
 
-/// What does not go with a softmax over some of the classes.
+/// Rejects what class sampling does not support.
 void ShardedHead::check_sampling(HeadStep const& step) const {
   core::check(options_.loss.smoothing == 0,
               "head: class sampling with label smoothing, which needs the logits of all classes");
   core::check(!step.summed,
-              "head: class sampling with several batches a step: each has other positive classes");
+              "head: class sampling with several batches per step, whose positive classes differ");
   core::check(replicas_ == nullptr,
-              "head: class sampling with replicas, which see other positive classes");
+              "head: class sampling with replicas, whose positive classes differ");
 }
 
 int64_t ShardedHead::chunk(int64_t batch) const {
   if (options_.chunk > 0) return options_.chunk;
-  // Logits f32, probabilities, weights rounded and their gradient f32 share the cache.
+  // The cache holds f32 logits and their probabilities, and the rounded weights and their f32
+  // gradient.
   int64_t const bytes_a_class = batch * 6 + options_.features * 6, cache = device_.cache_bytes();
   return std::clamp<int64_t>(cache / bytes_a_class / 64 * 64, 256, cache >> 10);
 }
 
-/// Bytes of a batch's exponentials on the largest shard, so that every rank decides alike; and what
-/// they may take.
+/// Bytes of the exponentials of a batch on the largest shard, so that every rank decides alike, and
+/// the limits for them.
 ShardedHead::Storing ShardedHead::storing(int64_t batch) const {
   int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
   int64_t const state = most * static_cast<int64_t>(rows_.bytes_a_class());
@@ -121,19 +122,20 @@ std::string ShardedHead::describe(int64_t batch) const {
   auto const s = storing(batch);
   bool const asked = options_.logits != Logits::automatic;
   auto const mb = [](int64_t bytes) { return core::join(bytes / 1'000'000, " MB"); };
-  auto const why = asked              ? std::string("as asked")
-                   : s.room <= 0      ? std::string("and weights and state alone fill the memory")
-                   : s.bytes > s.room ? "half of what is left of the memory is " + mb(s.room)
-                                      : "at most " + mb(s.share) + " may go on them";
-  return core::join("head: ", count(), " classes of this rank, ", chunk(batch),
-                    " at a time; logits ", stores(batch) ? "stored" : "computed twice",
-                    ": they take ", mb(s.bytes), ", ", why,
+  auto const why = asked         ? std::string("as configured")
+                   : s.room <= 0 ? std::string("weights and optimizer state alone fill the memory")
+                   : s.bytes > s.room ? "half of the remaining memory is " + mb(s.room)
+                                      : "at most " + mb(s.share) + " are used for this";
+  return core::join("head: ", count(), " classes on this rank, ", chunk(batch),
+                    " per chunk; logits ", stores(batch) ? "stored" : "recomputed",
+                    ": storing them takes ", mb(s.bytes), "; ", why,
                     options_.passes == Passes::one ? "; dX in the first pass" : "");
 }
 
 std::vector<ClassSet> ShardedHead::all_sets(int64_t batch, double sampling_rate) const {
   std::vector<ClassSet> sets;
-  // At most the whole shard: of few drawn classes a set may span any number.
+  // At most the whole shard: with few sampled classes, a set of one chunk may span any number of
+  // classes.
   auto const step = static_cast<int64_t>(
       std::min(static_cast<double>(chunk(batch)) / sampling_rate, static_cast<double>(count())));
   for (int64_t first = 0; first < count(); first += step) {
@@ -179,13 +181,13 @@ Var ShardedHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   });
 }
 
-/// <x, w> of each row's target (B), Wide.
+/// Product <x, w> of each row and its target (B), Acc.
 Tensor ShardedHead::target_products(Features const& features, Tensor const& labels) {
   Tensor products(device_, {labels.count()}, wide_);
   device_.kernels().row_products(features.x, rows_.read_classes(labels), products);
   ranks_.named("target products")
       .all_reduce(products, comm::Reduce::sum)
-      ->wait();  // the others' are 0
+      ->wait();  // ranks without the target contribute 0
   return products;
 }
 
@@ -194,7 +196,8 @@ core::LogitRule ShardedHead::logit_rule(Features const& features, Tensor const& 
   auto const products = margins_.needs_targets() ? target_products(features, labels) : Tensor{};
   if (replicas_ == nullptr || !margins_.memory() || !training)
     return margins_.of(features.norms, labels, products, training);
-  // What margins remember is of the whole batch: replicas would drift apart.
+  // The running statistics are those of the whole batch; otherwise they would differ between
+  // replicas.
   auto const all = [&](Tensor const& mine) {
     return mine ? gather_rows(replicas_->named("margins"), mine, features.rows) : mine;
   };
@@ -212,7 +215,7 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
   ShardPass::Batch batch{.x = features.x, .labels = labels, .classes = labels};
   batch.rule = logit_rule(features, labels, training);
   double const rate = training ? step_.sampling_rate : 1;
-  // Batches of one step walk the same sets.
+  // Batches of one step use the same sets.
   auto sets = waiting_.empty() ? all_sets(features.most(), rate) : waiting_.front()->sets();
   if (rate < 1)
     batch.labels =
@@ -223,7 +226,7 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
       ShardPass::Options{.store = training && stores(features.most()), .early_dx = early});
 }
 
-/// The first pass, and all ranks' statistics merged.
+/// Runs the first pass and merges the statistics of all ranks.
 Tensor ShardedHead::mean_loss(ShardPass& pass, Tensor const& labels, bool training) {
   auto& kernels = device_.kernels();
   int64_t const batch = labels.count();
@@ -250,7 +253,8 @@ Tensor ShardedHead::mean_loss(ShardPass& pass, Tensor const& labels, bool traini
   return loss;
 }
 
-/// Gives dX (B, D), Wide, of this rank's classes; updates the weights unless that waits.
+/// Returns dX (B, D), Acc, of this rank's classes. Updates the weights unless the update is
+/// deferred.
 Tensor ShardedHead::second_pass(PassPtr const& pass) {
   bool const early = options_.passes == Passes::one;
   if (early || step_.deferred) waiting_.push_back(pass);
@@ -267,7 +271,7 @@ Tensor ShardedHead::second_pass(PassPtr const& pass) {
   return dx;
 }
 
-/// The gradient in a set's kept weights, of all replicas.
+/// The gradient of the stored weights of a set, summed over replicas.
 ClassGradient ShardedHead::weight_gradient(std::vector<Share> const& shares,
                                            ClassWeights const& weights) {
   auto& kernels = device_.kernels();
@@ -296,7 +300,7 @@ void ShardedHead::add_bias_gradient(Tensor const& g, Tensor& sum) const {
     sum = db;
 }
 
-/// Calls f(set, gradient) for what waits.
+/// Calls f(set, gradient) for the batches whose update is pending.
 template <class F>
 void ShardedHead::each_waiting_gradient(F const& f) {
   if (waiting_.empty()) return;
@@ -326,7 +330,8 @@ void ShardedHead::finish() {
   waiting_.clear();
 }
 
-/// The sum over ranks of this rank's rows of dX, in the features and in the products' dtype.
+/// Sums dX over ranks and returns this rank's rows, as the gradient of the features, in the
+/// products' dtype.
 Tensor ShardedHead::scatter(Tensor const& dx, Features const& features) {
   auto const begin = comm::begin_of(features.counts, ranks_.rank());
   auto const end = comm::begin_of(features.counts, ranks_.rank() + 1);

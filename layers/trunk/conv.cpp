@@ -13,7 +13,7 @@ Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o
   core::check(
       options.groups > 0 && options.in % options.groups == 0 && options.out % options.groups == 0,
       "convolution ", name, ": ", options.in, " input and ", options.out,
-      " output channels do not divide into ", options.groups, " groups");
+      " output channels cannot be divided into ", options.groups, " groups");
   int64_t const inputs = options.in / options.groups;
   auto const fan_in = static_cast<double>(options.kernel * options.kernel * inputs);
   auto const fan_out = static_cast<double>(options.kernel * options.kernel * options.out);

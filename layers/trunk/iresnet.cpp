@@ -6,7 +6,7 @@
 namespace layers {
 namespace {
 
-/// Pixels left of an image after four stages that halve its sides, rounding up.
+/// Number of pixels of an image after four stages that halve its sides, rounding up.
 int64_t after_stages(core::ImageShape const& image) {
   return ((image.height + 15) / 16) * ((image.width + 15) / 16);
 }

@@ -32,7 +32,7 @@ class Conv final : public Trunk {
   int64_t features_, channels_;
 };
 
-/// Pixels left of an image after three stages that halve its sides, rounding up.
+/// Number of pixels of an image after three stages that halve its sides, rounding up.
 int64_t after_stages(int64_t height, int64_t width) {
   return ((height + 7) / 8) * ((width + 7) / 8);
 }
