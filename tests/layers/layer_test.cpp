@@ -23,7 +23,7 @@ std::pair<double, double> spread(std::vector<double> const& all) {
 
 }  // namespace
 
-TEST_CASE("layers: initial weights are functions of the seed and the name") {
+TEST_CASE("layers: initial weights -> depend only on seed and name") {
   core::Device& device = tests::device();
   auto const draw = [&](uint64_t seed, std::string const& name, Dtype dtype = Dtype::f32) {
     return values(layers::normal({device, dtype, seed}, name, Role::weight, {33}, 1).value);
@@ -38,12 +38,12 @@ TEST_CASE("layers: initial weights are functions of the seed and the name") {
   CHECK(draw(1, "1layer.weight") != first);
 }
 
-TEST_CASE("layers: parameters have the distribution asked for") {
+TEST_CASE("layers: normal, uniform, constant -> the requested distribution") {
   core::Device& device = tests::device();
   Context const context{device};
   auto const [mean, stddev] =
       spread(values(layers::normal(context, "a", Role::weight, {200, 500}, 0.3).value));
-  // 1e5 numbers: the mean is known to 0.3 / 316, the deviation to 0.3 / 447.
+  // 1e5 values. Standard errors: 0.3 / 316 for the mean, 0.3 / 447 for the standard deviation.
   CHECK(std::abs(mean) < 4e-3);
   CHECK(stddev == Approx(0.3).margin(3e-3));
   auto const uniform = values(layers::uniform(context, "b", Role::bias, {100'000}, 0.5).value);
@@ -56,7 +56,7 @@ TEST_CASE("layers: parameters have the distribution asked for") {
   CHECK(five.name == "c");
 }
 
-TEST_CASE("layers: weights have a compute copy where products are bf16") {
+TEST_CASE("layers: dtype bf16 -> weights have a compute copy") {
   core::Device& device = tests::device();
   auto const make = [&](Dtype dtype, Role role) {
     return layers::normal({device, dtype}, "w", role, {31}, 1);
@@ -79,7 +79,7 @@ TEST_CASE("layers: weights have a compute copy where products are bf16") {
     CHECK(make(Dtype::bf16, role).compute.dtype() == Dtype::f32);
 }
 
-TEST_CASE("layers: linear is x times its weight's transpose plus bias") {
+TEST_CASE("linear: forward -> x W^T + b") {
   core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-14), std::pair(Dtype::f32, tests::f32_reduction),
@@ -112,7 +112,7 @@ TEST_CASE("layers: linear is x times its weight's transpose plus bias") {
   }
 }
 
-TEST_CASE("layers: gradients of linear") {
+TEST_CASE("linear: backward -> gradients match central differences") {
   core::Device& device = tests::device();
   layers::Linear layer({device, Dtype::f64}, "fc", 5, 3, true);
   auto const x = tests::random(device, {4, 5}, Dtype::f64, 1);

@@ -11,7 +11,7 @@ namespace {
 
 std::vector<int64_t> const labels{3, 70000, -1, 3, 99999, 0};
 
-/// A draw in pieces at these places, as shards make it.
+/// Samples in pieces that end at `places`, as shards do.
 std::vector<int64_t> in_pieces(ClassSampler const& draw, std::vector<int64_t> const& places) {
   std::vector<int64_t> all;
   for (size_t i = 0; i + 1 < places.size(); ++i)
@@ -22,7 +22,7 @@ std::vector<int64_t> in_pieces(ClassSampler const& draw, std::vector<int64_t> co
 
 }  // namespace
 
-TEST_CASE("class draw: the same however classes are split", "[cpu]") {
+TEST_CASE("class sampler: classes split into pieces -> same sample", "[cpu]") {
   int64_t const classes = 100'000;
   for (double const rate : {0.001, 0.3, 1.0}) {
     ClassSampler const draw{.seed = 5, .step = 9, .rate = rate};
@@ -38,7 +38,7 @@ TEST_CASE("class draw: the same however classes are split", "[cpu]") {
   CHECK(drawn_classes({.rate = 0.5}, 7, 0, labels).empty());
 }
 
-TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[cpu]") {
+TEST_CASE("class sampler: steps and seeds -> independent samples with the given rate", "[cpu]") {
   int64_t const classes = 200'000;
   double const rate = 0.1;
   auto const of_step = [&](uint64_t seed, int64_t step) {
@@ -49,7 +49,8 @@ TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[c
     std::vector<int64_t> both;
     std::set_intersection(first.begin(), first.end(), other.begin(), other.end(),
                           std::back_inserter(both));
-    // Five deviations of binomial counts, of one draw and of two independent ones.
+    // Bound: five standard deviations of a binomial count, for one sample and for the intersection
+    // of two independent ones.
     auto const holds = [&](size_t count, double chance) {
       double const mean = chance * classes, stddev = std::sqrt(mean * (1 - chance));
       CHECK(std::abs(double(count) - mean) < 5 * stddev);
@@ -57,7 +58,7 @@ TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[c
     holds(other.size(), rate);
     holds(both.size(), rate * rate);
   }
-  // Not the classes at either end, nor at a piece's.
+  // Classes at either end and at the border of a block are not special.
   for (int64_t const place : {int64_t{0}, int64_t{65535}, int64_t{65536}, classes - 1}) {
     int times = 0;
     for (int64_t step = 1; step <= 400; ++step)
@@ -66,7 +67,7 @@ TEST_CASE("class draw: each class has the draw's chance, in each step anew", "[c
   }
 }
 
-TEST_CASE("class draw: sets keep their drawn classes, and labels count them") {
+TEST_CASE("class sampler: sets -> restricted to sampled classes, labels renumbered") {
   core::Device& device = tests::device();
   comm::Self self;
   layers::ClassShard const rows({device}, self, {.classes = 10, .features = 2});
@@ -91,7 +92,7 @@ TEST_CASE("class draw: sets keep their drawn classes, and labels count them") {
     }
   }
   CHECK(found == sampled);
-  CHECK(found.size() < 10);  // or nothing is tested
+  CHECK(found.size() < 10);  // otherwise nothing is tested
   REQUIRE(places.size() == 4);
   CHECK(sampled[size_t(places[0])] == 9);
   CHECK(sampled[size_t(places[1])] == 2);

@@ -35,7 +35,7 @@ ClassShard rows_of(comm::Communicator& ranks, Optimized const& o, Storage storag
            .storage = storage}};
 }
 
-/// Steps with the same gradient of all classes (C, D), of which the rank takes its rows.
+/// Performs steps with the same gradient of all classes (C, D); each rank uses its rows.
 void take_steps(ClassShard& rows, Optimized const& o, core::Tensor const& gradient, double rate,
                 int count) {
   auto const end = rows.begin() + rows.count();
@@ -55,7 +55,7 @@ double mean(core::Tensor const& t) {
 
 }  // namespace
 
-TEST_CASE("class rows: bytes of a class are those of its state", "[ranks]") {
+TEST_CASE("class shard: bytes_a_class -> bytes of the state per class", "[ranks]") {
   size_t const d = 24;
   for (auto const& o : optimizers()) {
     INFO(o.name);
@@ -63,14 +63,14 @@ TEST_CASE("class rows: bytes of a class are those of its state", "[ranks]") {
     auto const bytes = [&](Storage storage) {
       return rows_of(world(), o, storage, 50, int64_t(d), true).bytes_a_class();
     };
-    size_t const bias = 4 * (1 + moments);  // in f32 always
+    size_t const bias = 4 * (1 + moments);  // bias is always f32
     CHECK(bytes(Storage::f32) == d * (4 + 4 * moments) + bias);
     CHECK(bytes(Storage::bf16_moments) == d * (4 + 2 * moments) + bias);
     CHECK(bytes(Storage::bf16) == d * (2 + 2 * moments) + bias);
   }
 }
 
-TEST_CASE("class rows: stochastic rounding has the same bits at any number of ranks", "[ranks]") {
+TEST_CASE("class shard: stochastic rounding -> same bits for any number of ranks", "[ranks]") {
   comm::Self self;
   int64_t const classes = 50, features = 24;
   auto const gradient = tests::random(device(), {classes, features}, Dtype::f32, 1);
@@ -89,13 +89,14 @@ TEST_CASE("class rows: stochastic rounding has the same bits at any number of ra
     }
 }
 
-TEST_CASE("class rows: many steps too small for bf16 move its weights as far as f32's", "[ranks]") {
+TEST_CASE("class shard: steps below bf16 resolution -> bf16 weights follow f32 weights",
+          "[ranks]") {
   comm::Self self;
   int64_t const classes = 100, features = 40;
   core::Tensor gradient(device(), {classes, features}, Dtype::f32);
   device().kernels().fill(1, gradient);
   for (auto const& o : optimizers()) {
-    // Weights are about 0.01, where bf16's steps are 6e-5.
+    // Weights are about 0.01, where the spacing of bf16 is 6e-5.
     double const rate = o.moments == Moments::velocity ? 1e-6 : 1e-5;
     auto const moved = [&](Storage storage) {
       auto rows = rows_of(self, o, storage, classes, features);

@@ -5,26 +5,27 @@
 #include <vector>
 #include "layers/head/sharded_head.h"
 
-/// The whole classifier on one rank, in plain f64 loops that hold all logits: what the sharded head
-/// is compared with. Formulas are written out from their publications, not taken from core/math.
+/// Reference for the sharded head: the whole classifier on one rank, in plain f64 loops that hold
+/// all logits. Formulas are written out from the publications and do not use core/math.
 namespace tests {
 
 using Numbers = std::vector<double>;
 
-/// A logit as a function of its product.
+/// A logit and its derivative with respect to the product.
 struct DenseLogit {
   double value, slope;
 };
 
-/// Weights of one kind with their optimizer.
+/// A weight tensor with its optimizer state.
 struct DenseState {
   Numbers w, first, second;
 
   explicit DenseState(Numbers start = {})
       : w(std::move(start)), first(w.size()), second(w.size()) {}
 
-  /// torch.optim's SGD, Adam and AdamW, on rows of `width`; LARS in front of SGD where eta > 0.
-  /// rate, t: of the step. `rows`: those that move; none given: all.
+  /// torch.optim's SGD, Adam and AdamW on rows of `width` elements; LARS before SGD if
+  /// trust_coefficient > 0. rate, t: learning rate and number of the step. `rows`: the rows to
+  /// update; empty: all.
   void step(core::UpdateRule const& rule, double rate, double t, double trust_coefficient,
             int64_t width, Numbers const& gradient, std::vector<bool> const& rows) {
     for (int64_t begin = 0; begin < static_cast<int64_t>(w.size()); begin += width) {
@@ -82,17 +83,17 @@ class DenseHead {
 
   DenseState weight, bias;
   layers::HeadLoss rule;
-  Numbers class_weights;           ///< (C), or none
-  std::vector<bool> sampled;       ///< classes of the softmax; none given: all
-  Numbers log_q;                   ///< (C), taken off logits; or none
-  bool dense_rows = false;         ///< rows that are not drawn move too
-  double mean = 20, stddev = 100;  ///< AdaFace's
-  double t = 0;                    ///< CurricularFace's
+  Numbers class_weights;           ///< (C), or empty
+  std::vector<bool> sampled;       ///< classes of the softmax; empty: all
+  Numbers log_q;                   ///< (C), subtracted from the logits; or empty
+  bool dense_rows = false;         ///< also update rows that were not sampled
+  double mean = 20, stddev = 100;  ///< running statistics of AdaFace
+  double t = 0;                    ///< running statistic of CurricularFace
 
   double loss = 0;
-  Numbers dx, dw, db;  ///< of the mean loss
+  Numbers dx, dw, db;  ///< gradients of the mean loss
 
-  /// Loss and gradients of a batch; negative labels do not count.
+  /// Computes loss and gradients of a batch; rows with negative labels are ignored.
   void evaluate(Numbers const& x, std::vector<int64_t> const& labels) {
     dx.assign(x.size(), 0);
     dw.assign(weight.w.size(), 0);
@@ -105,8 +106,8 @@ class DenseHead {
       if (labels[row] >= 0) add_row(row, x, labels[row], total);
   }
 
-  /// The weights' step from the gradients of `evaluate`. rate, t: UpdateRule::step_scalars's first,
-  /// and the number of the step.
+  /// Performs the optimizer step from the gradients of `evaluate`. rate, number: learning rate and
+  /// number of the step (UpdateRule::step_scalars).
   void update(layers::HeadStep const& step, double rate, double number, double factor = 1) {
     for (Numbers* g : {&dw, &db})
       for (double& value : *g) value *= factor;
@@ -122,7 +123,7 @@ class DenseHead {
     return sum;
   }
 
-  /// The product of x (D) with class c, with the bias in it.
+  /// The scaled product of x (D) and class c, plus bias.
   double logit(double const* x, int64_t c) const {
     double z = bias.w.empty() ? 0 : bias.w[size_t(c)];
     Numbers const u = unit({x, x + features_}), w = unit(row_of(c));
@@ -140,14 +141,14 @@ class DenseHead {
     for (double const value : v) sum += value * value;
     return std::sqrt(sum);
   }
-  /// v, or v / |v| where products are cosines.
+  /// v, or v / |v| if products are cosines.
   Numbers unit(Numbers v) const {
     if (!rule.cosine()) return v;
     double const length = norm(v);
     for (double& value : v) value /= length;
     return v;
   }
-  /// The gradient in v from that in unit(v).
+  /// Gradient with respect to v, from that with respect to unit(v).
   Numbers through_unit(Numbers const& v, Numbers g) const {
     if (!rule.cosine()) return g;
     Numbers const u = unit(v);
@@ -162,7 +163,8 @@ class DenseHead {
     return sum;
   }
 
-  /// Running values move before they are used, as in the published code.
+  /// Updates the running statistics. They are updated before they are used, as in the published
+  /// code.
   void remember(Numbers const& x, std::vector<int64_t> const& labels) {
     Numbers norms, cosines;
     for (size_t row = 0; row < labels.size(); ++row) {
@@ -187,7 +189,7 @@ class DenseHead {
     stddev = rule.share * s + (1 - rule.share) * stddev;
   }
 
-  /// The target's logit from its cosine (or product), for features of this norm.
+  /// Logit of the target from its cosine (or product), for features with norm `length`.
   DenseLogit target_logit(double p, double length) const {
     if (!rule.cosine()) return {p, 1};
     double const pi = std::numbers::pi, s = rule.scale, c = std::clamp(p, -1.0, 1.0);
@@ -240,7 +242,7 @@ class DenseHead {
     add_losses(row, y, total, top + std::log(sum), z, slope, x);
   }
 
-  /// The row's share of the loss and of all gradients.
+  /// Adds the terms of one row to the loss and all gradients.
   void add_losses(size_t row, int64_t y, double total, double lse, Numbers const& z,
                   Numbers const& slope, Numbers const& x) {
     double const e = rule.smoothing, spread = e / double(classes_), w = weight_of(y);

@@ -1,10 +1,10 @@
 #pragma once
 #include "tests/layers/head/sharded_head_checks.h"
 
-/// The heads that are compared with the dense one.
+/// The head configurations that are compared with the dense head.
 namespace tests {
 
-/// The plain softmax, cut in every way.
+/// Plain softmax, split into chunks in every way.
 inline std::vector<HeadCase> softmax_cases() {
   using layers::Logits;
   std::vector<HeadCase> all;
@@ -24,7 +24,7 @@ inline HeadCase with_loss(HeadCase c, std::string const& name, layers::HeadLoss 
   return c;
 }
 
-/// Every loss, on a head that is otherwise `like`.
+/// Every loss, with the other options of `like`.
 inline std::vector<HeadCase> losses(HeadCase const& like) {
   using layers::HeadLoss;
   std::vector<HeadCase> all;
@@ -52,12 +52,12 @@ inline std::vector<HeadCase> losses(HeadCase const& like) {
   HeadLoss adaptive = HeadLoss::adaface(8, 0.4, 0.333);
   adaptive.filter = 0.3;
   add("AdaFace, filtered", adaptive);
-  HeadLoss steep = HeadLoss::sphereface(4, 3);  // past several half turns
+  HeadLoss steep = HeadLoss::sphereface(4, 3);  // angles beyond several multiples of π
   add("SphereFace, m = 3", steep);
   return all;
 }
 
-/// The other ways to take a step, on a head that is otherwise `like`.
+/// The other kinds of step, with the other options of `like`.
 inline std::vector<HeadCase> ways(HeadCase const& like) {
   std::vector<HeadCase> all;
   auto const add = [&](std::string const& name, auto const& change) {
@@ -67,7 +67,7 @@ inline std::vector<HeadCase> ways(HeadCase const& like) {
     all.push_back(c);
   };
   add("class weights, ignored row", [](HeadCase& c) { c.class_weights = c.ignored = true; });
-  // With one class the gradient is a rounding of 0, which these would make large.
+  // With one class the gradient is only a rounding error of 0, which Adam and LARS would amplify.
   if (like.options.classes > 1) {
     add("Adam",
         [](HeadCase& c) { c.weight = c.bias = {.kind = core::Rule::adam, .momentum = 0.9}; });
@@ -77,7 +77,7 @@ inline std::vector<HeadCase> ways(HeadCase const& like) {
     add("LARS", [](HeadCase& c) { c.trust_coefficient = 0.1; });
   }
   add("clipped", [](HeadCase& c) { c.deferred = true; });
-  // AdaFace's and CurricularFace's memories move with each batch.
+  // The running statistics of AdaFace and CurricularFace change with each batch.
   if (like.options.loss.margin == layers::MarginKind::fixed)
     add("three batches", [](HeadCase& c) {
       c.batches = 3;
@@ -103,7 +103,7 @@ inline std::vector<HeadCase> ways(HeadCase const& like) {
   return all;
 }
 
-/// Every loss in every way and with either number of passes.
+/// Every loss with every kind of step and either number of passes.
 inline std::vector<HeadCase> all_cases() {
   using layers::Logits;
   using layers::Passes;

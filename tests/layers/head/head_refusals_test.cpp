@@ -9,7 +9,7 @@ using layers::ShardedHead;
 
 namespace {
 
-/// What check_loss says to a change of ArcFace; "" where it takes it.
+/// The message of check_loss for a modified loss; "" if it is valid.
 template <class F>
 std::string told(HeadLoss loss, F const& change, bool bias = false) {
   change(loss);
@@ -28,7 +28,7 @@ layers::HeadStep with(core::UpdateRule const& rule) {
 
 }  // namespace
 
-TEST_CASE("head loss: numbers out of their range are refused", "[cpu]") {
+TEST_CASE("head loss: value out of range -> throws", "[cpu]") {
   HeadLoss const arc = HeadLoss::arcface(8, 0.5), plain;
   auto const nothing = [](HeadLoss&) {};
   CHECK(told(arc, nothing) == "");
@@ -48,7 +48,7 @@ TEST_CASE("head loss: numbers out of their range are refused", "[cpu]") {
     CHECK_THAT(told(arc, [=](HeadLoss& l) { l.share = share; }), Contains("must be in (0, 1]"));
 }
 
-TEST_CASE("head loss: combinations without a meaning are refused, each with the reason", "[cpu]") {
+TEST_CASE("head loss: unsupported combination -> throws with the reason", "[cpu]") {
   HeadLoss const arc = HeadLoss::arcface(8, 0.5), ada = HeadLoss::adaface(8, 0.4, 0.3),
                  curricular = HeadLoss::curricularface(8, 0.5);
   auto const dot = [](auto const& change) { return told({}, change); };
@@ -78,7 +78,7 @@ TEST_CASE("head loss: combinations without a meaning are refused, each with the 
              Contains("which label smoothing would also use"));
 }
 
-TEST_CASE("sharded head: options and steps that do not go together are refused") {
+TEST_CASE("sharded head: unsupported combination of options and step -> throws") {
   core::Device& device = tests::device();
   comm::Self self;
   using Options = ShardedHead::Options;

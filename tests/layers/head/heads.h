@@ -4,20 +4,20 @@
 #include "tests/layers/head/dense_head.h"
 #include "tests/support/reference.h"
 
-/// Batches, steps and states of heads under test.
+/// Helpers for head tests: batches, steps and states.
 namespace tests {
 
-/// A global batch that is the same for any number of ranks, of which each takes its rows. Row
-/// `ignored` does not count.
+/// A global batch, the same for any number of ranks; each rank takes its rows. Row `ignored` has a
+/// negative label.
 struct HeadBatch {
   core::Tensor x;       ///< (b, D)
   core::Tensor labels;  ///< (b)
   comm::Counts counts;
-  std::vector<double> all_x;  ///< (B, D), as rounded to x's dtype
+  std::vector<double> all_x;  ///< (B, D), rounded to the dtype of x
   std::vector<int64_t> all_labels;
 };
 
-/// Six rows dealt unevenly, so that from two ranks on one has none.
+/// Six rows, distributed unevenly: with two or more ranks, one has none.
 inline comm::Counts uneven(int ranks) {
   comm::Counts const deals[] = {{6}, {6, 0}, {4, 0, 2}, {3, 0, 1, 2}};
   return deals[ranks - 1];
@@ -46,7 +46,7 @@ inline HeadBatch head_batch(core::Device& device, comm::Communicator& ranks, com
   return b;
 }
 
-/// The tensor of a head's state with this name; none where there is none.
+/// The tensor of this name in the state of a head; empty if there is none.
 inline core::Tensor state_of(layers::Head& head, std::string const& name) {
   for (auto const& [found, tensor] : head.state())
     if (found == name) return tensor;
@@ -59,7 +59,7 @@ inline std::vector<double> part(std::vector<double> const& all, int64_t begin, i
   return {all.begin() + begin * columns, all.begin() + end * columns};
 }
 
-/// One batch through a head in training: its loss, and dX of this rank's rows.
+/// Forward and backward of one batch in training mode: the loss, and dX of this rank's rows.
 struct HeadResult {
   core::Tensor loss, dx;
 };
@@ -72,7 +72,7 @@ inline HeadResult forward_backward(layers::Head& head, HeadBatch const& batch) {
   return {loss.value, tape.grad(x)};
 }
 
-/// One training step.
+/// Performs one training step.
 inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
                              layers::HeadStep const& rule) {
   head.set_step(rule);
@@ -81,7 +81,7 @@ inline HeadResult train_step(layers::Head& head, HeadBatch const& batch,
   return result;
 }
 
-/// A rule with its numbers for step `t`.
+/// The rule with its step scalars for step `t`.
 inline core::UpdateRule at_step(core::Device& device, core::UpdateRule rule, double rate,
                                 int64_t t) {
   rule.step_scalars = core::make_step_scalars(device, rule, rate, t);
@@ -90,7 +90,7 @@ inline core::UpdateRule at_step(core::Device& device, core::UpdateRule rule, dou
 
 inline constexpr double full_rate = 0.5, full_bias_rate = 0.25;
 
-/// Rules with everything in them: momentum, Nesterov and decay, different for weights and biases.
+/// SGD with momentum, Nesterov and weight decay, different for weights and biases.
 inline layers::HeadStep full_rule(core::Device& device) {
   core::UpdateRule weight, bias;
   weight.momentum = 0.9;
@@ -100,13 +100,13 @@ inline layers::HeadStep full_rule(core::Device& device) {
   return {at_step(device, weight, full_rate, 1), at_step(device, bias, full_bias_rate, 1)};
 }
 
-/// Gradient descent with nothing else.
+/// Plain gradient descent.
 inline layers::HeadStep plain_rule(core::Device& device, double rate) {
   auto const rule = at_step(device, {}, rate, 1);
   return {rule, rule};
 }
 
-/// All of a tensor's values on every rank, rank by rank: to see that they are the same.
+/// The values of a tensor on every rank, in rank order, to check that they are equal.
 inline std::vector<double> of_all_ranks(comm::Communicator& ranks, core::Tensor const& t) {
   core::Shape shape = t.shape();
   shape.insert(shape.begin(), ranks.size());

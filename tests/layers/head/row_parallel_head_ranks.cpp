@@ -20,7 +20,7 @@ tests::HeadBatch batch_of(int64_t classes, int64_t features, Dtype dtype, unsign
                            dtype, seed);
 }
 
-/// A head's whole weight or velocity, from its columns.
+/// Gathers the whole weight or velocity of a head from its columns.
 Tensor from_columns(Tensor const& mine, int64_t features) {
   return layers::gather_columns(world(), mine, comm::split_evenly(features, world().size()));
 }
@@ -55,7 +55,7 @@ void check_equals_sharded(int64_t classes, int64_t features, bool bias) {
           1e-12);
 }
 
-/// The definition: the mean over B × C of the squared difference of two sets of logits.
+/// The mean, over B × C, of the squared difference of two sets of logits.
 double mean_squared_difference(Tensor const& a, Tensor const& b) {
   auto const x = tests::values(a), y = tests::values(b);
   double sum = 0;
@@ -65,13 +65,13 @@ double mean_squared_difference(Tensor const& a, Tensor const& b) {
 
 }  // namespace
 
-TEST_CASE("row-parallel head: the same training as the sharded head", "[ranks]") {
+TEST_CASE("row-parallel head: two steps -> same as the sharded head", "[ranks]") {
   for (int64_t const classes : {2, 7, 50})
     for (int64_t const features : {1, 3, 10})
       for (bool const bias : {false, true}) check_equals_sharded(classes, features, bias);
 }
 
-TEST_CASE("row-parallel head: the same best classes as the sharded head", "[ranks]") {
+TEST_CASE("row-parallel head: top_k -> same as the sharded head", "[ranks]") {
   layers::Context const context{device(), Dtype::f64};
   for (int64_t const classes : {1, 3, 50}) {
     RowParallelHead row(context, world(), {.classes = classes, .features = 5});
@@ -109,7 +109,7 @@ TEST_CASE("row-parallel linear: logits -> those of the unsplit layer, within rou
   }
 }
 
-TEST_CASE("row-parallel head: without momentum there is no velocity", "[ranks]") {
+TEST_CASE("row-parallel head: no momentum -> no velocity stored", "[ranks]") {
   RowParallelHead head({device()}, world(),
                        {.classes = 5, .features = 3, .bias = true, .momentum = false});
   CHECK(head.state().size() == 2);
@@ -119,7 +119,7 @@ TEST_CASE("row-parallel head: without momentum there is no velocity", "[ranks]")
   CHECK_THROWS_WITH(head.set_step(tests::full_rule(device())), Contains("without velocities"));
 }
 
-TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[ranks]") {
+TEST_CASE("row-parallel head: gradient clipping -> same as the sharded head", "[ranks]") {
   layers::Context const context{device(), Dtype::f64};
   RowParallelHead row(context, world(), {.classes = 7, .features = 10, .bias = true});
   ShardedHead column(context, world(), {.classes = 7, .features = 10, .bias = true});
@@ -130,7 +130,7 @@ TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[
     head.set_step(step);
     auto const before = tests::values(tests::state_of(head, "head.weight"));
     tests::forward_backward(head, batch);
-    CHECK(tests::values(tests::state_of(head, "head.weight")) == before);  // it waits
+    CHECK(tests::values(tests::state_of(head, "head.weight")) == before);  // the update is deferred
     Tensor squares = core::scalar(device(), 0), factor = head.gradient_scale();
     head.add_gradient_squared_norm(squares);
     device().kernels().clip_factor(limit, squares, factor);
@@ -140,7 +140,7 @@ TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[
   for (unsigned number = 0; number < 2; ++number) {
     auto const batch = batch_of(7, 10, Dtype::f64, number);
     double const squares = clipped_step(row, batch);
-    CHECK(squares > 4 * limit * limit);  // or nothing is clipped
+    CHECK(squares > 4 * limit * limit);  // otherwise nothing is clipped
     CHECK(squares == Approx(clipped_step(column, batch)).epsilon(1e-12));
   }
   for (auto const* name : {"head.weight", "head.weight.velocity"})
@@ -150,7 +150,7 @@ TEST_CASE("row-parallel head: the same clipped training as the sharded head", "[
                  from_rows(tests::state_of(column, "head.bias"), 7)) < 1e-12);
 }
 
-TEST_CASE("row-parallel head: a loss that is not finite changes nothing", "[ranks]") {
+TEST_CASE("row-parallel head: loss not finite -> state unchanged", "[ranks]") {
   RowParallelHead head({device()}, world(), {.classes = 7, .features = 10, .bias = true});
   tests::train_step(head, batch_of(7, 10, Dtype::f32, 1), tests::full_rule(device()));
   std::vector<std::string> before;
@@ -168,7 +168,7 @@ TEST_CASE("row-parallel head: a loss that is not finite changes nothing", "[rank
   for (size_t i = 0; i < after.size(); ++i) CHECK(tests::bytes(after[i].tensor) == before[i]);
 }
 
-TEST_CASE("row-parallel head: steps that are the sharded head's are refused", "[ranks]") {
+TEST_CASE("row-parallel head: unsupported step -> throws", "[ranks]") {
   RowParallelHead head({device()}, world(), {.classes = 5, .features = 3});
   auto const told = Contains("use the class-sharded head");
   auto step = tests::full_rule(device());
@@ -186,7 +186,7 @@ TEST_CASE("row-parallel head: steps that are the sharded head's are refused", "[
   CHECK_NOTHROW(head.set_step(step));
 }
 
-TEST_CASE("row-parallel head: what cannot be is refused on every rank", "[ranks]") {
+TEST_CASE("row-parallel head: invalid options or batch -> every rank throws", "[ranks]") {
   RowParallelHead head({device()}, world(), {.classes = 5, .features = 3});
   auto const loss = [&](core::Shape const& shape, Dtype dtype, int64_t labels) {
     core::Tape tape;

@@ -3,10 +3,10 @@
 #include "comm/self.h"
 #include "tests/layers/head/heads.h"
 
-/// Checks that hold on any communicator: run on one rank alone and under mpirun.
+/// Checks for any communicator: used on one rank and under mpirun.
 namespace tests {
 
-/// A head, how it steps, and what its batches have.
+/// A head configuration with its step and its batches.
 struct HeadCase {
   std::string name;
   layers::ShardedHead::Options options;
@@ -14,9 +14,9 @@ struct HeadCase {
   double trust_coefficient = 0;  ///< LARS
   double sampling_rate = 1;
   bool class_weights = false;
-  bool ignored = false;  ///< the batch has a row that does not count
+  bool ignored = false;  ///< the batch has a row with a negative label
   bool deferred = false;
-  int batches = 1;  ///< of a step
+  int batches = 1;  ///< number of batches per step
 };
 
 inline std::ostream& operator<<(std::ostream& out, HeadCase const& c) {
@@ -25,11 +25,11 @@ inline std::ostream& operator<<(std::ostream& out, HeadCase const& c) {
              << ", chunk " << c.options.chunk;
 }
 
-/// Softmax with everything in the rule of SGD.
+/// Softmax with momentum, Nesterov and weight decay in SGD.
 inline HeadCase softmax_case(int64_t classes, bool bias, layers::Logits logits, int64_t chunk,
                              int64_t features = 5) {
   HeadCase c{.name = "softmax"};
-  // Weights larger than usual, so that the softmax is far from uniform.
+  // Larger initial weights than usual, so that the softmax is far from uniform.
   c.options = {.classes = classes,
                .features = features,
                .bias = bias,
@@ -45,7 +45,7 @@ inline HeadCase softmax_case(int64_t classes, bool bias, layers::Logits logits, 
 
 inline double class_weight(int64_t c) { return 0.25 + double(c % 5); }
 
-/// The whole weight and bias a head starts with.
+/// Creates the dense head with the initial weight and bias of the sharded one.
 inline DenseHead dense_start(core::Device& device, core::Dtype dtype, HeadCase const& c) {
   comm::Self self;
   layers::ShardedHead whole({device, dtype}, self, c.options);
@@ -65,7 +65,7 @@ inline void give_class_weights(core::Device& device, layers::ShardedHead& head, 
   head.set_class_weights(tensor(device, {head.count()}, core::accumulator(dtype), mine));
 }
 
-/// Which classes step `number` draws, and their log-Q corrections.
+/// Sets the sampled classes of step `number` and their log-Q corrections.
 inline void draw(DenseHead& dense, HeadCase const& c, int64_t number,
                  std::vector<int64_t> const& labels) {
   if (c.sampling_rate == 1) return;
@@ -80,7 +80,7 @@ inline void draw(DenseHead& dense, HeadCase const& c, int64_t number,
     if (label >= 0) dense.log_q[size_t(label)] = 0;
 }
 
-/// Several batches as one.
+/// Several batches concatenated.
 struct JoinedBatch {
   Numbers x;
   std::vector<int64_t> labels;
@@ -95,7 +95,7 @@ inline JoinedBatch joined(std::vector<HeadBatch> const& batches) {
   return all;
 }
 
-/// Batches of a step, the last one smaller.
+/// The batches of a step, all but the first smaller by one row.
 inline std::vector<HeadBatch> batches_of(comm::Communicator& ranks, core::Device& device,
                                          core::Dtype dtype, HeadCase const& c, unsigned step) {
   std::vector<HeadBatch> all;
@@ -108,7 +108,8 @@ inline std::vector<HeadBatch> batches_of(comm::Communicator& ranks, core::Device
   return all;
 }
 
-/// |a - b| small beside b, or both next to nothing: with one class gradients are exact zeros.
+/// Whether |a - b| is small relative to |b|, or both are nearly zero: with one class, gradients are
+/// exactly zero.
 inline bool near(Numbers const& a, Numbers const& b, double bound) {
   double gap = 0, size = 0;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -118,7 +119,7 @@ inline bool near(Numbers const& a, Numbers const& b, double bound) {
   return a.size() == b.size() && std::sqrt(gap) <= bound * (std::sqrt(size) + 1e-3);
 }
 
-/// dX of each batch's rows of this rank, and their losses.
+/// Checks dX of this rank's rows of each batch, and the losses.
 inline void check_results(comm::Communicator& ranks, HeadCase const& c, DenseHead const& dense,
                           std::vector<HeadBatch> const& batches,
                           std::vector<HeadResult> const& results, double factor, double bound) {
@@ -154,14 +155,14 @@ inline void check_state(layers::ShardedHead& head, HeadCase const& c, DenseHead 
   if (c.options.bias) all("head.bias", dense.bias, 1);
 }
 
-/// A head over a mesh, as training makes it.
+/// A head on a mesh, constructed as in training.
 inline layers::ShardedHead head_on(comm::Mesh& mesh, layers::Context const& context,
                                    layers::ShardedHead::Options const& options) {
   auto* const replicas = mesh.replicas().size() > 1 ? &mesh.replicas() : nullptr;
   return {context, mesh.shards(), options, replicas};
 }
 
-/// Replicas of a head have the same bits.
+/// Checks that the replicas of a head have the same bits.
 inline void check_replicas(comm::Mesh& mesh, layers::ShardedHead& head) {
   for (auto const& [name, tensor] : head.state()) {
     INFO(name);
@@ -171,8 +172,8 @@ inline void check_replicas(comm::Mesh& mesh, layers::ShardedHead& head) {
   }
 }
 
-/// Two steps give the dense head's losses, dX, norms of gradients and state. shards: of a mesh; 0:
-/// all ranks.
+/// Checks two steps against the dense head: losses, dX, gradient norms and state. shards: ranks per
+/// row of the mesh; 0: all ranks.
 inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dtype dtype,
                        HeadCase const& c, double bound, int shards = 0) {
   INFO(c << ", " << dtype << ", " << ranks.size() << " ranks, " << shards << " shards");
@@ -215,13 +216,13 @@ inline void check_head(comm::Communicator& ranks, core::Device& device, core::Dt
   check_replicas(mesh, head);
 }
 
-/// The best k of every row by a full sort; -inf and -1 where there are no more.
+/// Checks the k best classes of every row against a full sort; -inf and -1 past the last class.
 inline void check_top_k(comm::Communicator& ranks, core::Device& device, core::Dtype dtype,
                         HeadCase const& c, int k, int shards = 0) {
   INFO(c << ", best " << k << ", " << ranks.size() << " ranks, " << shards << " shards");
   comm::Mesh mesh(ranks, shards);
   auto head = head_on(mesh, {device, dtype}, c.options);
-  // Small whole numbers: exact in every dtype, and full of ties.
+  // Small integers: exact in every dtype, with many ties.
   std::vector<double> w, b;
   for (int64_t i = 0; i < c.options.classes * c.options.features; ++i)
     w.push_back(double(i * i % 7 % 3) - 1);

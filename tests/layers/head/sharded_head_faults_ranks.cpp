@@ -12,7 +12,7 @@ using tests::world;
 
 namespace {
 
-/// Losses that differ in what they remember.
+/// Losses with different running statistics.
 std::vector<HeadCase> all_losses() {
   std::vector<HeadCase> all;
   for (auto const passes : {Passes::two, Passes::one})
@@ -27,7 +27,7 @@ std::vector<HeadCase> all_losses() {
   return all;
 }
 
-/// Every way to a step, under each of these.
+/// Every kind of step with each of these losses.
 std::vector<HeadCase> all_ways() {
   std::vector<HeadCase> all;
   for (auto const& loss : all_losses()) {
@@ -51,7 +51,7 @@ layers::HeadStep step_of(HeadCase const& c, int64_t number) {
   return step;
 }
 
-/// One step; gives the results of its batches, and the factor it was taken with.
+/// Performs one step. Returns the results of its batches and the gradient scale that was used.
 std::pair<std::vector<tests::HeadResult>, double> take_step(
     layers::ShardedHead& head, HeadCase const& c, int64_t number,
     std::vector<tests::HeadBatch> const& batches) {
@@ -84,7 +84,8 @@ bool finite(Tensor const& t) {
   return std::all_of(all.begin(), all.end(), [](double v) { return std::isfinite(v); });
 }
 
-/// One number of the first rank's features, in the first batch, which other ranks never see alone.
+/// Sets one element of the first rank's features in the first batch to `bad`. Other ranks see it
+/// only in the gathered batch.
 void spoil(std::vector<tests::HeadBatch>& step, double bad) {
   if (world().rank() != 0) return;
   auto& x = step[0].x;
@@ -112,25 +113,25 @@ void check_skipped(HeadCase const& c, double bad, int shards) {
   CHECK(finite(good.back().loss));
   CHECK(used > 0);
   for (auto const& [name, tensor] : head.state()) CHECK(finite(tensor));
-  // Where classes are drawn, those of a rank may all wait.
+  // With class sampling, possibly none of the classes of a rank was sampled.
   bool const moved = all_bytes(head) != before;
   if (head.count() > 0 && c.sampling_rate == 1) CHECK(moved);
 }
 
 }  // namespace
 
-TEST_CASE("head: a step that is not finite on one rank changes nothing on any", "[ranks]") {
+TEST_CASE("sharded head: loss not finite on one rank -> state unchanged on all ranks", "[ranks]") {
   for (auto const& c : all_ways()) check_skipped(c, NAN, 0);
   for (auto const& c : all_losses())
     for (double const bad : {INFINITY, -INFINITY}) check_skipped(c, bad, 0);
 }
 
-TEST_CASE("replicas: a step that is not finite in one changes nothing in any", "[ranks][mesh]") {
+TEST_CASE("replicas: loss not finite in one replica -> state unchanged in all", "[ranks][mesh]") {
   for (auto const& c : all_ways())
     if (c.sampling_rate == 1) check_skipped(c, NAN, 1);
 }
 
-TEST_CASE("head: where no row counts the loss is 0, and so are gradients", "[ranks]") {
+TEST_CASE("sharded head: all labels negative -> loss and gradients are 0", "[ranks]") {
   for (auto const& c : all_ways()) {
     INFO(c << ", " << world().size() << " ranks");
     layers::ShardedHead head({device(), Dtype::f32}, world(), c.options);
@@ -150,12 +151,12 @@ TEST_CASE("head: where no row counts the loss is 0, and so are gradients", "[ran
   }
 }
 
-TEST_CASE("head: batches of a step see the margins of their own time, stored or computed again",
+TEST_CASE("sharded head: several batches -> margins of each batch, stored or recomputed logits",
           "[ranks]") {
   for (auto const& loss : {HeadLoss::curricularface(8, 0.5), HeadLoss::adaface(8, 0.4, 0.3)}) {
     auto const weights = [&](Logits logits) {
       auto c = tests::with_loss(tests::softmax_case(50, false, logits, 7), "", loss);
-      c.options.loss.share = 0.9;  // the memory moves far in every batch
+      c.options.loss.share = 0.9;  // the running statistics change a lot in every batch
       c.batches = 3;
       c.deferred = true;
       layers::ShardedHead head({device(), Dtype::f64}, world(), c.options);

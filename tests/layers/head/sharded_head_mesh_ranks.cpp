@@ -8,8 +8,8 @@ using tests::world;
 
 namespace {
 
-/// The numbers of shards that leave replicas. The batch is dealt unevenly: where there are as many
-/// replicas as ranks, one of them has no rows.
+/// The numbers of shards that leave several replicas. The batch is distributed unevenly: with as
+/// many replicas as ranks, one of them has no rows.
 std::vector<int> shards_with_replicas() {
   std::vector<int> all;
   for (int shards = 1; shards < world().size(); ++shards)
@@ -19,7 +19,7 @@ std::vector<int> shards_with_replicas() {
 
 }  // namespace
 
-TEST_CASE("replicas: every loss and option equals the dense head on the joined batch",
+TEST_CASE("replicas: every loss and option -> equal to the dense head on the global batch",
           "[ranks][mesh]") {
   for (int const shards : shards_with_replicas())
     for (auto const& c : tests::all_cases()) {
@@ -28,7 +28,8 @@ TEST_CASE("replicas: every loss and option equals the dense head on the joined b
     }
 }
 
-TEST_CASE("replicas: a class for each shard, and shards without a class", "[ranks][mesh]") {
+TEST_CASE("replicas: one class per shard, or shards without classes -> equal to the dense head",
+          "[ranks][mesh]") {
   for (int const shards : shards_with_replicas())
     for (int64_t const classes : {1, 2, 50})
       for (auto const logits : {Logits::store, Logits::recompute})
@@ -36,7 +37,7 @@ TEST_CASE("replicas: a class for each shard, and shards without a class", "[rank
                           tests::softmax_case(classes, true, logits, 3), 1e-11, shards);
 }
 
-TEST_CASE("replicas: f32 and bf16 stay within rounding", "[ranks][mesh]") {
+TEST_CASE("replicas: f32 and bf16 -> equal to the dense head within rounding", "[ranks][mesh]") {
   for (int const shards : shards_with_replicas())
     for (auto const& c : tests::rounded_cases()) {
       tests::check_head(world(), device(), Dtype::f32, c, tests::f32_reduction, shards);
@@ -44,7 +45,7 @@ TEST_CASE("replicas: f32 and bf16 stay within rounding", "[ranks][mesh]") {
     }
 }
 
-TEST_CASE("replicas: the best classes of every replica's rows, on every rank", "[ranks][mesh]") {
+TEST_CASE("replicas: top_k -> rows of all replicas, on every rank", "[ranks][mesh]") {
   for (int const shards : shards_with_replicas())
     for (int64_t const classes : {1, 7, 50})
       for (int const k : {1, 5, 60})

@@ -6,29 +6,31 @@ using layers::Logits;
 using tests::device;
 using tests::world;
 
-TEST_CASE("sharded head: equals the dense one at any number of ranks", "[ranks]") {
+TEST_CASE("sharded head: softmax on several ranks -> equal to the dense head", "[ranks]") {
   for (auto const& c : tests::softmax_cases())
     tests::check_head(world(), device(), Dtype::f64, c, 1e-12);
 }
 
-TEST_CASE("sharded head: every loss and option equals the dense one at any ranks", "[ranks]") {
+TEST_CASE("sharded head: every loss and option on several ranks -> equal to the dense head",
+          "[ranks]") {
   for (auto const& c : tests::all_cases())
     tests::check_head(world(), device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: 4099 classes at any number of ranks", "[ranks]") {
+TEST_CASE("sharded head: 4099 classes on several ranks -> equal to the dense head", "[ranks]") {
   for (auto const& c : tests::large_cases())
     tests::check_head(world(), device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: f32 and bf16 stay within rounding at any number of ranks", "[ranks]") {
+TEST_CASE("sharded head: f32 and bf16 on several ranks -> equal to the dense head within rounding",
+          "[ranks]") {
   for (auto const& c : tests::rounded_cases()) {
     tests::check_head(world(), device(), Dtype::f32, c, tests::f32_reduction);
     tests::check_head(world(), device(), Dtype::bf16, c, tests::bf16_rounding);
   }
 }
 
-TEST_CASE("sharded head: starts with the same weights at any number of ranks", "[ranks]") {
+TEST_CASE("sharded head: any number of ranks -> same initial weights", "[ranks]") {
   for (int64_t const classes : {1, 2, 7, 50}) {
     comm::Self self;
     for (auto const dtype : {Dtype::f32, Dtype::f64}) {
@@ -44,7 +46,7 @@ TEST_CASE("sharded head: starts with the same weights at any number of ranks", "
   }
 }
 
-TEST_CASE("sharded head: the best classes are those of a full sort at any ranks", "[ranks]") {
+TEST_CASE("sharded head: top_k on several ranks -> equal to a full sort", "[ranks]") {
   for (auto const dtype : {Dtype::f64, Dtype::f32})
     for (int64_t const classes : {1, 2, 7, 50, 1000})
       for (int64_t const chunk : {0, 3})

@@ -10,7 +10,7 @@ using layers::ShardedHead;
 
 namespace {
 
-/// The mean loss of a batch, with nothing updated.
+/// The mean loss of a batch in inference, which updates nothing.
 double loss_of(ShardedHead& head, Tensor const& x, tests::HeadBatch const& batch) {
   core::Tape tape(core::Mode::inference);
   return tests::value(head.loss(tape, core::Tape::constant(x), batch.labels, batch.counts).value);
@@ -18,28 +18,28 @@ double loss_of(ShardedHead& head, Tensor const& x, tests::HeadBatch const& batch
 
 }  // namespace
 
-TEST_CASE("sharded head: equals the dense one on a rank alone") {
+TEST_CASE("sharded head: softmax on one rank -> equal to the dense head") {
   comm::Self self;
   for (auto const& c : tests::softmax_cases())
     tests::check_head(self, tests::device(), Dtype::f64, c, 1e-12);
 }
 
-TEST_CASE("sharded head: every loss and option equals the dense one", "[cpu]") {
+TEST_CASE("sharded head: every loss and option on one rank -> equal to the dense head", "[cpu]") {
   comm::Self self;
   for (auto const& c : tests::all_cases())
     tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: a rate so small that only the batch's own classes are drawn") {
+TEST_CASE("sharded head: tiny sampling rate -> only the classes of the batch are sampled") {
   comm::Self self;
   auto c = tests::softmax_case(50, true, Logits::recompute, 3);
   c.sampling_rate = 1e-300;
   tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: after a sampled step the loss is of all classes again, a chunk at a time",
+TEST_CASE("sharded head: inference after a sampled step -> loss over all classes, in chunks",
           "[cpu]") {
-  core::cpu::Cpu device;  // whose peak is this head's
+  core::cpu::Cpu device;  // its own device, so that its peak is that of this head
   comm::Self self;
   auto c = tests::softmax_case(20'000, false, Logits::recompute, 256);
   ShardedHead head({device, Dtype::f32}, self, c.options);
@@ -53,13 +53,14 @@ TEST_CASE("sharded head: after a sampled step the loss is of all classes again, 
   CHECK(device.memory().peak < 2 * peak);
 }
 
-TEST_CASE("sharded head: every loss and option on any device") {
+TEST_CASE(
+    "sharded head: every loss and option on the device under test -> equal to the dense head") {
   comm::Self self;
   for (auto const& c : tests::all_cases())
     if (c.options.classes == 7) tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: f32 and bf16 stay within their rounding of f64") {
+TEST_CASE("sharded head: f32 and bf16 on one rank -> equal to the dense head within rounding") {
   comm::Self self;
   for (auto const& c : tests::rounded_cases()) {
     tests::check_head(self, tests::device(), Dtype::f32, c, tests::f32_reduction);
@@ -69,7 +70,7 @@ TEST_CASE("sharded head: f32 and bf16 stay within their rounding of f64") {
 
 namespace {
 
-/// dX and dW of a step against central differences of the loss.
+/// Checks dX and dW of a step against central differences of the loss.
 void check_slopes(tests::HeadCase const& c) {
   INFO(c);
   core::Device& device = tests::device();
@@ -85,12 +86,12 @@ void check_slopes(tests::HeadCase const& c) {
     if (name != "head.margin") w_slopes.push_back(tests::slopes(tensor, loss));
   }
   auto const result = tests::train_step(head, batch, tests::plain_rule(device, 1));
-  // AdaFace takes the features' norm as a number, without a slope.
+  // AdaFace treats the norm of the features as a constant, without a gradient.
   if (c.options.loss.margin != layers::MarginKind::adaptive)
     CHECK(tests::distance(tests::values(result.dx), x_slopes) < 1e-7);
   for (size_t i = 0; i < w_slopes.size(); ++i) {
     INFO(state[i].name);
-    auto taken = before[i];  // a step at rate 1 takes the gradient off the weights
+    auto taken = before[i];  // a step with learning rate 1 subtracts the gradient from the weights
     auto const after = tests::values(state[i].tensor);
     for (size_t j = 0; j < taken.size(); ++j) taken[j] -= after[j];
     CHECK(tests::distance(taken, w_slopes[i]) < 1e-7);
@@ -99,7 +100,7 @@ void check_slopes(tests::HeadCase const& c) {
 
 }  // namespace
 
-TEST_CASE("sharded head: gradients are the slopes of every loss") {
+TEST_CASE("sharded head: gradients of every loss -> match central differences") {
   for (auto const logits : {Logits::store, Logits::recompute})
     for (auto const plan : {layers::Passes::two, layers::Passes::one}) {
       auto like = tests::softmax_case(7, true, logits, 3, 4);
@@ -111,15 +112,15 @@ TEST_CASE("sharded head: gradients are the slopes of every loss") {
       for (auto& c : all) {
         auto& loss = c.options.loss;
         if (loss.gradient != core::math::MarginGradient::exact)
-          continue;  // which has another on purpose
+          continue;  // the gradient differs from the slope on purpose
         if (plan == layers::Passes::one && loss.smoothing > 0) continue;
-        loss.share = 1e-300;  // memories stay
+        loss.share = 1e-300;  // running statistics stay constant
         check_slopes(c);
       }
     }
 }
 
-TEST_CASE("sharded head: inference updates nothing") {
+TEST_CASE("sharded head: inference -> weights unchanged") {
   core::Device& device = tests::device();
   comm::Self self;
   ShardedHead head({device, Dtype::f32}, self,
@@ -131,12 +132,12 @@ TEST_CASE("sharded head: inference updates nothing") {
   CHECK(tests::values(tests::state_of(head, "head.weight")) == before);
 }
 
-TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all logits", "[cpu]") {
+TEST_CASE("sharded head: peak memory -> one chunk, or all logits if stored", "[cpu]") {
   comm::Self self;
   int64_t const classes = 50'000, batch_size = 64, features = 16;
   size_t const all_logits = classes * batch_size * sizeof(float);
   auto const beside_state = [&](Logits logits) {
-    core::cpu::Cpu device;  // whose peak is this head's
+    core::cpu::Cpu device;  // its own device, so that its peak is that of this head
     ShardedHead head({device, Dtype::f32}, self,
                      {.classes = classes, .features = features, .bias = true, .logits = logits});
     auto const batch =
@@ -149,10 +150,10 @@ TEST_CASE("sharded head: memory beside the state is that of a chunk, or of all l
   };
   CHECK(beside_state(Logits::recompute) < all_logits / 4);
   CHECK(beside_state(Logits::store) > all_logits);
-  CHECK(beside_state(Logits::automatic) > all_logits);  // 12.8 MB are worth storing
+  CHECK(beside_state(Logits::automatic) > all_logits);  // 12.8 MB are stored
 }
 
-TEST_CASE("sharded head: more than 2^32 logits of a batch", "[cpu][large]") {
+TEST_CASE("sharded head: more than 2^32 logits per batch -> correct", "[cpu][large]") {
   core::cpu::Cpu device;
   comm::Self self;
   int64_t const classes = 66'000, rows = 66'000, half = classes / 2;
@@ -185,10 +186,11 @@ TEST_CASE("sharded head: more than 2^32 logits of a batch", "[cpu][large]") {
   CHECK(w[size_t(classes) - 1] == Approx(1 - (high - (1 - share))).epsilon(1e-4));
   for (int64_t const c : {int64_t{1}, half - 1}) CHECK(w[size_t(c)] == Approx(-low).epsilon(1e-4));
   for (int64_t const c : {half, classes - 2})
-    CHECK(1 - w[size_t(c)] == Approx(high).epsilon(0.02));  // as f32 has it beside 1
+    CHECK(1 - w[size_t(c)] ==
+          Approx(high).epsilon(0.02));  // limited by the f32 rounding of values near 1
 }
 
-TEST_CASE("sharded head: chunks by themselves suit the cache", "[cpu]") {
+TEST_CASE("sharded head: automatic chunk -> fits the cache", "[cpu]") {
   core::cpu::Cpu device;
   comm::Self self;
   auto const chunk = [&](int64_t features, int64_t asked, int64_t batch) {
@@ -203,7 +205,7 @@ TEST_CASE("sharded head: chunks by themselves suit the cache", "[cpu]") {
   CHECK((middle > 256 && middle < 4096));
 }
 
-TEST_CASE("sharded head: what cannot be is refused") {
+TEST_CASE("sharded head: invalid options or batch -> throws") {
   core::Device& device = tests::device();
   comm::Self self;
   layers::Context const context{device};
@@ -235,7 +237,7 @@ TEST_CASE("sharded head: what cannot be is refused") {
                     Contains("positive k, not 0"));
 }
 
-TEST_CASE("sharded head: the best classes are those of a full sort") {
+TEST_CASE("sharded head: top_k -> equal to a full sort") {
   core::Device& device = tests::device();
   comm::Self self;
   for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16})

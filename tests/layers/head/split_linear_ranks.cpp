@@ -15,7 +15,7 @@ using tests::world;
 
 namespace {
 
-/// Results of a linear layer and its gradients.
+/// Output and gradients of a linear layer.
 struct Results {
   Tensor y, dx, dw, db;
 };
@@ -28,11 +28,12 @@ std::ostream& operator<<(std::ostream& stream, Sizes const& s) {
   return stream << s.rows << " x " << s.in << " to " << s.out;
 }
 
-/// Uneven parts, parts of one, and none for some ranks.
+/// Shapes with uneven parts, parts of size one, and empty parts.
 Sizes const column_sizes[] = {{4, 5, 1}, {1, 5, 3}, {33, 7, 10}, {0, 5, 10}, {4, 1, 31}};
 Sizes const row_sizes[] = {{4, 1, 5}, {1, 3, 5}, {33, 10, 7}, {0, 10, 5}, {4, 31, 1}};
 
-/// Rounding of each dtype. bf16: row-parallel partial products are rounded one by one.
+/// Tolerance of each dtype. bf16: the partial products of the row-parallel layer are rounded
+/// individually.
 std::pair<Dtype, double> const dtypes[] = {
     {Dtype::f64, 1e-12}, {Dtype::f32, tests::f32_reduction}, {Dtype::bf16, tests::bf16_rounding}};
 
@@ -54,7 +55,7 @@ Results split(L& layer, Tensor const& x, Tensor const& dy) {
   return {y.value, tape.grad(in), layer.weight().grad, layer.bias().grad};
 }
 
-/// What the layer would hold on a rank alone.
+/// The weight of the layer on a single rank.
 template <class L>
 Tensor whole_weight(Dtype dtype, typename L::Options const& options) {
   comm::Self self;
@@ -113,7 +114,7 @@ void check_row(Sizes const& s, bool bias, Dtype dtype, double bound) {
 
 }  // namespace
 
-TEST_CASE("column-parallel linear equals the unsplit one", "[ranks]") {
+TEST_CASE("column-parallel linear: any shape -> equal to the unsplit layer", "[ranks]") {
   for (auto const& [dtype, bound] : dtypes)
     for (auto const& sizes : column_sizes)
       for (bool const bias : {false, true})
@@ -121,13 +122,13 @@ TEST_CASE("column-parallel linear equals the unsplit one", "[ranks]") {
           check_column(sizes, bias, gather, dtype, bound);
 }
 
-TEST_CASE("row-parallel linear equals the unsplit one", "[ranks]") {
+TEST_CASE("row-parallel linear: any shape -> equal to the unsplit layer", "[ranks]") {
   for (auto const& [dtype, bound] : dtypes)
     for (auto const& sizes : row_sizes)
       for (bool const bias : {false, true}) check_row(sizes, bias, dtype, bound);
 }
 
-TEST_CASE("both splits start with the same numbers", "[ranks]") {
+TEST_CASE("split linear: row- and column-parallel -> same initial weights", "[ranks]") {
   layers::Context const context{device(), Dtype::f32, 3};
   RowParallelLinear const row(context, world(), "a", {.in = 5, .out = 7});
   ColumnParallelLinear column(context, world(), "b", {.in = 5, .out = 7});
@@ -136,7 +137,7 @@ TEST_CASE("both splits start with the same numbers", "[ranks]") {
         tests::values(all.rows(column.begin(), column.begin() + column.count())));
 }
 
-TEST_CASE("a split layer on a constant gives its weights their gradient", "[ranks]") {
+TEST_CASE("split linear: constant input -> weights still receive gradients", "[ranks]") {
   auto const x = random({4, 5}, Dtype::f64, 1);
   ColumnParallelLinear column({device(), Dtype::f64}, world(), "a", {.in = 5, .out = 7});
   RowParallelLinear row({device(), Dtype::f64}, world(), "b", {.in = 5, .out = 7});
@@ -148,7 +149,7 @@ TEST_CASE("a split layer on a constant gives its weights their gradient", "[rank
   CHECK(row.weight().grad.shape() == core::Shape{7, row.count()});
 }
 
-TEST_CASE("columns are gathered side by side", "[ranks]") {
+TEST_CASE("gather_columns: columns of each rank -> concatenated in rank order", "[ranks]") {
   int const ranks = world().size();
   comm::Counts counts;
   for (int rank = 0; rank < ranks; ++rank) counts.push_back((rank * 2 + 1) % 4 % 3);

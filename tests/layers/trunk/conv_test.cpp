@@ -12,7 +12,8 @@ using tests::values;
 
 namespace {
 
-/// Every combination has something another lacks; uneven images, so that height and width differ.
+/// Each combination covers an option that another lacks. Images are not square, so height and width
+/// differ.
 Conv2d::Options const cases[] = {
     {.in = 1, .out = 1, .kernel = 1},
     {.in = 3, .out = 4, .kernel = 3, .padding = 1, .bias = true},
@@ -22,7 +23,7 @@ Conv2d::Options const cases[] = {
     {.in = 4, .out = 4, .kernel = 5, .padding = 2, .groups = 4},
 };
 
-/// The definition in plain loops.
+/// The definition of convolution in plain loops.
 std::vector<double> convolution(std::vector<double> const& x, Shape const& in,
                                 std::vector<double> const& w, std::vector<double> const& b,
                                 Conv2d::Options const& o, Shape const& out) {
@@ -49,7 +50,7 @@ std::vector<double> convolution(std::vector<double> const& x, Shape const& in,
 
 }  // namespace
 
-TEST_CASE("layers: conv2d with every option is the convolution of its definition") {
+TEST_CASE("conv2d: every option -> equal to the definition") {
   core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-14), std::pair(Dtype::f32, tests::f32_reduction),
@@ -73,7 +74,7 @@ TEST_CASE("layers: conv2d with every option is the convolution of its definition
   }
 }
 
-TEST_CASE("layers: gradients of conv2d with every option") {
+TEST_CASE("conv2d: backward with every option -> gradients match central differences") {
   core::Device& device = tests::device();
   for (auto const& options : cases) {
     Conv2d layer({device, Dtype::f64}, "conv", options);
@@ -86,7 +87,7 @@ TEST_CASE("layers: gradients of conv2d with every option") {
   }
 }
 
-TEST_CASE("layers: conv2d on no images") {
+TEST_CASE("conv2d: empty batch -> empty output, zero gradients") {
   core::Device& device = tests::device();
   for (auto const dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
     Conv2d layer({device, dtype}, "conv", cases[1]);
@@ -101,7 +102,7 @@ TEST_CASE("layers: conv2d on no images") {
   }
 }
 
-TEST_CASE("layers: conv2d starts with He's deviation, fan out, and the bias of torch") {
+TEST_CASE("conv2d: initialization -> He fan-out weights, bias as in torch") {
   core::Device& device = tests::device();
   for (int64_t const groups : {1, 4}) {
     Conv2d layer({device}, "conv",
@@ -110,7 +111,7 @@ TEST_CASE("layers: conv2d starts with He's deviation, fan out, and the bias of t
     auto const w = values(all[0]->value), b = values(all[1]->value);
     double squares = 0;
     for (double const value : w) squares += value * value;
-    double const fan_out = 96.0 * 9;  // PyTorch's, whatever the groups
+    double const fan_out = 96.0 * 9;  // as in PyTorch, independent of groups
     CHECK(std::sqrt(squares / double(w.size())) == Approx(std::sqrt(2 / fan_out)).epsilon(0.02));
     double const limit = 1 / std::sqrt(64.0 * 9 / double(groups));
     auto const [least, most] = std::minmax_element(b.begin(), b.end());
@@ -118,7 +119,7 @@ TEST_CASE("layers: conv2d starts with He's deviation, fan out, and the bias of t
   }
 }
 
-TEST_CASE("layers: conv2d refuses groups that do not divide the channels") {
+TEST_CASE("conv2d: groups do not divide the channels -> throws") {
   core::Device& device = tests::device();
   CHECK_THROWS_WITH(Conv2d({device}, "stem", {.in = 3, .out = 4, .kernel = 3, .groups = 2}),
                     Contains("stem") && Contains("2 groups"));

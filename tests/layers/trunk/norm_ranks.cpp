@@ -14,7 +14,7 @@ using tests::world;
 
 namespace {
 
-/// Joins the statistics of all ranks, as the trainer does for `batch_norm: sync`.
+/// Merges the statistics of all ranks, as the trainer does for `batch_norm: sync`.
 Context synchronous(Dtype dtype) {
   return {device(), dtype, 1, [](Tensor const& mine) {
             core::Shape shape = mine.shape();
@@ -25,14 +25,14 @@ Context synchronous(Dtype dtype) {
           }};
 }
 
-/// Uneven rows of this rank; from two ranks on one has none.
+/// The rows of this rank, uneven: with two or more ranks, one has none.
 std::pair<int64_t, int64_t> my_rows() {
   comm::Counts const deals[] = {{9}, {9, 0}, {5, 0, 4}, {1, 0, 6, 2}};
   auto const& counts = deals[world().size() - 1];
   return {comm::begin_of(counts, world().rank()), comm::begin_of(counts, world().rank() + 1)};
 }
 
-/// What a layer makes of a batch, and every gradient.
+/// Output and all gradients of a layer for a batch.
 struct Results {
   Tensor y, dx;
   std::vector<core::Parameter*> parameters;
@@ -47,8 +47,9 @@ Results run(layers::Layer& layer, Tensor const& x, Tensor const& dy, F const& fo
   return {y.value, tape.grad(in), layers::parameters(layer)};
 }
 
-/// A rank's rows through `split` are those of the whole batch through `whole`; shares of the
-/// parameters' gradients add up to the whole ones, and the running statistics are the same.
+/// Checks that a rank's rows through `split` equal those rows of the global batch through `whole`,
+/// that the parameters' gradients sum to those of `whole`, and that the running statistics are
+/// equal.
 template <class F>
 void check_equal(layers::Layer& split, layers::Layer& whole, Tensor const& x, Tensor const& dy,
                  F const& forward, double bound) {
@@ -76,7 +77,8 @@ auto const plain = [](layers::Layer& layer, core::Tape& tape, core::Var const& x
 
 }  // namespace
 
-TEST_CASE("synchronous batch norm: ranks together are one rank with the whole batch", "[ranks]") {
+TEST_CASE("synchronous batch norm: several ranks -> equal to one rank with the global batch",
+          "[ranks]") {
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-12), std::pair(Dtype::f32, tests::f32_reduction)}) {
     for (auto const activation : {core::Activation::none, core::Activation::relu}) {
@@ -85,23 +87,23 @@ TEST_CASE("synchronous batch norm: ranks together are one rank with the whole ba
       auto const x = tests::random(device(), {9, 2, 3, 5}, dtype, 1),
                  dy = tests::random(device(), {9, 2, 3, 5}, dtype, 2);
       check_equal(split, whole, x, dy, plain, bound);
-      // Once more: now the running statistics have moved.
+      // Second pass: the running statistics have changed.
       check_equal(split, whole, dy, x, plain, bound);
     }
   }
 }
 
-TEST_CASE("synchronous batch norm: the small trunk on any ranks is that on one", "[ranks]") {
+TEST_CASE("synchronous batch norm: small trunk on several ranks -> equal to one rank", "[ranks]") {
   core::ImageShape const image{12, 9, 2};
   layers::SmallTrunk const options{.width = 2, .features = 3};
   auto const split = make_trunk(synchronous(Dtype::f64), options, image);
   auto const whole = make_trunk({device(), Dtype::f64}, options, image);
   auto const x = tests::random(device(), {9, 12, 9, 2}, Dtype::f64, 1),
              dy = tests::random(device(), {9, 3}, Dtype::f64, 2);
-  check_equal(*split, *whole, x, dy, plain, 1e-11);  // ten normalisations in a row
+  check_equal(*split, *whole, x, dy, plain, 1e-11);  // ten normalizations in sequence
 }
 
-TEST_CASE("local batch norm: every rank has the statistics of its rows", "[ranks]") {
+TEST_CASE("local batch norm: several ranks -> statistics of the own rows", "[ranks]") {
   layers::BatchNorm split({device(), Dtype::f64}, "bn", 5), whole({device(), Dtype::f64}, "bn", 5);
   auto const [begin, end] = my_rows();
   auto const x = tests::random(device(), {9, 5}, Dtype::f64, 1);
@@ -113,7 +115,7 @@ TEST_CASE("local batch norm: every rank has the statistics of its rows", "[ranks
   if (end - begin > 0 && end - begin < 9) CHECK(distance(y, z.rows(begin, end)) > 1e-3);
 }
 
-TEST_CASE("running statistics are averaged over the ranks", "[ranks]") {
+TEST_CASE("running statistics: average -> mean over the ranks", "[ranks]") {
   layers::BatchNorm one({device()}, "a", 3), two({device()}, "b", 5);
   auto all = layers::parameters(one);
   for (auto* p : layers::parameters(two)) all.push_back(p);

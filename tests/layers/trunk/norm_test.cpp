@@ -14,7 +14,7 @@ using tests::values;
 
 namespace {
 
-/// Gain, bias and running statistics that are no ones and zeros.
+/// Sets gain, bias and running statistics to values other than ones and zeros.
 void shake(core::Device& device, layers::Layer& layer) {
   unsigned seed = 100;
   for (auto* p : layers::parameters(layer)) {
@@ -41,7 +41,7 @@ Tensor infer(layers::Layer& layer, Tensor const& x) {
 
 }  // namespace
 
-TEST_CASE("layers: batch norm in training takes the batch's statistics, and moves its own") {
+TEST_CASE("batch norm: training -> uses batch statistics, updates running statistics") {
   core::Device& device = tests::device();
   for (auto const& [dtype, bound] :
        {std::pair(Dtype::f64, 1e-13), std::pair(Dtype::f32, tests::f32_reduction),
@@ -77,7 +77,7 @@ TEST_CASE("layers: batch norm in training takes the batch's statistics, and move
   }
 }
 
-TEST_CASE("layers: batch norm in inference takes its own statistics, and leaves them") {
+TEST_CASE("batch norm: inference -> uses running statistics, unchanged") {
   core::Device& device = tests::device();
   BatchNorm layer({device, Dtype::f64}, "bn", 3);
   shake(device, layer);
@@ -96,7 +96,7 @@ TEST_CASE("layers: batch norm in inference takes its own statistics, and leaves 
   CHECK(infer(layer, Tensor(device, {0, 5, 7, 3}, Dtype::f64)).count() == 0);
 }
 
-TEST_CASE("layers: gradients of batch norm, with a residual and ReLU or without") {
+TEST_CASE("batch norm: with and without residual and ReLU -> gradients match central differences") {
   core::Device& device = tests::device();
   auto const other = tests::random(device, {5, 2, 3, 4}, Dtype::f64, 1);
   auto const x = tests::random(device, {5, 2, 3, 4}, Dtype::f64, 2);
@@ -119,7 +119,7 @@ TEST_CASE("layers: gradients of batch norm, with a residual and ReLU or without"
   }
 }
 
-TEST_CASE("layers: the basic block is made of its parts") {
+TEST_CASE("basic block: forward -> equal to the composition of its parts") {
   core::Device& device = tests::device();
   Context const context{device, Dtype::f64};
   struct Case {
@@ -129,7 +129,8 @@ TEST_CASE("layers: the basic block is made of its parts") {
     bool const projects = c.in != c.out || c.stride != 1;
     BasicBlock block(context, "b", c.in, c.out, c.stride);
     shake(device, block);
-    // Weights are functions of their names: parts of the same names are the block's.
+    // Initial weights depend only on the name, so parts with the same names have the weights of the
+    // block.
     layers::Conv2d conv1(context, "b.conv1",
                          {.in = c.in, .out = c.out, .kernel = 3, .stride = c.stride, .padding = 1});
     layers::Conv2d conv2(context, "b.conv2",
@@ -164,13 +165,13 @@ TEST_CASE("layers: the basic block is made of its parts") {
   }
 }
 
-TEST_CASE("layers: gradients of the basic block") {
+TEST_CASE("basic block: backward -> gradients match central differences") {
   core::Device& device = tests::device();
   for (int64_t const stride : {1, 2}) {
     BasicBlock block({device, Dtype::f64}, "b", 3, stride == 1 ? 3 : 4, stride);
     shake(device, block);
     auto const x = tests::random(device, {3, 5, 4, 3}, Dtype::f64, 1);
-    // A step small enough to cross no kink of the ReLUs.
+    // The step is small enough to stay on one side of the kinks of ReLU.
     tests::gradient_holds(
         device, x, [&](core::Tape& tape, Var const& v) { return block.forward(tape, v); }, 1e-6,
         1e-6);

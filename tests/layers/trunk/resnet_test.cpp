@@ -23,7 +23,8 @@ std::map<std::string, core::Parameter*> by_name(layers::Layer& layer) {
   return all;
 }
 
-/// Tensors of the state_dict, and the numbers in those that PyTorch lists as parameters.
+/// Number of tensors in the state_dict, and number of elements of those that PyTorch lists as
+/// parameters.
 std::pair<size_t, int64_t> size_of(Trunk& trunk) {
   int64_t numbers = 0;
   auto const all = by_name(trunk);
@@ -33,7 +34,8 @@ std::pair<size_t, int64_t> size_of(Trunk& trunk) {
   return {all.size(), numbers};
 }
 
-/// Features of `rows` random images, and that every gradient comes back finite.
+/// Runs a training pass on `rows` random images, checks that every gradient is finite, and returns
+/// the shape of the features.
 Shape pass(Trunk& trunk, Context const& context, ImageShape const& image, int64_t rows) {
   core::Tape tape;
   auto const x = tape.input(tests::random(
@@ -51,8 +53,8 @@ Shape pass(Trunk& trunk, Context const& context, ImageShape const& image, int64_
 
 }  // namespace
 
-// The numbers are those of torchvision's models without `fc`, and of insightface's at 112 × 112.
-TEST_CASE("layers: residual trunks have the tensors of torchvision's and insightface's") {
+// Expected values: torchvision's models without `fc`, and insightface's for 112 × 112 images.
+TEST_CASE("residual trunks: parameters -> same tensors as torchvision and insightface") {
   core::cpu::Cpu device;
   Context const context{device};
   auto const resnet = [&](ResnetTrunk const& o) {
@@ -70,7 +72,7 @@ TEST_CASE("layers: residual trunks have the tensors of torchvision's and insight
   CHECK(iresnet(layers::iresnet100) == std::pair<size_t, int64_t>(925, 65'156'160));
 }
 
-TEST_CASE("layers: residual trunks begin as theirs do") {
+TEST_CASE("residual trunks: initialization -> same distributions as torchvision and insightface") {
   core::cpu::Cpu device;
   Context const context{device};
   auto const stddev = [](core::Parameter const& p) {
@@ -97,7 +99,7 @@ TEST_CASE("layers: residual trunks begin as theirs do") {
   CHECK(faces.at("bn2.num_batches_tracked")->value.shape() == Shape{});
 }
 
-TEST_CASE("layers: residual trunks take images of any size, and none") {
+TEST_CASE("residual trunks: any image size, empty batch -> correct shapes") {
   core::cpu::Cpu device;
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     Context const context{device, dtype};
@@ -120,12 +122,12 @@ TEST_CASE("layers: residual trunks take images of any size, and none") {
   }
 }
 
-TEST_CASE("layers: gradients of residual blocks and trunks") {
+TEST_CASE("residual blocks and ResNet: backward -> gradients match central differences") {
   core::cpu::Cpu device(1);
   Context const context{device, Dtype::f64};
   auto const check = [&](layers::Layer& layer, Shape const& shape) {
     auto const x = tests::random(device, shape, Dtype::f64, 1);
-    // Some hundred normalisations and kinks: a step of 1e-6 stays between the kinks.
+    // About a hundred normalizations and kinks: a step of 1e-6 stays between the kinks.
     tests::gradient_holds(
         device, x, [&](core::Tape& tape, core::Var const& v) { return layer.forward(tape, v); },
         1e-6, 1e-6);
@@ -148,7 +150,7 @@ TEST_CASE("layers: gradients of residual blocks and trunks") {
         {3, 9, 34, 2});
 }
 
-TEST_CASE("layers: gradients of the face trunk") {
+TEST_CASE("IResNet: backward -> gradients match central differences") {
   core::cpu::Cpu device(1);
   ImageShape const image{9, 34, 2};
   IresnetTrunk const shape{.stages = {1, 1, 1, 1}, .width = 2, .features = 3};
@@ -161,7 +163,7 @@ TEST_CASE("layers: gradients of the face trunk") {
     core::Tape forward;
     return tests::inner(trunk->forward(forward, core::Tape::constant(x)).value, dy);
   };
-  // Together: a bias before a batch norm has no gradient but rounding.
+  // Checked together: the gradient of a bias before a batch norm is only a rounding error.
   std::vector<double> gradients, expected;
   for (auto* p : layers::parameters(*trunk)) {
     if (!p->trainable()) continue;
@@ -175,7 +177,7 @@ TEST_CASE("layers: gradients of the face trunk") {
   CHECK(tests::distance(gradients, expected) < 1e-6);
 }
 
-TEST_CASE("layers: a fixed gain is applied, and gets no gradient") {
+TEST_CASE("batch norm: fixed gain -> applied, receives no gradient") {
   core::cpu::Cpu device;
   layers::BatchNorm trained({device}, "bn", 3),
       fixed({device}, "bn", 3, core::Activation::none, layers::Gain::fixed);

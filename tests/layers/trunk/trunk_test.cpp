@@ -17,7 +17,7 @@ using tests::values;
 
 namespace {
 
-/// One training pass on random images; checks every shape and that every gradient is there.
+/// Runs one training pass on random images. Checks every shape and that every gradient exists.
 void check_pass(Trunk& trunk, Context const& context, ImageShape const& image, int64_t rows) {
   INFO(image.height << " pixels, " << rows << " rows");
   core::Tape tape;
@@ -42,7 +42,7 @@ void check_pass(Trunk& trunk, Context const& context, ImageShape const& image, i
 
 }  // namespace
 
-TEST_CASE("layers: the trunks take images of 28 to 64 pixels, and none") {
+TEST_CASE("trunks: images of 28 to 64 pixels, empty batch -> correct shapes") {
   core::Device& device = tests::device();
   for (auto const dtype : {Dtype::f32, Dtype::bf16}) {
     Context const context{device, dtype};
@@ -63,7 +63,7 @@ TEST_CASE("layers: the trunks take images of 28 to 64 pixels, and none") {
   }
 }
 
-TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever its sides") {
+TEST_CASE("conv trunk: stride 1, any image size -> output has the image's size") {
   core::Device& device = tests::device();
   Context const context{device};
   for (int64_t const kernel : {1, 3, 5}) {
@@ -72,11 +72,11 @@ TEST_CASE("layers: the conv trunk keeps the image's size at stride 1, whatever i
     CHECK(trunk->features() == 5 * 8 * 3);
     check_pass(*trunk, context, image, 2);
   }
-  // The network of the forum: 28 × 28, 32 channels, 3 × 3.
+  // The example network of the forum: 28 × 28, 32 channels, 3 × 3.
   CHECK(make_trunk(context, ConvTrunk{}, {28, 28, 1})->features() == 28 * 28 * 32);
 }
 
-TEST_CASE("layers: images of other heights than widths, and deeper trunks") {
+TEST_CASE("trunks: non-square images, deeper trunks -> correct shapes") {
   core::Device& device = tests::device();
   Context const context{device};
   ImageShape const image{28, 41, 2};
@@ -84,7 +84,7 @@ TEST_CASE("layers: images of other heights than widths, and deeper trunks") {
   check_pass(*trunk, context, image, 2);
 }
 
-TEST_CASE("layers: parameter names of the trunks are unique, and those of residual nets") {
+TEST_CASE("trunks: parameter names -> unique, those of residual networks") {
   core::Device& device = tests::device();
   Context const context{device};
   auto const trunk = make_trunk(context, SmallTrunk{.depth = 3}, {32, 32, 3});
@@ -102,7 +102,7 @@ TEST_CASE("layers: parameter names of the trunks are unique, and those of residu
   CHECK(layers::parameters(*conv)[1]->name == "conv.bias");
 }
 
-TEST_CASE("layers: initial weights of a trunk are functions of the seed and the name") {
+TEST_CASE("trunks: initial weights -> depend only on seed and name") {
   core::Device& device = tests::device();
   auto const weights = [&](uint64_t seed, SmallTrunk const& options) {
     auto const trunk = make_trunk({device, Dtype::f32, seed}, options, {32, 32, 3});
@@ -120,10 +120,10 @@ TEST_CASE("layers: initial weights of a trunk are functions of the seed and the 
     CHECK(other.at(name) != numbers);
     firsts.insert(numbers[0] / std::abs(numbers[1]));
   }
-  CHECK(firsts.size() == 8);  // conv1, three blocks of two, fc: no two alike
+  CHECK(firsts.size() == 8);  // conv1, three blocks of two, fc: all different
 }
 
-TEST_CASE("layers: gradients of the trunks") {
+TEST_CASE("trunks: backward -> gradients match central differences") {
   core::Device& device = tests::device();
   Context const context{device, Dtype::f64};
   ImageShape const image{8, 9, 2};
@@ -141,7 +141,7 @@ TEST_CASE("layers: gradients of the trunks") {
   check(*make_trunk(context, SmallTrunk{.width = 2, .features = 3, .dropout = 0.2}, image));
 }
 
-TEST_CASE("layers: a trunk in inference does not depend on who else is in the batch") {
+TEST_CASE("trunks: inference -> output of an image independent of the rest of the batch") {
   core::Device& device = tests::device();
   Context const context{device};
   auto const trunk = make_trunk(context, SmallTrunk{.width = 4, .dropout = 0.5}, {28, 28, 1});
