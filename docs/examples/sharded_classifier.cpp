@@ -1,5 +1,5 @@
-// A network whose last layer is split by class over the ranks of an MPI run. It learns one batch by
-// heart, and fails if it cannot.
+// Trains a network whose last layer is split by class over the ranks of an MPI run. Overfits one
+// batch, and exits with 1 if the loss does not fall below 0.1.
 #include <iostream>
 #include "comm/buckets.h"
 #include "comm/mpi/communicator.h"
@@ -13,7 +13,7 @@ int train(comm::Session& session) {
   core::cpu::Cpu device;
   comm::Mpi ranks(session);
 
-  // Every rank has the whole trunk, and its share of the 1000 classes.
+  // Every rank holds the whole trunk and its share of the 1000 classes.
   layers::Context const context{device};
   layers::SmallTrunk const shape{.width = 4, .features = 32};
   auto const trunk = layers::make_trunk(context, shape, {.height = 16, .width = 16, .channels = 3});
@@ -21,7 +21,7 @@ int train(comm::Session& session) {
                            {.classes = 1000, .features = 32, .moments = layers::Moments::none});
   comm::GradientBuckets buckets(ranks, layers::parameters(*trunk));
 
-  // Four images of noise a rank, each of a class of its own.
+  // Four noise images per rank, each with a class of its own.
   comm::Counts const counts(static_cast<size_t>(ranks.size()), 4);
   core::Tensor images(device, {4, 16, 16, 3}, core::Dtype::f32);
   core::Tensor labels(device, {4}, core::Dtype::i64), one(device, {1}, core::Dtype::f32);
@@ -33,7 +33,7 @@ int train(comm::Session& session) {
 
   core::UpdateRule rule;  // SGD without momentum
   rule.step_scalars = core::make_step_scalars(device, rule, 0.3, 1);
-  rule.gradient_scale = head.gradient_scale();  // 0 skips a step whose loss is not finite
+  rule.gradient_scale = head.gradient_scale();  // 0 skips the step if its loss is not finite
   head.set_step({rule, rule});
   float loss = 0;
   for (int step = 0; step < 60; ++step) {
@@ -41,8 +41,8 @@ int train(comm::Session& session) {
     auto const x = trunk->forward(tape, core::Tape::constant(images));
     auto const mean = head.loss(tape, x, labels, counts);  // the same on every rank
     tape.backward(mean, one);
-    head.finish();     // the head has updated itself
-    buckets.finish();  // the trunk's gradients are summed
+    head.finish();     // completes the update of the head
+    buckets.finish();  // waits for the trunk's gradients, summed over ranks
     for (auto* const p : layers::parameters(*trunk)) {
       core::UpdateState state{.w = p->value, .first = {}, .second = {}, .copy = {}};
       if (p->trainable()) kernels.update(rule, 0, {}, p->grad, state);
