@@ -33,7 +33,7 @@ class Metered::Counted final : public Pending {
   ~Counted() override {
     try {
       wait();
-    } catch (core::Error const&) {  // nobody waits for the result, and a destructor must not throw
+    } catch (core::Error const&) {  // the result is unused, and a destructor must not throw
     }
   }
 

@@ -95,7 +95,7 @@ TEST_CASE("communicator: wrong arguments -> every rank throws before it enters",
   CHECK_THROWS_WITH(world.broadcast(row, world.size()), Contains("out of range"));
   CHECK_THROWS_WITH(world.broadcast(row, -1), Contains("broadcast" + place));
   CHECK_THROWS_WITH(world.split(-1), Contains("negative"));
-  world.barrier();  // nobody is left in a collective
+  world.barrier();  // no rank is left in a collective
 }
 
 TEST_CASE("all_to_all: own send and receive counts differ -> throws", "[ranks]") {
@@ -145,5 +145,5 @@ TEST_CASE("communicator: tensor on another device -> every rank throws before it
   CHECK_THROWS_WITH(world.broadcast(t, 0), Contains("broadcast" + place));
   CHECK_THROWS_WITH(world.all_gather(row, ones, rows), Contains("all_gather" + place));
   CHECK_THROWS_WITH(world.reduce_scatter(rows, ones, row), Contains("reduce_scatter" + place));
-  world.barrier();  // nobody is left in a collective
+  world.barrier();  // no rank is left in a collective
 }

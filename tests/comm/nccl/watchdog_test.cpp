@@ -107,7 +107,7 @@ TEST_CASE("watchdog: transport error -> aborts everything and throws its message
   Watching w;
   std::shared_ptr<FakeCollective> collective;
   std::string name;
-  SECTION("with a collective under way") {
+  SECTION("with a collective in flight") {
     collective = w.start("all_reduce of f32 on rank 0 of 2");
     name = "all_reduce of f32 on rank 0 of 2: ";
   }
