@@ -168,8 +168,7 @@ TEST_CASE("batch_norm: one rank's rows of a joint batch -> results of the whole 
   Kernels& kernels = device.kernels();
   Dtype const wide = accumulator(dtype);
   Tensor const x = whole.x.rows(13, 20), dy = whole.dy.rows(13, 20);
-  Tensor moments(device, {3, 7}, wide), sums(device, {2, 7}, wide),
-      merged = empty_like(moments);
+  Tensor moments(device, {3, 7}, wide), sums(device, {2, 7}, wide), merged = empty_like(moments);
   BatchNorm scratch = fresh(device, 7, wide);
   Tensor all(device, {1, 3, 7}, wide);
   kernels.batch_statistics(whole.x, all);

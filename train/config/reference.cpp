@@ -31,7 +31,7 @@ std::string kind(std::array<T, count> const&, Range const& range) {
   return core::join("list of ", count, " numbers", range.text());
 }
 
-/// Some keys begin at a value they may not keep.
+/// The default, or "required" for a key whose initial value is not valid.
 template <class T>
 std::string fallback(T const& value, Range const& range) {
   if constexpr (std::is_arithmetic_v<T>)
@@ -113,13 +113,14 @@ std::string configuration_reference() {
   fields(reference, experiment);
   return R"(# Configuration
 
-Every key of an experiment file. `colonnade config` prints this page. Keys can also be given on the
-command line, and win over the file: `colonnade train FILE optimizer.lr=0.4 data.augment=none`.
+Every key of an experiment file; `colonnade config` prints this page. Arguments KEY=VALUE replace
+keys of the file: `colonnade train FILE optimizer.lr=0.4 data.augment=none`. A value is the text as
+typed, with no need for quotes; a value that begins with `[` or `{` is a list or mapping.
 
-An unknown key, a value of the wrong kind or out of range, and keys that do not go together are
-mistakes; all of them are listed, each with its line and column, before anything starts. Files are
-plain YAML without tabs, tags, anchors and aliases. Whole numbers may be written `1_000_000` or
-`1e6`; `010`, `0x10`, `.nan` and `.inf` are refused.
+Unknown keys, values of the wrong type or out of range, and keys that do not go together are errors.
+All of them are listed with line and column before anything starts. Files are plain YAML without
+tabs, tags, anchors and aliases. Whole numbers may be written `1_000_000` or `1e6`; `010`, `0x10`,
+`.nan` and `.inf` are rejected.
 
 )" + reference.text();
 }
