@@ -8,7 +8,7 @@
 
 namespace tests {
 
-/// An empty folder, removed with everything in it at the end of the test.
+/// Temporary folder, removed with its contents by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -35,7 +35,7 @@ inline void write_file(std::string const& path, std::string const& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-/// The bytes of a value as it lies in memory.
+/// Object representation of a value.
 template <class T>
 std::string bytes_of(T const& value) {
   return {reinterpret_cast<char const*>(&value), sizeof value};
@@ -46,7 +46,7 @@ std::string bytes_of(std::vector<T> const& values) {
   return {reinterpret_cast<char const*>(values.data()), values.size() * sizeof(T)};
 }
 
-/// A safetensors file from its header and its data, both as given.
+/// Contents of a safetensors file with this header and data, both verbatim.
 inline std::string safetensors(std::string const& header, std::string const& data) {
   return bytes_of(uint64_t{header.size()}) + header + data;
 }

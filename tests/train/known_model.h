@@ -4,13 +4,13 @@
 #include "tests/train/data/sets.h"
 #include "train/model/model.h"
 
-/// A model and samples whose every answer is known.
+/// A model and samples with known predictions.
 namespace tests {
 
 inline constexpr int64_t known_classes = 8;
 inline constexpr core::ImageShape known_shape{2, 4, 1};
 
-/// The image itself as features.
+/// Returns the pixels of the image as its features.
 class PixelTrunk final : public layers::Trunk {
  public:
   core::Var forward(core::Tape&, core::Var const& x) override {
@@ -20,7 +20,7 @@ class PixelTrunk final : public layers::Trunk {
   int64_t features() const override { return known_shape.count(); }
 };
 
-/// Class c's logit is pixel c.
+/// Model in which the logit of class c is pixel c.
 inline train::Model known_model(core::Device& device, comm::Communicator& ranks,
                                 core::Dtype dtype = core::Dtype::f32) {
   auto head = std::make_unique<layers::ShardedHead>(
@@ -34,8 +34,8 @@ inline train::Model known_model(core::Device& device, comm::Communicator& ranks,
   return {dtype, nullptr, std::make_unique<PixelTrunk>(), std::move(head)};
 }
 
-/// Sample i: class c has the (c + i) mod 8 -th best logit, and the label is the class in place
-/// (3 i) mod 8, so places come in turn.
+/// For sample i, class c has rank (c + i) mod 8 among the logits, and the label is the class of
+/// rank (3 i) mod 8. Labels therefore take every rank in turn.
 inline train::Split known_split(int64_t samples) {
   std::vector<float> pixels;
   std::vector<int64_t> labels;
@@ -47,7 +47,7 @@ inline train::Split known_split(int64_t samples) {
   return make_split("known", known_shape, std::move(pixels), std::move(labels));
 }
 
-/// The class in a place of sample i.
+/// The class of rank `place` for sample i.
 inline int64_t known_best(int64_t i, int64_t place) {
   return ((place - i) % known_classes + known_classes) % known_classes;
 }

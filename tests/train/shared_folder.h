@@ -6,7 +6,7 @@
 
 namespace tests {
 
-/// One folder for all ranks, gone when all have left it.
+/// Temporary folder shared by all ranks. Rank 0 removes it once all ranks have left the scope.
 class SharedFolder {
  public:
   SharedFolder() {

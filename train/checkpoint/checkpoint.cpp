@@ -14,14 +14,14 @@ namespace {
 
 core::Device& device_of(Snapshot const& state) {
   auto const& some = state.trunk.empty() ? state.head : state.trunk;
-  core::check(!some.empty(), "a checkpoint without tensors");
+  core::check(!some.empty(), "checkpoint: the snapshot has no tensors");
   return some.front().tensor.device();
 }
 
 void check_run(Manifest const& manifest, Snapshot const& state, int ranks, fs::path const& folder) {
   auto const same = [&](char const* what, auto const& has, auto const& expected) {
     if (has != expected)
-      throw ConfigError(core::join(folder.string(), " is of another run: ", what, ' ', has,
+      throw ConfigError(core::join(folder.string(), " belongs to a different run: ", what, ' ', has,
                                    ", expected ", expected));
   };
   same("ranks", manifest.ranks, ranks);
@@ -34,7 +34,8 @@ bool damaged(Outcome const& outcome) {
          outcome.exit == Exit::io;
 }
 
-/// What made a rank refuse a checkpoint: damage before anything else; nothing if none did.
+/// Reason to reject a checkpoint: the first rank that found damage, else the first rank with any
+/// other error; nullopt if no rank failed.
 std::optional<Outcome> refusal(std::vector<Outcome> const& all) {
   auto const first = [&](auto const& which) -> std::optional<Outcome> {
     auto const found = std::find_if(all.begin(), all.end(), which);
@@ -47,17 +48,17 @@ std::optional<Outcome> refusal(std::vector<Outcome> const& all) {
 }  // namespace
 
 Checkpoints::Checkpoints(fs::path const& folder, comm::Communicator& ranks, int64_t keep)
-    // With an empty name at its end the path has a parent, whether it ended with a slash or not.
+    // Appending "" makes the path end with a slash, so parent_path() removes only that slash.
     : folder_(fs::absolute(folder / "").lexically_normal().parent_path()),
       ranks_(ranks),
       keep_(keep) {
-  core::check(keep >= 1, "checkpoints: keep ", keep, "; must be at least 1");
+  core::check(keep >= 1, "checkpoints: keep is ", keep, "; must be at least 1");
 }
 
 std::vector<fs::path> Checkpoints::list() const { return complete_in(folder_); }
 
 void Checkpoints::save(Snapshot const& state, Position const& at) {
-  core::check(at.step >= 0, "checkpoints: step ", at.step);
+  core::check(at.step >= 0, "checkpoints: step must not be negative, got ", at.step);
   auto const name = folder_ / step_name(at.step), partial = partial_of(name);
   auto const on_first = [&](auto const& work) {
     on_all_ranks(ranks_, device_of(state), [&] {
@@ -76,14 +77,14 @@ void Checkpoints::save(Snapshot const& state, Position const& at) {
       give_name(partial, name);
     });
   } catch (IoError const&) {
-    std::error_code ignored;  // the first error is the one to tell
+    std::error_code ignored;  // report the first error
     if (ranks_.rank() == 0) fs::remove_all(partial, ignored);
     throw;
   }
   on_first([&] { prune(at.step); });
 }
 
-/// This rank's files; gives their digests.
+/// Writes this rank's files and returns their digests as JSON.
 std::string Checkpoints::write(Snapshot const& state, fs::path const& partial) const {
   FileDigests files;
   auto const head = head_file(ranks_.rank(), ranks_.size());
@@ -92,7 +93,7 @@ std::string Checkpoints::write(Snapshot const& state, fs::path const& partial) c
   return to_text(files);
 }
 
-/// Leaves `keep_`, of which that of step `newest` is the last.
+/// Removes all but the last `keep_` checkpoints up to step `newest`, and those of later steps.
 void Checkpoints::prune(int64_t newest) const {
   auto all = list();
   auto const passed = std::stable_partition(
@@ -124,10 +125,10 @@ std::optional<Position> Checkpoints::load(Snapshot& state,
     reasons += '\n' + reason;
   }
   if (reasons.empty()) return {};
-  throw BadData(core::join("no checkpoint in ", folder_.string(), " is good:", reasons));
+  throw BadData(core::join("all checkpoints in ", folder_.string(), " are damaged:", reasons));
 }
 
-/// What rank 0 finds, newest first: all ranks walk one list.
+/// Checkpoints that rank 0 finds, newest first; broadcast so that all ranks use the same list.
 std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
   std::istringstream names(on_all_ranks(ranks_, device, [&] {
     std::string text;
@@ -140,7 +141,8 @@ std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
   return folders;
 }
 
-/// Throws unless this rank's part is whole (BadData) and fits `state` (ConfigError).
+/// Checks this rank's files and returns the manifest. Throws BadData or MissingInput if a file is
+/// damaged or missing, ConfigError if the checkpoint does not match `state`.
 Manifest Checkpoints::inspect(fs::path const& folder, Snapshot const& state) const {
   auto manifest = read_manifest(folder);
   check_run(manifest, state, ranks_.size(), folder);

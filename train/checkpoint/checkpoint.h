@@ -10,8 +10,8 @@ namespace train {
 
 struct Manifest;
 
-/// Where a run stands: the batch to read next, after `step` steps. Random numbers are functions of
-/// the seed and this, so it is all the state they have.
+/// Progress of a run: the next batch to read, after `step` steps. Random numbers are functions of
+/// the seed and the position, so no generator state is saved.
 struct Position {
   int64_t step = 0;
   int64_t epoch = 0;
@@ -19,9 +19,9 @@ struct Position {
   bool operator==(Position const&) const = default;
 };
 
-/// All state of a run, by reference: tensors alias the live ones.
+/// All state of a run, by reference: the tensors alias those of the model and the optimizer.
 struct Snapshot {
-  std::vector<NamedTensor> trunk;  ///< the same on every rank: values, statistics, velocities
+  std::vector<NamedTensor> trunk;  ///< identical on every rank: values, statistics, velocities
   std::vector<NamedTensor> head;   ///< this rank's shard
   int64_t classes = 0;
   uint64_t seed = 0;
@@ -31,27 +31,32 @@ struct Snapshot {
 };
 
 /// Checkpoints of a run: folder/step-00000120/ with trunk.safetensors, head-R-of-P.safetensors for
-/// every rank and manifest.json, which names the position and every file with its size and CRC-32.
+/// every rank R, and manifest.json, which contains the position and the size and CRC-32 of every
+/// file.
 ///
-/// A checkpoint is written beside its name, flushed to the disk and renamed, manifest last, so one
-/// that carries its name is complete; the newest is found by looking. All ranks call alike.
-/// One that is there already is replaced: until the new one has the name, the old one is
-/// step-00000120.old, and still counts.
+/// `save` writes into a temporary folder, manifest last, flushes it to the disk and renames it. A
+/// folder with a checkpoint's name is therefore complete, and the newest checkpoint is the folder
+/// with the highest step. An existing checkpoint of the same step is replaced: it is renamed to
+/// step-00000120.old, which `load` still accepts, until the new one has its name.
+///
+/// `save` and `load` are collective: every rank must call them.
 class Checkpoints {
  public:
-  /// `keep`: how many to leave, at least 1; older ones go after a newer one is complete. So do
-  /// ones of later steps, which a resumed run has passed over.
+  /// `keep`: number of checkpoints to keep, at least 1. After each `save`, older checkpoints are
+  /// removed, and so are those of later steps, which a resumed run has skipped as damaged.
   Checkpoints(std::filesystem::path const& folder, comm::Communicator& ranks, int64_t keep);
 
-  /// Throws IoError on every rank, naming the rank and file that failed; older checkpoints stay.
+  /// Writes a checkpoint, then removes those beyond `keep`.
+  /// Throws: IoError on every rank, with the rank and file that failed; older checkpoints are kept.
   void save(Snapshot const& state, Position const& at);
 
-  /// Loads the newest good checkpoint into the tensors of `state`, and gives its position; nothing
-  /// when there is none. One that is damaged (truncated, a wrong checksum) is passed over for the
-  /// one before, and `warn` is told, on rank 0. Throws BadData when only damaged ones are left, and
-  /// ConfigError when a good one does not fit: another number of ranks or classes, another seed,
-  /// tensors missing, unknown or of another shape; nothing is written into `state` then.
-  /// With `step`, the checkpoint of that step alone is looked at.
+  /// Loads the newest intact checkpoint into the tensors of `state` and returns its position, or
+  /// nullopt if there is no checkpoint. Damaged checkpoints (truncated, wrong checksum) are
+  /// skipped; rank 0 calls `warn` for each. With `step`, only the checkpoint of that step is
+  /// considered.
+  /// Throws: BadData if all checkpoints are damaged; ConfigError if an intact one does not match
+  /// the run: different number of ranks or classes, different seed, tensors missing, unexpected or
+  /// of a different shape. In both cases `state` is unchanged.
   std::optional<Position> load(Snapshot& state, std::function<void(std::string const&)> const& warn,
                                std::optional<int64_t> step = {});
 

@@ -27,24 +27,25 @@ void write_manifest(Manifest const& manifest, fs::path const& folder) {
 
 Manifest read_manifest(fs::path const& folder) {
   auto const file = File::open(folder / manifest_file);
-  if (file.size() > manifest_limit) throw BadData(file.path() + " is too long");
+  if (file.size() > manifest_limit) throw BadData(file.path() + " exceeds the limit of 64 MiB");
   std::string text(file.size(), '\0');
   file.read(0, text.data(), text.size());
   auto manifest = parse_manifest(text, file.path());
   if (step_of(folder) != manifest.at.step)
-    throw BadData(core::join(file.path(), " is that of step ", manifest.at.step));
+    throw BadData(core::join(file.path(), " belongs to step ", manifest.at.step));
   return manifest;
 }
 
 void verify(Manifest const& manifest, fs::path const& path) {
   auto const entry = manifest.files.find(path.filename());
-  if (entry == manifest.files.end()) throw BadData(path.string() + " is not in its manifest");
+  if (entry == manifest.files.end())
+    throw BadData(path.string() + " is not listed in its manifest");
   auto const file = File::open(path);
   auto const& expected = entry->second;
   if (file.size() != expected.bytes)
     throw BadData(
         core::join(file.path(), " has ", file.size(), " bytes, expected ", expected.bytes));
-  if (digest(file) != expected) throw BadData(file.path() + ": the checksum is wrong");
+  if (digest(file) != expected) throw BadData(file.path() + ": checksum mismatch");
 }
 
 }  // namespace train

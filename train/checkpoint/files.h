@@ -2,7 +2,7 @@
 #include <filesystem>
 #include "train/checkpoint/manifest.h"
 
-/// The files of one checkpoint, and whether they are what its manifest says.
+/// The files of one checkpoint, and their verification against its manifest.
 namespace train {
 
 inline constexpr char const* trunk_file = "trunk.safetensors";
@@ -10,14 +10,17 @@ inline constexpr char const* trunk_file = "trunk.safetensors";
 /// "head-0-of-4.safetensors"
 std::string head_file(int rank, int ranks);
 
-/// Writes manifest.json; the folder's files are on the disk when this returns. Throws IoError.
+/// Writes manifest.json, then flushes it and the folder's entries to the disk.
+/// Throws: IoError.
 void write_manifest(Manifest const& manifest, std::filesystem::path const& folder);
 
-/// Throws MissingInput or BadData when it is not there or damaged, ConfigError when it is of
-/// another format.
+/// Reads manifest.json.
+/// Throws: MissingInput if it does not exist; BadData if it is damaged or belongs to another step;
+/// ConfigError if its format version is not supported.
 Manifest read_manifest(std::filesystem::path const& folder);
 
-/// Throws BadData, or MissingInput, unless the file is what the manifest says.
+/// Compares size and CRC-32 of a file with the manifest.
+/// Throws: BadData if they differ or the manifest does not list the file; MissingInput; IoError.
 void verify(Manifest const& manifest, std::filesystem::path const& path);
 
 }  // namespace train

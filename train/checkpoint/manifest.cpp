@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int format = 2;  // of the folder; another number is another layout
+constexpr int format = 2;  // version of the folder's layout
 
 std::string hex(uint32_t value) {
   char text[9];
@@ -16,7 +16,8 @@ std::string hex(uint32_t value) {
   return text;
 }
 
-/// A whole number in a string: JSON readers lose bits of 64-bit ones. Throws BadData.
+/// Parses an unsigned integer that is stored as a string, since JSON readers that use doubles
+/// lose bits of 64-bit integers. Throws BadData.
 uint64_t parse_number(std::string const& text, int base) {
   uint64_t value = 0;
   auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
@@ -25,7 +26,7 @@ uint64_t parse_number(std::string const& text, int base) {
   return value;
 }
 
-/// Of the contents, not of the text: keys in order, no spaces.
+/// CRC-32 of the canonical form of the contents: sorted keys, no spaces.
 std::string checksum(json const& contents) {
   std::string const text = contents.dump();
   Digest digest;
@@ -57,11 +58,11 @@ core::ImageShape image_of(json const& sizes) {
 Manifest read(json contents) {
   std::string const expected = contents.at("crc32").get<std::string>();
   contents.erase("crc32");
-  if (checksum(contents) != expected) throw BadData("the checksum is wrong");
+  if (checksum(contents) != expected) throw BadData("checksum mismatch");
   if (contents.at("format") != format)
-    throw ConfigError(core::join("format ", contents.at("format").dump(), " was written by ",
+    throw ConfigError(core::join("format version ", contents.at("format").dump(), ", written by ",
                                  contents.value("program", "another program"),
-                                 "; this one reads format ", format));
+                                 "; this program reads version ", format));
   auto const whole = [&](char const* key) { return contents.at(key).get<int64_t>(); };
   return {{whole("step"), whole("epoch"), whole("batch")},
           parse_number(contents.at("seed").get<std::string>(), 10),
@@ -92,7 +93,7 @@ Manifest parse_manifest(std::string const& text, std::string const& path) {
   try {
     return read(json::parse(text));
   } catch (json::exception const& error) {
-    throw BadData(core::join(path, ": not a manifest: ", error.what()));
+    throw BadData(core::join(path, ": not a checkpoint manifest: ", error.what()));
   } catch (BadData const& error) {
     throw BadData(core::join(path, ": ", error.what()));
   } catch (ConfigError const& error) {

@@ -6,12 +6,12 @@
 
 namespace train {
 
-/// Names within a checkpoint, with what they must hold.
+/// Expected size and CRC-32 of each file of a checkpoint, by file name.
 using FileDigests = std::map<std::string, Digest>;
 
-/// What manifest.json says of its checkpoint.
+/// Contents of manifest.json.
 struct Manifest {
-  Position at;
+  Position at;  ///< progress of the run when the checkpoint was written
   uint64_t seed = 0;
   int64_t ranks = 0;
   int64_t classes = 0;
@@ -19,14 +19,15 @@ struct Manifest {
   FileDigests files;
 };
 
-/// JSON, with a checksum over its own contents: a flipped bit in it is found as in any other file.
+/// Converts a manifest to JSON. The JSON includes a checksum of its own contents, so that damage to
+/// the manifest itself is detected.
 std::string to_text(Manifest const& manifest);
 
-/// Throws BadData, naming `path`, when the text is damaged; ConfigError when it is whole and of
-/// another format.
+/// Parses a manifest. `path` appears in error messages.
+/// Throws: BadData if the text is damaged; ConfigError if its format version is not supported.
 Manifest parse_manifest(std::string const& text, std::string const& path);
 
-/// The same for a part of it, one rank's files.
+/// JSON of the files of one rank, a part of the manifest.
 std::string to_text(FileDigests const& files);
 FileDigests parse_files(std::string const& text);
 

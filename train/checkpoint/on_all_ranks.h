@@ -5,26 +5,27 @@
 #include "comm/communicator.h"
 #include "train/errors.h"
 
-/// Work that may fail on one rank alone, agreed on by all, so that none waits for one that gave up.
+/// Runs work that may fail on some ranks only, and makes all ranks agree on the result, so that no
+/// rank waits in a collective for one that has failed. All functions are collective.
 namespace train {
 
-/// Every rank's text, in rank order, by way of the device's memory.
+/// Returns every rank's text, in rank order. The all-gather uses tensors on `device`.
 std::vector<std::string> gather_texts(comm::Communicator& ranks, core::Device& device,
                                       std::string const& mine);
 
-/// How a rank's work went.
+/// Result of one rank's work.
 struct Outcome {
   int rank = 0;
   Exit exit = Exit::done;  ///< `done`, or the exit code of the error it threw
-  std::string text;        ///< what it returned, or the error's message
+  std::string text;        ///< return value of the work, or the error message
 };
 
-/// Runs `work` on every rank; the outcomes of all, in rank order, on each.
+/// Runs `work` on every rank and returns the outcomes of all ranks, in rank order.
 std::vector<Outcome> rank_outcomes(comm::Communicator& ranks, core::Device& device,
                                    std::function<std::string()> const& work);
 
-/// What `work` returned on every rank, in rank order. When it threw on any, throws IoError on all,
-/// with the first such rank and its message.
+/// Runs `work` on every rank and returns the results of all ranks, in rank order.
+/// Throws: IoError on every rank if `work` threw on any, with the first such rank and its message.
 std::vector<std::string> on_all_ranks(comm::Communicator& ranks, core::Device& device,
                                       std::function<std::string()> const& work);
 

@@ -23,7 +23,7 @@ namespace {
 File File::open(std::string path) {
   int const descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR))
-    throw MissingInput(core::join("no such file: ", path));
+    throw MissingInput(core::join("file not found: ", path));
   if (descriptor < 0) fail_io("open", path);
   return {std::move(path), descriptor};
 }
@@ -50,7 +50,7 @@ File::~File() {
 uint64_t File::size() const {
   struct stat status;
   if (fstat(descriptor_, &status) != 0) fail_io("read the size of", path_);
-  if (!S_ISREG(status.st_mode)) throw BadData(core::join(path_, " is not a regular file"));
+  if (!S_ISREG(status.st_mode)) throw BadData(core::join(path_, ": not a regular file"));
   return static_cast<uint64_t>(status.st_size);
 }
 
@@ -60,7 +60,7 @@ void File::read(uint64_t offset, void* to, size_t bytes) const {
     ssize_t const got = pread(descriptor_, place, bytes, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_io("read", path_);
-    if (got == 0) throw BadData(core::join(path_, " ends early, at byte ", offset));
+    if (got == 0) throw BadData(core::join(path_, ": unexpected end of file at byte ", offset));
     place += got;
     offset += static_cast<uint64_t>(got);
     bytes -= static_cast<size_t>(got);

@@ -5,12 +5,14 @@
 
 namespace train {
 
-/// An open file whose errors name it. Reading is safe from several threads.
+/// RAII wrapper of a file descriptor. Error messages contain the path. `read` is thread-safe.
 class File {
  public:
-  /// For reading. Throws MissingInput when there is none, IoError when it cannot be opened.
+  /// Opens a file for reading.
+  /// Throws: MissingInput if the file does not exist; IoError if it cannot be opened.
   static File open(std::string path);
-  /// For writing, emptied. Throws IoError.
+  /// Opens a file for writing and truncates it; creates it if it does not exist.
+  /// Throws: IoError.
   static File create(std::string path);
 
   File(File&& other) noexcept;
@@ -19,18 +21,25 @@ class File {
 
   std::string const& path() const { return path_; }
   int descriptor() const { return descriptor_; }
+  /// Size in bytes.
+  /// Throws: BadData if this is not a regular file; IoError.
   uint64_t size() const;
 
-  /// `bytes` bytes from `offset` on. Throws BadData when the file ends before, IoError.
+  /// Reads `bytes` bytes, starting at byte `offset`.
+  /// Throws: BadData if the file ends too early; IoError.
   void read(uint64_t offset, void* to, size_t bytes) const;
-  /// Appends. Throws IoError with the system's reason: disk full, quota, a broken device.
+  /// Appends `bytes` bytes.
+  /// Throws: IoError with the system's reason, such as a full disk or an exceeded quota.
   void write(void const* from, size_t bytes);
-  /// Writes at `offset`, which may be past the end; what is between reads as zeros. Throws as
-  /// above.
+  /// Writes `bytes` bytes at byte `offset`, which may be past the end; the gap reads as zeros.
+  /// Throws: IoError, as `write`.
   void write_at(uint64_t offset, void const* from, size_t bytes);
-  /// Returns when the contents are on the disk. Throws IoError.
+  /// Blocks until the contents are on the disk (fsync).
+  /// Throws: IoError.
   void sync();
-  /// Throws IoError: some file systems report a failed write only here. The destructor cannot.
+  /// Closes the file. Call it after writing: some file systems report a failed write only here,
+  /// and the destructor cannot throw.
+  /// Throws: IoError.
   void close();
 
  private:
@@ -40,17 +49,18 @@ class File {
   int descriptor_ = -1;
 };
 
-/// Size and CRC-32 (zlib's) of a file's contents.
+/// Size and CRC-32 (zlib) of a file's contents.
 struct Digest {
   uint64_t bytes = 0;
   uint32_t crc32 = 0;
 
-  /// Takes in the next bytes.
+  /// Adds the next `count` bytes.
   void add(void const* data, size_t count);
   bool operator==(Digest const&) const = default;
 };
 
-/// Reads the file whole, a piece at a time. Throws as File::read.
+/// Reads the whole file in pieces of at most 4 MiB and returns its digest.
+/// Throws: BadData or IoError, as File::read.
 Digest digest(File const& file);
 
 }  // namespace train

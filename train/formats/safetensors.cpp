@@ -10,7 +10,7 @@ namespace {
 using core::Dtype;
 using nlohmann::json;
 
-constexpr uint64_t header_limit = 100'000'000;  // of the format
+constexpr uint64_t header_limit = 100'000'000;  // bytes; the limit of the format
 constexpr char const* metadata_key = "__metadata__";
 
 constexpr std::pair<char const*, Dtype> dtype_names[] = {{"F32", Dtype::f32},   {"F64", Dtype::f64},
@@ -20,7 +20,7 @@ constexpr std::pair<char const*, Dtype> dtype_names[] = {{"F32", Dtype::f32},   
 char const* file_name(Dtype dtype) {
   for (auto const& [name, value] : dtype_names)
     if (value == dtype) return name;
-  core::fail("safetensors has no name for ", dtype);
+  core::fail("safetensors files cannot store dtype ", dtype);
 }
 
 template <class... Parts>
@@ -28,9 +28,9 @@ template <class... Parts>
   throw BadData(core::join(path, ": ", parts...));
 }
 
-/// The header as JSON; refuses keys given twice, which the parser would let pass.
+/// Parses the header. Rejects duplicate keys, which the JSON parser accepts.
 json parse_header(std::string const& path, std::string const& text) {
-  std::vector<std::set<std::string>> seen;  // by depth
+  std::vector<std::set<std::string>> seen;  // keys so far of the open objects, by depth
   auto const refuse_duplicates = [&](int depth, json::parse_event_t event, json& value) {
     auto const level = static_cast<size_t>(depth);
     if (level > 3) bad(path, "the header is nested too deeply");
@@ -39,7 +39,7 @@ json parse_header(std::string const& path, std::string const& text) {
     if (event == json::parse_event_t::object_start) seen.resize(level + 1);
     if (event == json::parse_event_t::key) {
       auto const& key = value.get_ref<std::string const&>();
-      if (!seen[level].insert(key).second) bad(path, "the key '", key, "' is there twice");
+      if (!seen[level].insert(key).second) bad(path, "duplicate key '", key, "' in the header");
     }
     return true;
   };
@@ -54,26 +54,27 @@ json parse_header(std::string const& path, std::string const& text) {
 std::string read_header(File const& file) {
   uint64_t const size = file.size();
   uint64_t length = 0;
-  if (size < sizeof length) bad(file.path(), "too short for a safetensors file");
+  if (size < sizeof length) bad(file.path(), "too short to be a safetensors file");
   file.read(0, &length, sizeof length);
   if (length > header_limit || length > size - sizeof length)
-    bad(file.path(), "a header of ", length, " bytes in a file of ", size);
+    bad(file.path(), "invalid header size of ", length, " bytes in a file of size ", size);
   std::string text(length, '\0');
   file.read(sizeof length, text.data(), length);
   return text;
 }
 
 uint64_t natural(json const& value, std::string const& where) {
-  if (!value.is_number_unsigned()) throw BadData(core::join(where, "expected a natural number"));
+  if (!value.is_number_unsigned())
+    throw BadData(core::join(where, "expected a non-negative integer"));
   return value.get<uint64_t>();
 }
 
-/// Bytes a tensor takes, with every product checked.
+/// Size of a tensor in bytes. Throws BadData if it overflows.
 uint64_t byte_count(TensorEntry const& entry, std::string const& where) {
   uint64_t product = core::size_of(entry.dtype);
   for (int64_t const size : entry.shape)
     if (__builtin_mul_overflow(product, static_cast<uint64_t>(size), &product))
-      throw BadData(core::join(where, "the shape overflows"));
+      throw BadData(core::join(where, "the size of the shape overflows"));
   return product;
 }
 
@@ -90,22 +91,22 @@ TensorEntry parse_entry(json const& value, std::string const& where) {
   entry.dtype = found->second;
   json const& offsets = value["data_offsets"];
   if (!value["shape"].is_array() || !offsets.is_array() || offsets.size() != 2)
-    refuse("shape or data_offsets is not a list of its length");
+    refuse("shape must be a list and data_offsets a list of two numbers");
   for (json const& size : value["shape"]) {
     uint64_t const n = natural(size, where);
-    if (n > INT64_MAX) refuse("the shape overflows");
+    if (n > INT64_MAX) refuse("the size of the shape overflows");
     entry.shape.push_back(static_cast<int64_t>(n));
   }
   entry.begin = natural(offsets[0], where);
   entry.end = natural(offsets[1], where);
   if (entry.begin > entry.end || entry.bytes() != byte_count(entry, where))
-    refuse("data_offsets do not fit dtype and shape");
+    refuse("data_offsets do not match dtype and shape");
   return entry;
 }
 
 Metadata parse_metadata(json const& value, std::string const& path) {
   Metadata metadata;
-  if (!value.is_object()) bad(path, metadata_key, " is not a map");
+  if (!value.is_object()) bad(path, metadata_key, " is not an object");
   for (auto const& [key, text] : value.items()) {
     if (!text.is_string()) bad(path, metadata_key, " '", key, "' is not a string");
     metadata[key] = text.get<std::string>();
@@ -113,7 +114,7 @@ Metadata parse_metadata(json const& value, std::string const& path) {
   return metadata;
 }
 
-/// Tensors must lie side by side and fill the data, so that no byte goes unread.
+/// Checks that the tensors are contiguous and fill the data, so that every byte belongs to one.
 void check_places(std::map<std::string, TensorEntry> const& entries, uint64_t data_bytes,
                   std::string const& path) {
   std::vector<std::pair<std::string const*, TensorEntry const*>> ordered;
@@ -124,17 +125,17 @@ void check_places(std::map<std::string, TensorEntry> const& entries, uint64_t da
   });
   uint64_t at = 0;
   for (auto const& [name, entry] : ordered) {
-    if (entry->begin != at) bad(path, *name, ": a hole or an overlap at byte ", at, " of the data");
+    if (entry->begin != at) bad(path, *name, ": gap or overlap at byte ", at, " of the data");
     at = entry->end;
   }
-  if (at != data_bytes) bad(path, "tensors take ", at, " bytes, the file has ", data_bytes);
+  if (at != data_bytes) bad(path, "tensors occupy ", at, " bytes, the file has ", data_bytes);
 }
 
 uint64_t bytes_of(TensorDeclaration const& tensor) {
   return static_cast<uint64_t>(core::count(tensor.shape)) * core::size_of(tensor.dtype);
 }
 
-/// What a file of these tensors, side by side, begins with.
+/// Header of a file with these contiguous tensors, including its length prefix.
 std::string header(std::vector<TensorDeclaration> const& tensors, Metadata const& metadata) {
   json entries = json::object();
   if (!metadata.empty()) entries[metadata_key] = metadata;
@@ -148,7 +149,7 @@ std::string header(std::vector<TensorDeclaration> const& tensors, Metadata const
                             {"data_offsets", {begin, at}}};
   }
   std::string text = entries.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');  // so that mapped data is aligned
+  text.append((8 - text.size() % 8) % 8, ' ');  // aligns the data of memory-mapped files
   uint64_t const length = text.size();
   return std::string(reinterpret_cast<char const*>(&length), sizeof length) + text;
 }
@@ -178,7 +179,8 @@ void SafetensorsReader::read(std::string const& name, void* to, size_t bytes,
                              uint64_t offset) const {
   TensorEntry const& place = entry(name);
   if (offset > place.bytes() || bytes > place.bytes() - offset)
-    bad(path(), name, ": reading ", bytes, " bytes at ", offset, " of ", place.bytes());
+    bad(path(), name, ": cannot read ", bytes, " bytes at offset ", offset, "; its size is ",
+        place.bytes());
   file_.read(data_begin_ + place.begin + offset, to, bytes);
 }
 
@@ -198,7 +200,7 @@ void SafetensorsWriter::write(void const* data, size_t bytes) {
 
 void SafetensorsWriter::append(void const* data, size_t bytes) {
   core::check(bytes <= left_, "tensors of ", file_.path(), ": ", bytes - left_,
-              " bytes more than declared");
+              " bytes more than declared were appended");
   write(data, bytes);
   left_ -= bytes;
 }

@@ -5,13 +5,14 @@
 #include "core/shape.h"
 #include "train/formats/file.h"
 
-/// Safetensors: u64 N | N bytes of JSON, padded with spaces | data; little-endian, row-major.
-/// https://huggingface.co/docs/safetensors. Here with the dtypes F32 F64 BF16 I32 I64 U8.
+/// Safetensors files: u64 N | N bytes of JSON, padded with spaces | data; little-endian, row-major.
+/// Supported dtypes: F32, F64, BF16, I32, I64, U8.
+/// Format: https://huggingface.co/docs/safetensors
 namespace train {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Type, shape and place of one tensor; the place counts from the first byte of data.
+/// Type, shape and byte range of one tensor. Offsets are relative to the first byte of data.
 struct TensorEntry {
   core::Dtype dtype = core::Dtype::f32;
   core::Shape shape;
@@ -19,9 +20,10 @@ struct TensorEntry {
   uint64_t bytes() const { return end - begin; }
 };
 
-/// An open file whose header has been checked whole: types known, sizes matching shapes, tensors
-/// side by side without hole or overlap up to the end of the file, no name twice. Whatever fails
-/// throws BadData naming the file and the entry. Reading is safe from several threads.
+/// Reader of a safetensors file. The constructor validates the whole header: dtypes are supported,
+/// sizes match shapes, tensors fill the data without gaps or overlaps, names are unique.
+/// `read` is thread-safe.
+/// Throws: MissingInput, IoError; BadData, with the file and the entry, if the file is invalid.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(std::string path);
@@ -31,10 +33,11 @@ class SafetensorsReader {
   Metadata const& metadata() const { return metadata_; }
   bool contains(std::string const& name) const { return entries_.count(name) != 0; }
 
-  /// Throws BadData when there is no such entry.
+  /// Throws: BadData if the file has no tensor of this name.
   TensorEntry const& entry(std::string const& name) const;
 
-  /// `bytes` bytes of the tensor from its byte `offset` on. Throws BadData past its end.
+  /// Reads `bytes` bytes of the tensor, starting at its byte `offset`.
+  /// Throws: BadData if the range exceeds the tensor; IoError.
   void read(std::string const& name, void* to, size_t bytes, uint64_t offset = 0) const;
 
  private:
@@ -44,26 +47,28 @@ class SafetensorsReader {
   Metadata metadata_;
 };
 
-/// A tensor to be written.
+/// Name, type and shape of a tensor to write.
 struct TensorDeclaration {
   std::string name;
   core::Dtype dtype = core::Dtype::f32;
   core::Shape shape;
 };
 
-/// Writes a file from one end to the other, so tensors may be larger than memory. I/O errors throw
-/// IoError naming the file.
+/// Writes a safetensors file sequentially; tensors may be larger than memory.
+/// Throws: IoError, with the path, if an I/O operation fails.
 class SafetensorsWriter {
  public:
   /// Creates the file and writes the header.
+  /// Throws: core::Error if two tensors have the same name.
   SafetensorsWriter(std::string path, std::vector<TensorDeclaration> const& tensors,
                     Metadata const& metadata = {});
 
-  /// The next bytes of the tensors, in the order of their declaration; in parts of any size.
+  /// Appends the next bytes of the tensors, in declaration order and in parts of any size.
+  /// Throws: core::Error if this exceeds the declared size.
   void append(void const* data, size_t bytes);
 
-  /// Once all declared bytes are there: waits until they are on the disk and closes the file.
-  /// Gives what `digest` would find in it.
+  /// Waits until the data is on the disk, closes the file and returns its digest.
+  /// Throws: core::Error if declared bytes are missing.
   Digest finish();
 
  private:
@@ -71,26 +76,27 @@ class SafetensorsWriter {
 
   File file_;
   Digest written_;
-  uint64_t left_ = 0;  // bytes declared and not yet appended
+  uint64_t left_ = 0;  // declared bytes not yet appended
 };
 
-/// Writes a file whose tensors grow together: some rows of one, then of the others. Errors as
-/// SafetensorsWriter's.
+/// Writes a safetensors file whose tensors are filled in parallel: some rows of one tensor, then
+/// some rows of the others.
+/// Throws: as SafetensorsWriter.
 class SafetensorsTable {
  public:
   /// Creates the file and writes the header.
   SafetensorsTable(std::string path, std::vector<TensorDeclaration> const& tensors,
                    Metadata const& metadata = {});
 
-  /// The next bytes of the tensor declared in this place.
+  /// Appends the next bytes of a tensor. `tensor`: index in the declarations.
   void append(size_t tensor, void const* data, size_t bytes);
 
-  /// Once all declared bytes are there: waits until they are on the disk and closes the file.
+  /// Waits until the data is on the disk and closes the file.
   void finish();
 
  private:
   struct Place {
-    uint64_t next, end;  ///< in the file
+    uint64_t next, end;  ///< byte offsets in the file
   };
 
   File file_;

@@ -10,7 +10,7 @@ using core::Tensor;
 
 constexpr int64_t piece_bytes = int64_t{64} << 20;
 
-/// Calls f(view) for the parts of a tensor, in order.
+/// Calls f(view) for consecutive pieces of a tensor.
 template <class F>
 void each_piece(Tensor const& tensor, F const& f) {
   auto const flat = tensor.reshape({tensor.count()});
@@ -53,7 +53,8 @@ void check_fit(SafetensorsReader const& file, std::vector<NamedTensor> const& te
                                 tensor.dtype(), ' ', tensor.shape());
     }
   }
-  for (auto const& [name, entry] : unknown) differences += core::join("; '", name, "' is unknown");
+  for (auto const& [name, entry] : unknown)
+    differences += core::join("; '", name, "' is unexpected");
   if (differences.empty()) return;
   throw ConfigError(core::join(file.path(), " does not fit the model: ", differences.substr(2)));
 }

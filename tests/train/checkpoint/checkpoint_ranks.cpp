@@ -13,7 +13,7 @@ int rank() { return tests::world().rank(); }
 int size() { return tests::world().size(); }
 void meet() { tests::world().barrier(); }
 
-/// Seven classes over the ranks, as the head deals them.
+/// This rank's share of seven classes, as the head splits them.
 int64_t head_rows() { return comm::split_evenly(7, size())[static_cast<size_t>(rank())]; }
 
 struct Run {
@@ -40,7 +40,7 @@ struct Run {
 
 }  // namespace
 
-TEST_CASE("every rank's text reaches all", "[ranks]") {
+TEST_CASE("gather_texts: texts of different lengths -> all texts on every rank", "[ranks]") {
   std::string const mine(static_cast<size_t>(3 * rank()), static_cast<char>('a' + rank()));
   auto const all = train::gather_texts(tests::world(), tests::device(), mine);
   CHECK(all.size() == static_cast<size_t>(size()));
@@ -49,7 +49,7 @@ TEST_CASE("every rank's text reaches all", "[ranks]") {
           std::string(static_cast<size_t>(3 * r), static_cast<char>('a' + r)));
 }
 
-TEST_CASE("an error on any rank is thrown on all, with its rank", "[ranks]") {
+TEST_CASE("on_all_ranks: error on one rank -> IoError with that rank on all", "[ranks]") {
   auto const at_last = [] {
     if (rank() == size() - 1) throw train::BadData("no good");
     return std::string("fine");
@@ -63,7 +63,7 @@ TEST_CASE("an error on any rank is thrown on all, with its rank", "[ranks]") {
              Contains(core::join("rank ", size() - 1, ": no good")));
 }
 
-TEST_CASE("checkpoint: every rank gets its shard back", "[ranks]") {
+TEST_CASE("checkpoint: save and load on several ranks -> each rank's shard", "[ranks]") {
   Run run;
   run.save(1);
   run.save(2);
@@ -75,7 +75,8 @@ TEST_CASE("checkpoint: every rank gets its shard back", "[ranks]") {
   meet();
 }
 
-TEST_CASE("checkpoint: a shard damaged or gone makes all ranks fall back", "[ranks]") {
+TEST_CASE("checkpoint: one shard damaged or missing -> all ranks load the previous one",
+          "[ranks]") {
   Run run;
   for (int broken = 0; broken < size(); ++broken) {
     run.save(1);
@@ -98,7 +99,7 @@ TEST_CASE("checkpoint: a shard damaged or gone makes all ranks fall back", "[ran
   }
 }
 
-TEST_CASE("checkpoint: another number of ranks is refused on all", "[ranks]") {
+TEST_CASE("checkpoint: different number of ranks -> ConfigError on all", "[ranks]") {
   Run run;
   run.save(1);
   auto const part = tests::world().split(rank() == size() - 1 ? 1 : 0);
@@ -110,7 +111,8 @@ TEST_CASE("checkpoint: another number of ranks is refused on all", "[ranks]") {
   CHECK(run.state.holds(-1));
 }
 
-TEST_CASE("checkpoint: a shard that does not fit one rank changes none", "[ranks]") {
+TEST_CASE("checkpoint: shard does not match on one rank -> ConfigError, all states unchanged",
+          "[ranks]") {
   Run run;
   run.save(1);
   if (rank() == size() - 1) run.state.snapshot.head[0].name = "head.other";
@@ -119,12 +121,13 @@ TEST_CASE("checkpoint: a shard that does not fit one rank changes none", "[ranks
   CHECK(run.state.holds(-1));
 }
 
-TEST_CASE("checkpoint: a rank that cannot write stops all, and the old one stays", "[ranks]") {
+TEST_CASE("checkpoint: one rank cannot write -> IoError on all, old checkpoint is kept",
+          "[ranks]") {
   Run run;
   run.save(1);
   auto& head = run.state.snapshot.head;
   auto const good = head;
-  // Two tensors of one name: an error on this rank alone.
+  // Two tensors with the same name: an error on this rank only.
   if (rank() == size() - 1) head[1].name = head[0].name;
   auto const text = thrown<train::IoError>([&] { run.save(2); });
   CHECK_THAT(text, Contains(core::join("rank ", size() - 1, ": tensor declared twice")));
@@ -139,7 +142,7 @@ TEST_CASE("checkpoint: a rank that cannot write stops all, and the old one stays
   CHECK(run.load()->step == 2);
 }
 
-TEST_CASE("checkpoint: a folder that cannot be made is told to all", "[ranks]") {
+TEST_CASE("checkpoint: folder cannot be created -> IoError on all ranks", "[ranks]") {
   Run run;
   if (rank() == 0) tests::write_file(run.folder, "in the way");
   meet();

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A run on one rank that saves states of known bits.
+/// A run on one rank that saves states with known bits.
 struct Run {
   comm::Self self;
   tests::TemporaryFolder temporary;
@@ -55,7 +55,7 @@ using Names = std::vector<std::string>;
 std::string const head = "head-0-of-1.safetensors", trunk = "trunk.safetensors",
                   manifest = "manifest.json";
 
-/// Whether loading passes over step 20, telling why, and finds step 10 whole.
+/// Checks that loading skips step 20 with a warning that contains `why`, and loads step 10.
 void falls_back(Run& run, std::string const& why) {
   auto const at = run.load();
   REQUIRE(at.has_value());
@@ -65,7 +65,7 @@ void falls_back(Run& run, std::string const& why) {
   CHECK_THAT(run.warnings[0], Contains("step-00000020") && Contains("rank 0") && Contains(why));
 }
 
-/// Why loading is refused, with the state as it was.
+/// Error message of a failed load; checks that the state is unchanged.
 template <class E>
 std::string refusal(Run& run) {
   auto const text = thrown<E>([&] { run.load(); });
@@ -75,7 +75,7 @@ std::string refusal(Run& run) {
 
 }  // namespace
 
-TEST_CASE("checkpoint: what is saved is loaded, bit for bit") {
+TEST_CASE("checkpoint: save and load -> bitwise identical state") {
   Run run;
   run.save(123);
   auto const at = run.load();
@@ -85,7 +85,7 @@ TEST_CASE("checkpoint: what is saved is loaded, bit for bit") {
   CHECK(run.warnings.empty());
 }
 
-TEST_CASE("checkpoint: an empty shard is saved and loaded") {
+TEST_CASE("checkpoint: empty shard -> saved and loaded") {
   Run run;
   run.state = tests::CheckpointState(tests::device(), 0, 0);
   run.save(1);
@@ -93,7 +93,7 @@ TEST_CASE("checkpoint: an empty shard is saved and loaded") {
   CHECK(run.state.holds(1));
 }
 
-TEST_CASE("checkpoint: tensors pass in pieces, the last of them short") {
+TEST_CASE("checkpoint: tensor larger than a piece, last piece short -> bitwise identical") {
   Run run;
   core::Tensor large(tests::device(), {(64 << 20) + 3}, core::Dtype::u8);
   std::string bytes(large.bytes(), '\0');
@@ -107,7 +107,7 @@ TEST_CASE("checkpoint: tensors pass in pieces, the last of them short") {
   CHECK(tests::bytes(large) == bytes);
 }
 
-TEST_CASE("checkpoint: nothing there is nothing, not an error") {
+TEST_CASE("checkpoint: no checkpoint in the folder -> nullopt") {
   Run run;
   CHECK_FALSE(run.load().has_value());
   fs::create_directory(run.folder);
@@ -119,7 +119,7 @@ TEST_CASE("checkpoint: nothing there is nothing, not an error") {
   CHECK(run.warnings.empty());
 }
 
-TEST_CASE("checkpoint: the manifest says what is in the folder") {
+TEST_CASE("checkpoint: manifest -> position, run and files of the folder") {
   Run run;
   run.save(20);
   auto const text = read_file(run.file(20, manifest));
@@ -139,18 +139,18 @@ TEST_CASE("checkpoint: the manifest says what is in the folder") {
   CHECK(json["files"][head]["crc32"].get<std::string>().size() == 8);
 }
 
-TEST_CASE("checkpoint: the checksum is the common CRC-32") {
+TEST_CASE("checkpoint: digest of \"123456789\" -> the check value of CRC-32") {
   train::Digest digest;
   digest.add("1234", 4);
   digest.add("56789", 5);
-  CHECK(digest.crc32 == 0xCBF43926u);  // the check value that catalogues of CRCs give
+  CHECK(digest.crc32 == 0xCBF43926u);  // published check value of CRC-32
   CHECK(digest.bytes == 9);
   Run run;
   write_file(run.temporary.file("f"), "123456789");
   CHECK(train::digest(train::File::open(run.temporary.file("f"))) == digest);
 }
 
-TEST_CASE("checkpoint: a file of another length is found, and the one before is loaded") {
+TEST_CASE("checkpoint: file of a wrong size or missing -> previous checkpoint is loaded") {
   Run run;
   run.save(10);
   run.save(20);
@@ -170,7 +170,7 @@ TEST_CASE("checkpoint: a file of another length is found, and the one before is 
   CHECK(run.warnings.empty());
 }
 
-TEST_CASE("checkpoint: a bit flipped in any byte is found, and the one before is loaded") {
+TEST_CASE("checkpoint: bit flipped in any byte -> previous checkpoint is loaded") {
   Run run;
   run.save(10);
   run.save(20);
@@ -184,34 +184,34 @@ TEST_CASE("checkpoint: a bit flipped in any byte is found, and the one before is
       bool const passed = at && at->step == 10 && run.state.holds(10);
       bool const told = run.warnings.size() == 1 &&
                         run.warnings[0].find("step-00000020/" + name) != std::string::npos;
-      if (!passed || !told) FAIL_CHECK(name << ", byte " << i << ": not found");
+      if (!passed || !told) FAIL_CHECK(name << ", byte " << i << ": damage not detected");
     }
     write_file(run.file(20, name), whole);
   }
 }
 
-TEST_CASE("checkpoint: files that belong elsewhere are found") {
+TEST_CASE("checkpoint: file of another checkpoint -> previous checkpoint is loaded") {
   Run run;
   run.save(10);
   run.save(20);
   SECTION("another step's shard") {
     fs::copy_file(run.file(10, head), run.file(20, head), fs::copy_options::overwrite_existing);
-    falls_back(run, head + ": the checksum is wrong");
+    falls_back(run, head + ": checksum mismatch");
   }
   SECTION("another step's manifest") {
     fs::copy_file(run.file(10, manifest), run.file(20, manifest),
                   fs::copy_options::overwrite_existing);
-    falls_back(run, "is that of step 10");
+    falls_back(run, "belongs to step 10");
   }
   SECTION("a manifest without the shard") {
     auto said = train::parse_manifest(read_file(run.file(20, manifest)), "");
     said.files.erase(head);
     write_file(run.file(20, manifest), to_text(said));
-    falls_back(run, head + " is not in its manifest");
+    falls_back(run, head + " is not listed in its manifest");
   }
 }
 
-TEST_CASE("checkpoint: when only damaged ones are left, all reasons are told") {
+TEST_CASE("checkpoint: all damaged -> BadData with every reason") {
   Run run;
   run.save(10);
   run.save(20);
@@ -219,11 +219,11 @@ TEST_CASE("checkpoint: when only damaged ones are left, all reasons are told") {
   fs::remove(run.file(20, head));
   auto const text = refusal<train::BadData>(run);
   CHECK_THAT(text, Contains("step-00000010/trunk.safetensors has 0 bytes"));
-  CHECK_THAT(text, Contains("no such file") && Contains("step-00000020/" + head));
+  CHECK_THAT(text, Contains("file not found") && Contains("step-00000020/" + head));
   CHECK(run.warnings.size() == 2);
 }
 
-TEST_CASE("checkpoint: a good one of another run is refused, saying what differs") {
+TEST_CASE("checkpoint: intact but from a different run -> ConfigError with the difference") {
   Run run;
   run.save(10);
   run.save(20);
@@ -249,19 +249,19 @@ TEST_CASE("checkpoint: a good one of another run is refused, saying what differs
     snapshot.trunk[1].tensor = core::Tensor(tests::device(), {31}, core::Dtype::i64);
     CHECK_THAT(refusal<train::ConfigError>(run),
                Contains(trunk) && Contains("'conv2.weight' is missing") &&
-                   Contains("'conv.weight' is unknown") &&
+                   Contains("'conv.weight' is unexpected") &&
                    Contains("'counts' is i32 (5, 1), expected i32 (1, 5)") &&
                    Contains("'conv.copy' is bf16 (31), expected i64 (31)"));
   }
   SECTION("shard") {
     snapshot.head.pop_back();
     CHECK_THAT(refusal<train::ConfigError>(run), Contains(head + " does not fit the model: "
-                                                                 "'head.rows' is unknown"));
+                                                                 "'head.rows' is unexpected"));
   }
   CHECK(run.warnings.empty());
 }
 
-TEST_CASE("checkpoint: a format to come is refused, not passed over") {
+TEST_CASE("checkpoint: unsupported format version -> ConfigError, not skipped as damaged") {
   Run run;
   run.save(10);
   run.save(20);
@@ -276,10 +276,11 @@ TEST_CASE("checkpoint: a format to come is refused, not passed over") {
   std::snprintf(crc32, sizeof crc32, "%08x", digest.crc32);
   json["crc32"] = crc32;
   write_file(run.file(20, manifest), json.dump());
-  CHECK_THAT(refusal<train::ConfigError>(run), Contains("format 3 was written by colonnade 9.0"));
+  CHECK_THAT(refusal<train::ConfigError>(run),
+             Contains("format version 3, written by colonnade 9.0"));
 }
 
-TEST_CASE("checkpoint: as many as asked are kept, the newest") {
+TEST_CASE("checkpoint: keep = n -> the newest n remain") {
   Run run;
   for (int64_t step = 1; step <= 4; ++step) run.save(step, 2);
   CHECK(run.names() == Names{"step-00000003", "step-00000004"});
@@ -291,7 +292,7 @@ TEST_CASE("checkpoint: as many as asked are kept, the newest") {
   CHECK_THROWS_AS(train::Checkpoints(run.folder, run.self, 0), core::Error);
 }
 
-TEST_CASE("checkpoint: later steps that were passed over go, so none good is lost to them") {
+TEST_CASE("checkpoint: save after a skipped damaged checkpoint -> the later step is removed") {
   Run run;
   run.save(10);
   run.save(20);
@@ -302,7 +303,7 @@ TEST_CASE("checkpoint: later steps that were passed over go, so none good is los
   CHECK(run.load()->step == 15);
 }
 
-TEST_CASE("checkpoint: what crashes left is ignored, and goes at the next save") {
+TEST_CASE("checkpoint: partial folders of a crash -> ignored, removed by the next save") {
   Run run;
   run.save(10);
   for (auto const* name : {".step-00000020.partial", ".step-00000011.partial"}) {
@@ -315,7 +316,7 @@ TEST_CASE("checkpoint: what crashes left is ignored, and goes at the next save")
   CHECK(run.load()->step == 20);
 }
 
-TEST_CASE("checkpoint: a step saved again replaces the one before") {
+TEST_CASE("checkpoint: the same step saved again -> replaced") {
   Run run;
   run.save(10);
   run.save(20);
@@ -338,7 +339,7 @@ TEST_CASE("checkpoint: a step saved again replaces the one before") {
   CHECK(run.state.holds(23));
 }
 
-TEST_CASE("checkpoint: any spelling of the folder is the same folder") {
+TEST_CASE("checkpoint: path with '..' or a trailing slash -> the same folder") {
   Run run;
   run.save(10);
   auto const kept = run.folder;

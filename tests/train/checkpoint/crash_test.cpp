@@ -25,7 +25,7 @@ struct Run {
     checkpoints.save(state.snapshot, {step, 0, 0});
   }
 
-  /// The number whose bits the newest checkpoint has, `a` or `b`.
+  /// Loads the newest checkpoint and returns its number, which must be `a` or `b`.
   int64_t load(int64_t a, int64_t b) {
     state.fill(-1);
     auto const at = checkpoints.load(
@@ -40,8 +40,8 @@ struct Run {
   }
 };
 
-/// Runs `work` in a child that is killed before its system call number `calls`; false when it
-/// has ended before.
+/// Runs `work` in a child process and kills it at system call number `calls`. Returns false if
+/// the child ended before.
 template <class F>
 bool killed_after(int calls, F const& work) {
   pid_t const child = fork();
@@ -55,7 +55,7 @@ bool killed_after(int calls, F const& work) {
   int status = 0;
   waitpid(child, &status, 0);
   REQUIRE(WIFSTOPPED(status));
-  // Every call stops twice, on its way in and out.
+  // ptrace stops the child twice for each call: at entry and at exit.
   for (int stops = 0; stops < 2 * calls - 1 && WIFSTOPPED(status); ++stops) {
     REQUIRE(ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) == 0);
     waitpid(child, &status, 0);
@@ -69,8 +69,8 @@ bool killed_after(int calls, F const& work) {
   return true;
 }
 
-/// Kills a save at each of its system calls; the old or the new state must load, and the next save
-/// leaves nothing of the one that was killed.
+/// Kills a save at each of its system calls. Afterwards the old or the new state must load, and
+/// the next save must remove all remains of the killed one.
 void survives_a_kill_at_any_call(int64_t old_step, int64_t new_step) {
   Run run;
   int olds = 0, news = 0;
@@ -87,10 +87,10 @@ void survives_a_kill_at_any_call(int64_t old_step, int64_t new_step) {
     REQUIRE(calls < 10'000);
   }
   CHECK(olds > 20);  // each file is created, written, synced and closed before the rename
-  CHECK(news > 2);   // and the old one goes after it
+  CHECK(news > 2);   // the old checkpoint is removed after the rename
 }
 
-/// Caps the length of files: writing further fails as on a full disk, after a short write.
+/// Limits the size of files: longer writes fail after a short write, as on a full disk.
 class FileLimit {
  public:
   explicit FileLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -110,15 +110,15 @@ class FileLimit {
 
 }  // namespace
 
-TEST_CASE("checkpoint: a kill at any system call loses neither the old state nor the folder") {
+TEST_CASE("checkpoint: save killed at any system call -> old or new state loads") {
   survives_a_kill_at_any_call(10, 20);
 }
 
-TEST_CASE("checkpoint: so does one while a step is replaced") {
+TEST_CASE("checkpoint: replacing save killed at any system call -> old or new state loads") {
   survives_a_kill_at_any_call(10, 10);
 }
 
-TEST_CASE("checkpoint: a write that fails is told, and the old one stays") {
+TEST_CASE("checkpoint: failed write -> IoError, old checkpoint is kept") {
   Run run;
   run.save(10, 1);
   uintmax_t longest = 0;
@@ -139,7 +139,7 @@ TEST_CASE("checkpoint: a write that fails is told, and the old one stays") {
   CHECK(run.load(2, 2) == 2);
 }
 
-TEST_CASE("checkpoint: a folder that cannot be made is told") {
+TEST_CASE("checkpoint: folder cannot be created -> IoError with its path") {
   Run run;
   tests::write_file(run.folder, "in the way");
   auto const text = tests::thrown<train::IoError>([&] { run.save(10, 1); });

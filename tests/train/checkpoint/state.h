@@ -7,8 +7,8 @@
 
 namespace tests {
 
-/// A state of every dtype, of a scalar and an empty tensor, whose bits are functions of a number
-/// and the rank: NaN, infinities and subnormals among them.
+/// State with tensors of every dtype, a scalar and an empty tensor. Their bits are a function of a
+/// number and the rank, and include NaN, infinities and subnormals.
 class CheckpointState {
  public:
   CheckpointState(core::Device& device, int rank, int64_t head_rows) : rank_(rank) {
@@ -63,7 +63,7 @@ class CheckpointState {
   int rank_;
 };
 
-/// What `work` says when it throws an E; fails the test otherwise.
+/// Message of the E that `work` throws; fails the test if it throws no E.
 template <class E, class F>
 std::string thrown(F const& work) {
   try {
@@ -71,10 +71,10 @@ std::string thrown(F const& work) {
   } catch (E const& error) {
     return error.what();
   } catch (std::exception const& error) {
-    FAIL_CHECK("another error: " << error.what());
+    FAIL_CHECK("error of another type: " << error.what());
     return "";
   }
-  FAIL_CHECK("no error");
+  FAIL_CHECK("no error was thrown");
   return "";
 }
 

@@ -13,7 +13,7 @@ using tests::write_file;
 
 namespace {
 
-/// Why a file of these bytes is refused.
+/// Error message for a file with these bytes, or "" if it is valid.
 std::string refusal(std::string const& bytes) {
   TemporaryFolder folder;
   write_file(folder.file("bad.safetensors"), bytes);
@@ -26,11 +26,12 @@ std::string refusal(std::string const& bytes) {
   return "";
 }
 
+/// Error message for a file with this header and `data_bytes` bytes of data.
 std::string refused_header(std::string const& header, size_t data_bytes = 0) {
   return refusal(safetensors(header, std::string(data_bytes, 'x')));
 }
 
-/// The header of one tensor "a" with these fields.
+/// Header with one tensor "a" with these fields.
 std::string one(std::string const& dtype, std::string const& shape, std::string const& offsets) {
   return R"({"a":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets +
          "}}";
@@ -38,10 +39,10 @@ std::string one(std::string const& dtype, std::string const& shape, std::string 
 
 }  // namespace
 
-TEST_CASE("safetensors: a file by hand is read") {
+TEST_CASE("safetensors: handwritten file -> tensors and metadata") {
   TemporaryFolder folder;
   std::string const path = folder.file("hand");
-  // "b" lies before "a" and "none" between them; spaces pad the header.
+  // In the data, "b" precedes "none" and "a"; spaces pad the header.
   write_file(path, safetensors(R"({"__metadata__":{"format":"pt"},)"
                                R"("a":{"dtype":"F32","shape":[2,1],"data_offsets":[3,11]},)"
                                R"("none":{"dtype":"I64","shape":[0,5],"data_offsets":[3,3]},)"
@@ -74,7 +75,7 @@ TEST_CASE("safetensors: a file by hand is read") {
   CHECK_THROWS_AS(reader.read("b", b, 1, UINT64_MAX), train::BadData);
 }
 
-TEST_CASE("safetensors: what is written is read, in parts of any size") {
+TEST_CASE("safetensors: writing in parts of any size -> the same tensors when read") {
   TemporaryFolder folder;
   std::string const path = folder.file("own");
   std::vector<double> f64(31);
@@ -97,11 +98,11 @@ TEST_CASE("safetensors: what is written is read, in parts of any size") {
   std::vector<int32_t> a(3);
   reader.read("a/é", a.data(), 12);
   CHECK(a == i32);
-  // Mappings of the file want aligned data.
+  // Memory-mapped files need aligned data.
   CHECK((std::filesystem::file_size(path) - bytes.size()) % 8 == 0);
 }
 
-TEST_CASE("safetensors: tensors that grow together") {
+TEST_CASE("SafetensorsTable: tensors filled in turn -> the same tensors when read") {
   TemporaryFolder folder;
   std::string const path = folder.file("table");
   train::SafetensorsTable table(
@@ -114,7 +115,7 @@ TEST_CASE("safetensors: tensors that grow together") {
     table.append(0, z.data() + 2 * at, rows * 8);
     table.append(1, a.data() + at, rows * 4);
   }
-  CHECK_THROWS_AS(table.append(1, a.data(), 4), core::Error);  // not into what comes next
+  CHECK_THROWS_AS(table.append(1, a.data(), 4), core::Error);  // must not overwrite the next tensor
   CHECK_THROWS_AS(table.append(2, a.data(), 1), core::Error);
   table.finish();
   train::SafetensorsReader const reader(path);
@@ -131,15 +132,15 @@ TEST_CASE("safetensors: tensors that grow together") {
   CHECK_THROWS_AS(less.finish(), core::Error);
 }
 
-TEST_CASE("safetensors: lengths that do not fit the file are refused before memory is taken") {
+TEST_CASE("safetensors: header size exceeds the file -> BadData before allocation") {
   CHECK_THAT(refusal(""), Contains("too short"));
   CHECK_THAT(refusal("\5\0\0"s), Contains("too short"));
-  CHECK_THAT(refusal(tests::bytes_of(uint64_t{100'000'001}) + "{}"), Contains("header of"));
-  CHECK_THAT(refusal(tests::bytes_of(UINT64_MAX) + "{}"), Contains("header of"));
-  CHECK_THAT(refusal(tests::bytes_of(uint64_t{3}) + "{}"), Contains("header of 3"));
+  CHECK_THAT(refusal(tests::bytes_of(uint64_t{100'000'001}) + "{}"), Contains("header size of"));
+  CHECK_THAT(refusal(tests::bytes_of(UINT64_MAX) + "{}"), Contains("header size of"));
+  CHECK_THAT(refusal(tests::bytes_of(uint64_t{3}) + "{}"), Contains("header size of 3"));
 }
 
-TEST_CASE("safetensors: broken headers are refused by name") {
+TEST_CASE("safetensors: malformed header -> BadData with the reason") {
   CHECK_THAT(refused_header(""), Contains("begin with"));
   CHECK_THAT(refused_header(" {}"), Contains("begin with"));
   CHECK_THAT(refused_header("{"), Contains("not JSON"));
@@ -150,25 +151,25 @@ TEST_CASE("safetensors: broken headers are refused by name") {
   CHECK_THAT(refused_header(R"({"a":3})"), Contains("a: expected dtype"));
   CHECK_THAT(refused_header(R"({"a":{"dtype":"U8","shape":[0]}})"), Contains("expected dtype"));
   CHECK_THAT(refused_header(R"({"__metadata__":{"a":1}})"), Contains("not a string"));
-  CHECK_THAT(refused_header(R"({"__metadata__":[]})"), Contains("not a map"));
+  CHECK_THAT(refused_header(R"({"__metadata__":[]})"), Contains("not an object"));
   std::string const a = R"("a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
   CHECK(refused_header("{" + a + "}") == "");
-  CHECK_THAT(refused_header("{" + a + "," + a + "}"), Contains("'a' is there twice"));
+  CHECK_THAT(refused_header("{" + a + "," + a + "}"), Contains("duplicate key 'a'"));
   CHECK_THAT(refused_header(R"({"a":{"dtype":"U8","dtype":"U8","shape":[0],)"
                             R"("data_offsets":[0,0]}})"),
-             Contains("'dtype' is there twice"));
+             Contains("duplicate key 'dtype'"));
 }
 
-TEST_CASE("safetensors: entries that lie about themselves are refused by name") {
+TEST_CASE("safetensors: inconsistent entry -> BadData with its name") {
   CHECK(refused_header(one("F32", "[2]", "[0,8]"), 8) == "");
   CHECK_THAT(refused_header(one("F16", "[4]", "[0,8]"), 8), Contains("a: unknown dtype"));
-  CHECK_THAT(refused_header(one("F32", "[3]", "[0,8]"), 8), Contains("do not fit"));
-  CHECK_THAT(refused_header(one("F32", "[2]", "[8,0]"), 8), Contains("do not fit"));
+  CHECK_THAT(refused_header(one("F32", "[3]", "[0,8]"), 8), Contains("do not match"));
+  CHECK_THAT(refused_header(one("F32", "[2]", "[8,0]"), 8), Contains("do not match"));
   CHECK_THAT(refused_header(one("F32", "[2]", "[0,8,8]"), 8), Contains("list"));
   CHECK_THAT(refused_header(one("F32", "2", "[0,8]"), 8), Contains("list"));
-  CHECK_THAT(refused_header(one("F32", "[-2]", "[0,8]"), 8), Contains("natural"));
-  CHECK_THAT(refused_header(one("F32", "[2.0]", "[0,8]"), 8), Contains("natural"));
-  CHECK_THAT(refused_header(one("U8", "[1e3]", "[0,8]"), 8), Contains("natural"));
+  CHECK_THAT(refused_header(one("F32", "[-2]", "[0,8]"), 8), Contains("non-negative integer"));
+  CHECK_THAT(refused_header(one("F32", "[2.0]", "[0,8]"), 8), Contains("non-negative integer"));
+  CHECK_THAT(refused_header(one("U8", "[1e3]", "[0,8]"), 8), Contains("non-negative integer"));
   CHECK_THAT(refused_header(one("U8", "[18446744073709551615]", "[0,8]"), 8),
              Contains("overflows"));
   // 2^32 * 2^32 wraps to 0 in 64 bits.
@@ -176,28 +177,28 @@ TEST_CASE("safetensors: entries that lie about themselves are refused by name") 
   CHECK_THAT(refused_header(one("F32", "[4611686018427387904]", "[0,0]")), Contains("overflows"));
 }
 
-TEST_CASE("safetensors: holes, overlaps and files of another length are refused") {
+TEST_CASE("safetensors: gap, overlap or wrong file size -> BadData") {
   std::string const ok = one("U8", "[8]", "[0,8]");
-  CHECK_THAT(refused_header(ok, 7), Contains("take 8 bytes, the file has 7"));
-  CHECK_THAT(refused_header(ok, 9), Contains("take 8 bytes, the file has 9"));
-  CHECK_THAT(refused_header(one("U8", "[8]", "[1,9]"), 9), Contains("hole"));
+  CHECK_THAT(refused_header(ok, 7), Contains("occupy 8 bytes, the file has 7"));
+  CHECK_THAT(refused_header(ok, 9), Contains("occupy 8 bytes, the file has 9"));
+  CHECK_THAT(refused_header(one("U8", "[8]", "[1,9]"), 9), Contains("gap"));
   auto const pair = [](std::string const& b) {
     return R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
            R"("b":{"dtype":"U8","shape":[4],"data_offsets":)" +
            b + "}}";
   };
   CHECK(refused_header(pair("[4,8]"), 8) == "");
-  CHECK_THAT(refused_header(pair("[3,7]"), 8), Contains("b: a hole or an overlap"));
-  CHECK_THAT(refused_header(pair("[5,9]"), 9), Contains("b: a hole or an overlap"));
+  CHECK_THAT(refused_header(pair("[3,7]"), 8), Contains("b: gap or overlap"));
+  CHECK_THAT(refused_header(pair("[5,9]"), 9), Contains("b: gap or overlap"));
 }
 
-TEST_CASE("safetensors: every truncation of a file is refused") {
+TEST_CASE("safetensors: file truncated at any byte -> BadData") {
   std::string const whole = safetensors(one("I32", "[2]", "[0,8]"), "12345678");
   for (size_t length = 0; length < whole.size(); ++length)
     CHECK(refusal(whole.substr(0, length)) != "");
 }
 
-TEST_CASE("safetensors: errors of the system name the file and the reason") {
+TEST_CASE("safetensors: system error -> message with the path and the reason") {
   CHECK_THROWS_AS(train::SafetensorsReader("/no/such/file"), train::MissingInput);
   CHECK_THROWS_AS(train::SafetensorsReader("/tmp"), train::BadData);
   CHECK_THROWS_WITH(train::SafetensorsWriter("/no/such/folder/f", {}),
@@ -206,7 +207,7 @@ TEST_CASE("safetensors: errors of the system name the file and the reason") {
   CHECK_THROWS_WITH(train::SafetensorsWriter("/dev/full", {}), Contains("No space left"));
 }
 
-TEST_CASE("safetensors: the writer refuses more and fewer bytes than declared") {
+TEST_CASE("SafetensorsWriter: more or fewer bytes than declared -> core::Error") {
   TemporaryFolder folder;
   train::SafetensorsWriter writer(folder.file("f"), {{"a", Dtype::i32, {2}}});
   CHECK_THROWS_WITH(writer.append("123456789", 9), Contains("more than declared"));

@@ -8,7 +8,7 @@ namespace {
 
 using core::Dtype;
 
-TEST_CASE("numbers of files are read as f32", "[tensor_file]") {
+TEST_CASE("read_floats: f64 and bf16 -> f32; i64 or past the end -> error", "[tensor_file]") {
   tests::TemporaryFolder folder;
   auto const path = folder.file("a.safetensors");
   std::vector<double> const wide{1.5, -2.25, 1e-3};
@@ -27,7 +27,7 @@ TEST_CASE("numbers of files are read as f32", "[tensor_file]") {
   CHECK_THROWS_AS(read_floats(file, "wide", 2, 2), BadData);
 }
 
-TEST_CASE("a block of rows has 64 MiB, and at least one row", "[tensor_file]") {
+TEST_CASE("rows_at_once: rows in 64 MiB of f32, at least 1", "[tensor_file]") {
   CHECK(rows_at_once(512) == 32768);
   CHECK(rows_at_once(int64_t{1} << 40) == 1);
 }
