@@ -6,22 +6,22 @@
 namespace train {
 namespace {
 
-constexpr double cut = 2.5;          // deviations a blur reaches
-constexpr uint64_t noise_block = 8;  // the numbers before are for everything else
+constexpr double cut = 2.5;          // radius of the blur kernel in standard deviations
+constexpr uint64_t noise_block = 8;  // first random block of the noise; the others are reserved
 
 bool moves(AugmentConfig const& config) {
   return config.translate > 0 || config.rotation > 0 || config.scale > 0 || config.shear > 0 ||
          config.horizontal_flip;
 }
 
-/// In [-amount, amount).
+/// Uniform in [-amount, amount).
 float draw(core::Random& random, double amount) {
   return (2 * random.uniform() - 1) * static_cast<float>(amount);
 }
 
-/// pixels := clamp((pixels - 1/2) gain + 1/2 + lift + deviation * noise). A pixel's noise is the
-/// sum of the four bytes of a random number, brought to mean 0 and variance 1: as good as normal up
-/// to 3.4 deviations, where it ends, and far cheaper.
+/// pixels := clamp((pixels - 1/2) gain + 1/2 + lift + stddev * noise). The noise of a pixel is the
+/// sum of the four bytes of a random number, scaled to mean 0 and variance 1. It approximates a
+/// normal distribution truncated at 3.4 standard deviations, and is much cheaper.
 void grade(float* pixels, int64_t count, float gain, float lift, float stddev,
            core::RandomKey const& key) {
   float const byte_variance = (256.0f * 256.0f - 1) / 12;
@@ -38,7 +38,7 @@ void grade(float* pixels, int64_t count, float gain, float lift, float stddev,
   }
 }
 
-/// Weights at -radius .. radius, of sum 1.
+/// Kernel weights at -radius .. radius; their sum is 1.
 std::vector<float> gaussian(float stddev) {
   auto const radius = static_cast<int>(std::ceil(cut * stddev));
   std::vector<float> weights;
@@ -63,7 +63,7 @@ Augmenter::Augmenter(AugmentConfig const& config, core::ImageShape const& shape)
     : config_(config), shape_(shape), taps_(static_cast<size_t>(shape.width)) {
   for (double const amount : {config.translate, config.rotation, config.scale, config.shear,
                               config.blur_sigma, config.noise_std, config.contrast})
-    if (!(amount >= 0)) throw ConfigError("data.augment: amounts must be 0 or more");
+    if (!(amount >= 0)) throw ConfigError("data.augment: all amounts must be at least 0");
   if (config.scale >= 1) throw ConfigError("data.augment: scale must be below 1");
 }
 
@@ -79,7 +79,7 @@ void Augmenter::operator()(float* pixels, core::RandomKey const& key) {
     grade(pixels, shape_.count(), gain, lift, noise, key);
 }
 
-/// The inverse of: scale and mirror, shear, rotate, shift.
+/// Inverse of the composition: scale and mirror, shear, rotate, shift.
 Affine Augmenter::draw_map(core::Random& random) const {
   float const angle = draw(random, config_.rotation) * (std::numbers::pi_v<float> / 180);
   float scale_x = 1 + draw(random, config_.scale);
@@ -100,7 +100,8 @@ Affine Augmenter::draw_map(core::Random& random) const {
 
 void Augmenter::warp(float* pixels, Affine const& map) {
   int64_t const height = shape_.height, width = shape_.width, channels = shape_.channels;
-  // One row or column of zeros before, two after: taps are clamped into them instead of tested.
+  // One row and column of zeros before, two after: taps outside the image are clamped into the
+  // border, which avoids a branch per pixel.
   int64_t const row = width * channels, pitch = (width + 3) * channels;
   padded_.assign(static_cast<size_t>(pitch * (height + 3)), 0.0f);
   for (int64_t y = 0; y < height; ++y)
@@ -111,7 +112,7 @@ void Augmenter::warp(float* pixels, Affine const& map) {
   auto const right = static_cast<float>(width + 1), bottom = static_cast<float>(height + 1);
   for (int64_t y = 0; y < height; ++y) {
     float const from_center = static_cast<float>(y) - center_y;
-    float const x0 = map.xy * from_center + map.x0 + center_x + 1;  // 1: the border
+    float const x0 = map.xy * from_center + map.x0 + center_x + 1;  // + 1: width of the border
     float const y0 = map.yy * from_center + map.y0 + center_y + 1;
     for (int64_t x = 0; x < width; ++x) {
       float const at = static_cast<float>(x) - center_x;
@@ -136,7 +137,7 @@ void Augmenter::warp(float* pixels, Affine const& map) {
 }
 
 void Augmenter::blur(float* pixels, float stddev) {
-  if (stddev < 0.1f) return;  // a neighbour would weigh less than 1e-21
+  if (stddev < 0.1f) return;  // the weight of a neighbor would be below 1e-21
   std::vector<float> const weights = gaussian(stddev);
   auto const taps = static_cast<int64_t>(weights.size()), radius = taps / 2;
   int64_t const height = shape_.height, channels = shape_.channels, row = shape_.width * channels;

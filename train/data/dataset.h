@@ -7,37 +7,39 @@
 
 namespace train {
 
-/// Images of one size, each with a class: one split of a data set, in a fixed order. Reading is
-/// safe from several threads.
+/// One split of a data set: images of one size with class labels, in a fixed order. All methods are
+/// thread-safe.
 class Dataset {
  public:
-  /// The label of an image that counts neither in the loss nor in scores.
+  /// Label of an image that is excluded from the loss and from scores.
   static constexpr int64_t ignored = -1;
 
   virtual ~Dataset() = default;
   virtual core::ImageShape shape() const = 0;
   virtual int64_t size() const = 0;
-  /// In [0, classes of the task), or `ignored`.
+  /// Class label of an image: in [0, Task::classes), or `ignored`.
   virtual int64_t label(int64_t index) const = 0;
-  /// Writes shape().count() numbers, (H, W, Ch); 8-bit pixels as value / 255.
+  /// Writes the pixels of an image to `pixels`, (H, W, Ch); 8-bit pixels as value / 255.
+  /// Throws: BadData or IoError if the image cannot be read.
   virtual void read(int64_t index, float* pixels) const = 0;
 };
 
-/// A split under the name reports call it: "train", "test", a font.
+/// A split and its name in reports: "train", "test", or the name of a font.
 struct Split {
   std::string name;
   std::shared_ptr<Dataset const> data;
 };
 
-/// What a task trains on and is measured on.
+/// Training and evaluation data of an experiment.
 struct Task {
   int64_t classes = 0;
   Split train;
   std::vector<Split> evaluation;                   ///< may be empty
-  std::function<std::string(int64_t)> class_name;  ///< for people; may be empty
+  std::function<std::string(int64_t)> class_name;  ///< display name of a class; may be empty
 };
 
-/// Opens the data an experiment names. Throws MissingInput or BadData naming the file.
+/// Opens the data of an experiment.
+/// Throws: ConfigError; MissingInput or BadData with the file; IoError.
 Task open_task(DataConfig const& config, uint64_t seed);
 
 /// Opens the evaluation splits alone, for a model of `classes` classes. Files of training images

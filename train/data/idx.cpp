@@ -2,8 +2,9 @@
 #include <zlib.h>
 #include "train/data/sources.h"
 
-/// IDX: big-endian u32 magic (0x08 unsigned bytes, then the number of axes), a u32 size an axis,
-/// the bytes. http://yann.lecun.com/exdb/mnist; as it is or gzipped.
+/// IDX files, plain or gzipped: big-endian u32 magic number (0x0800 for unsigned bytes, plus the
+/// number of axes), one u32 size per axis, then the bytes.
+/// Format: http://yann.lecun.com/exdb/mnist
 namespace train {
 namespace {
 
@@ -14,7 +15,7 @@ template <class... Parts>
   throw BadData(core::join(path, ": ", parts...));
 }
 
-/// A file read through zlib, which passes what is not compressed as it is.
+/// A file read through zlib, which also reads uncompressed files.
 class Unzipped {
  public:
   explicit Unzipped(std::string path) : path_(std::move(path)), file_(gzopen(path_.c_str(), "rb")) {
@@ -25,10 +26,10 @@ class Unzipped {
   Unzipped& operator=(Unzipped const&) = delete;
 
   void read(uint8_t* to, size_t bytes) {
-    constexpr size_t most = 1 << 30;  // gzread counts in int
+    constexpr size_t most = 1 << 30;  // gzread returns an int
     for (size_t at = 0; at < bytes;) {
       int const got = gzread(file_, to + at, static_cast<unsigned>(std::min(most, bytes - at)));
-      if (got <= 0) bad(path_, "ends early or is damaged");
+      if (got <= 0) bad(path_, "truncated or damaged file");
       at += static_cast<size_t>(got);
     }
   }
@@ -37,14 +38,14 @@ class Unzipped {
     read(b, sizeof b);
     return uint32_t{b[0]} << 24 | uint32_t{b[1]} << 16 | uint32_t{b[2]} << 8 | b[3];
   }
-  /// Also has zlib compare its checksum.
+  /// Checks that the file has no more data; zlib also verifies the checksum.
   void expect_end() {
     uint8_t extra;
     int const got = gzread(file_, &extra, 1);
-    int error = Z_OK;  // the only place zlib reports a file cut in its last block or checksum
+    int error = Z_OK;  // only gzerror reports a truncated last block or checksum
     gzerror(file_, &error);
-    if (got > 0) bad(path_, "is longer than its header says");
-    if (got < 0 || error != Z_OK) bad(path_, "ends early or is damaged");
+    if (got > 0) bad(path_, "more data than its header declares");
+    if (got < 0 || error != Z_OK) bad(path_, "truncated or damaged file");
   }
 
  private:
@@ -57,7 +58,8 @@ struct Idx {
   Bytes bytes;
 };
 
-/// Real images compress less than this; a header that promises more is not believed.
+/// Largest plausible compression ratio of images. A header that declares more data is rejected
+/// before memory is allocated.
 constexpr uint64_t most_compressed = 200;
 
 Idx read_idx(std::string const& path, uint32_t axes) {
@@ -69,10 +71,10 @@ Idx read_idx(std::string const& path, uint32_t axes) {
   for (uint32_t axis = 0; axis < axes; ++axis) {
     idx.sizes.push_back(file.read_u32());
     if (__builtin_mul_overflow(count, static_cast<uint64_t>(idx.sizes.back()), &count))
-      bad(path, "its sizes overflow");
+      bad(path, "the product of its sizes overflows");
   }
   if (count / most_compressed > std::filesystem::file_size(path))
-    bad(path, "too short for the ", count, " bytes its header promises");
+    bad(path, "too short for the ", count, " bytes that its header declares");
   idx.bytes.resize(count);
   file.read(idx.bytes.data(), count);
   file.expect_end();
@@ -87,7 +89,7 @@ std::string find(std::string const& folder, std::string const& name) {
                                 " (Fashion-MNIST: Debian package dataset-fashion-mnist)"));
 }
 
-/// Grey images and their labels, in memory.
+/// Gray-scale images and their labels, in memory.
 class IdxSet final : public Dataset {
  public:
   IdxSet(std::string const& folder, std::string const& stem)
@@ -98,7 +100,7 @@ class IdxSet final : public Dataset {
     if (static_cast<int64_t>(labels.size()) != images.sizes[0])
       bad(labels_path, labels.size(), " labels for ", images.sizes[0], " images");
     shape_ = {images.sizes[1], images.sizes[2], 1};
-    if (shape_.count() == 0) bad(images_path, "images without pixels");
+    if (shape_.count() == 0) bad(images_path, "the images have no pixels");
     pixels_ = std::move(images.bytes);
     labels_.assign(labels.begin(), labels.end());
   }
@@ -134,7 +136,7 @@ Task open_idx(DataConfig const& config) {
       adopt_labels(train->labels(), config.classes, config.ignore_index, train->labels_path);
   auto const test = open_test(config, classes);
   if (!(test.data->shape() == train->shape()))
-    bad(config.path, "images of train and t10k differ in shape");
+    bad(config.path, "the images of train and t10k have different shapes");
   return {classes, {"train", train}, {test}, {}};
 }
 

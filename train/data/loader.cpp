@@ -16,14 +16,14 @@ std::vector<float> per_channel(std::vector<double> const& values, int64_t channe
   if (values.size() == 1) return std::vector(static_cast<size_t>(channels), float(values[0]));
   if (static_cast<int64_t>(values.size()) != channels)
     throw ConfigError(
-        core::join("data.", name, ": ", values.size(), " numbers for ", channels, " channels"));
+        core::join("data.", name, ": ", values.size(), " values for ", channels, " channels"));
   return {values.begin(), values.end()};
 }
 
 }  // namespace
 
-/// Threads take the numbers of batches in turn and leave each in `ready`, where `next` fetches them
-/// in order. Batches are numbered from the first of epoch 0 on.
+/// Worker threads take batch numbers in turn and put each finished batch into `ready`, from which
+/// `next` takes them in order. Batches are numbered from the first batch of epoch 0.
 struct Loader::State {
   struct Made {
     Batch batch;
@@ -43,15 +43,16 @@ struct Loader::State {
   int rank = 0, ranks = 1;
   Augmenter augmenter;  // each thread has a copy
   std::vector<float> mean, stddev;
-  int64_t batches;  // of an epoch
+  int64_t batches;  // per epoch
 
-  std::mutex mutex;  // of what follows
+  std::mutex mutex;  // guards the members below
   std::condition_variable_any room;
   std::condition_variable made;
-  int64_t taken = 0, given = 0, end = INT64_MAX;  // numbers of batches
+  int64_t taken = 0, given = 0, end = INT64_MAX;  // batch numbers
   std::map<int64_t, Made> ready;
 
-  std::vector<std::jthread> threads;  // last: they stop before what they use goes
+  std::vector<std::jthread>
+      threads;  // last member: joined before the members they use are destroyed
 };
 
 Loader::State::State(core::Device& host_device, Split const& split, DataConfig const& data_config)
@@ -62,13 +63,14 @@ Loader::State::State(core::Device& host_device, Split const& split, DataConfig c
       mean(per_channel(config.mean, data->shape().channels, "mean")),
       stddev(per_channel(config.std, data->shape().channels, "std")),
       batches(0) {
-  core::check(config.global_batch_size >= 1, "batch of ", config.global_batch_size);
+  core::check(config.global_batch_size >= 1, "data.global_batch_size must be at least 1, got ",
+              config.global_batch_size);
   core::check(config.workers >= 1 && config.prefetch_batches >= 1,
-              "a loader needs threads and a queue");
+              "data.workers and data.prefetch_batches must be at least 1");
   batches = (data->size() + config.global_batch_size - 1) / config.global_batch_size;
 }
 
-/// A sample as the network gets it.
+/// Reads, augments and normalizes a sample.
 void Loader::State::read(int64_t sample, int64_t epoch, Augmenter& change, float* pixels) const {
   data->read(sample, pixels);
   if (pass == Pass::training) {
@@ -83,7 +85,7 @@ void Loader::State::read(int64_t sample, int64_t epoch, Augmenter& change, float
   }
 }
 
-/// Returns early, with what nobody will fetch, when asked to stop.
+/// Reads one batch. Returns an incomplete batch if a stop is requested; it is never fetched.
 Loader::State::Made Loader::State::make(int64_t number, Augmenter& change,
                                         std::stop_token const& stop) try {
   Batch batch;
@@ -130,8 +132,8 @@ Loader::Loader(core::Device& host, Split const& split, DataConfig const& config,
                Pass pass, int rank, int ranks, int64_t epoch, int64_t first)
     : state_(std::make_unique<State>(host, split, config)) {
   State& state = *state_;
-  core::check(pass == Pass::evaluation || state.batches > 0, "no images to train on");
-  core::check(0 <= rank && rank < ranks, "rank ", rank, " of ", ranks);
+  core::check(pass == Pass::evaluation || state.batches > 0, "the training split has no images");
+  core::check(0 <= rank && rank < ranks, "invalid rank ", rank, " of ", ranks);
   state.seed = seed;
   state.pass = pass;
   state.rank = rank;

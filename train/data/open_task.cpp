@@ -17,7 +17,7 @@ Task open_task(DataConfig const& config, uint64_t seed) {
     case DataKind::words:
       return open_words(config.words);
   }
-  core::fail("unknown kind of data");
+  core::fail("unknown data.kind");
 }
 
 Task open_evaluation(DataConfig const& config, uint64_t seed, int64_t classes) {
@@ -33,7 +33,7 @@ Task open_evaluation(DataConfig const& config, uint64_t seed, int64_t classes) {
 int64_t adopt_labels(std::vector<int64_t>& labels, std::optional<int64_t> given,
                      int64_t ignore_index, std::string const& path) {
   if (labels.empty()) throw BadData(core::join(path, ": no images"));
-  std::vector<size_t> counted;  // places of the labels that are not ignored
+  std::vector<size_t> counted;  // indices of the labels that are not ignored
   for (size_t i = 0; i < labels.size(); ++i)
     if (labels[i] != ignore_index) counted.push_back(i);
   if (counted.empty())

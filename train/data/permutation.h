@@ -3,15 +3,17 @@
 
 namespace train {
 
-/// A permutation of the numbers below `size`, drawn at random by its key, that takes no memory:
-/// each place is computed alone. A Feistel network on pairs (a number below `rows`, one below
-/// `columns`), with additions modulo both; what leaves the range is sent through again. Black and
-/// Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002, section 5.
+/// A pseudorandom permutation of [0, size) that uses no memory: each element is computed
+/// independently. It is a Feistel network on pairs (row, column) with addition modulo the numbers
+/// of rows and columns; results outside the range are encrypted again (cycle walking).
+/// Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002, section 5.
 class Permutation {
  public:
+  /// Throws: core::Error unless `size` is in [0, 2^50].
   Permutation(int64_t size, core::RandomKey const& key);
 
-  /// What stands at `place`, in [0, size).
+  /// Returns the element at index `place`, in [0, size).
+  /// Throws: core::Error if `place` is out of range.
   int64_t operator()(int64_t place) const;
 
  private:

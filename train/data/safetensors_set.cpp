@@ -4,8 +4,8 @@
 namespace train {
 namespace {
 
-/// `images` (N, H, W, Ch) u8 or f32 and `labels` (N) i64 of a safetensors file. Images are read
-/// when asked for, so the file may be larger than memory; all ranks share the system's page cache.
+/// Tensors `images` (N, H, W, Ch) u8 or f32 and `labels` (N) i64 of a safetensors file. Images are
+/// read from the file on demand, so it may be larger than memory; all ranks share the page cache.
 class SafetensorsSet final : public Dataset {
  public:
   explicit SafetensorsSet(std::string const& path) : file_(path) {
@@ -15,9 +15,9 @@ class SafetensorsSet final : public Dataset {
       refuse("images: expected u8 or f32, got ", images);
     TensorEntry const& labels = file_.entry("labels");
     if (labels.dtype != core::Dtype::i64 || labels.shape != core::Shape{images.shape[0]})
-      refuse("labels: expected an i64 for each image, got ", labels);
+      refuse("labels: expected an i64 per image, got ", labels);
     shape_ = {images.shape[1], images.shape[2], images.shape[3]};
-    if (shape_.count() == 0) refuse("images without pixels: ", images);
+    if (shape_.count() == 0) refuse("images: the images have no pixels: ", images);
     bytes_ = images.dtype == core::Dtype::u8;
     labels_.resize(static_cast<size_t>(images.shape[0]));
     file_.read("labels", labels_.data(), labels.bytes());
@@ -66,7 +66,7 @@ Task open_safetensors(DataConfig const& config) {
   if (!config.eval_path.empty()) {
     auto test = open_test(config, classes);
     if (!(test.data->shape() == train->shape()))
-      throw BadData(core::join(config.eval_path, ": its images have another shape than those of ",
+      throw BadData(core::join(config.eval_path, ": its images have a different shape from those of ",
                                config.path));
     task.evaluation.push_back(std::move(test));
   }

@@ -4,7 +4,8 @@
 namespace train {
 namespace {
 
-/// Noise with random labels, made when read: nothing is stored, so a set may be of any size.
+/// Random noise with random labels, generated on demand. Nothing is stored, so a data set may have
+/// any size.
 class Synthetic final : public Dataset {
  public:
   Synthetic(DataConfig const& config, uint64_t seed)
@@ -18,7 +19,7 @@ class Synthetic final : public Dataset {
   int64_t label(int64_t index) const override {
     return static_cast<int64_t>(core::Random(key(index)).below(static_cast<uint64_t>(classes_)));
   }
-  /// Every byte of a block is a pixel; block 0 is the label's.
+  /// Each byte of a random block is a pixel value; block 0 is reserved for the label.
   void read(int64_t index, float* pixels) const override {
     std::array<uint32_t, 4> block;
     auto const* bytes = reinterpret_cast<uint8_t const*>(block.data());
@@ -43,7 +44,7 @@ class Synthetic final : public Dataset {
 
 Task open_synthetic(DataConfig const& config, uint64_t seed) {
   if (!config.classes || config.samples < 1)
-    throw ConfigError("data: synthetic needs classes and samples of 1 or more");
+    throw ConfigError("data.kind: synthetic requires data.classes and data.samples of at least 1");
   return {*config.classes, {"train", std::make_shared<Synthetic>(config, seed)}, {}, {}};
 }
 

@@ -3,10 +3,10 @@
 
 namespace train {
 
-/// A host tensor on the device; itself where it is there already.
+/// Copies a host tensor to the device. Returns the tensor itself if it is already there.
 core::Tensor on(core::Device& device, core::Tensor const& host);
 
-/// A batch's images on the device, rounded to the model's dtype.
+/// Copies the images of a batch to the device and rounds them to `dtype`.
 core::Tensor images_on(core::Device& device, core::Tensor const& images, core::Dtype dtype);
 
 }  // namespace train

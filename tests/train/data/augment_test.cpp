@@ -10,7 +10,7 @@ namespace {
 
 constexpr ImageShape odd{5, 7, 3};
 
-/// In [0, 1], all different.
+/// Image with distinct pixels in (0, 1].
 std::vector<float> image(ImageShape const& shape) {
   std::vector<float> pixels(static_cast<size_t>(shape.count()));
   for (size_t i = 0; i < pixels.size(); ++i)
@@ -37,7 +37,7 @@ AugmentConfig everything() {
 
 }  // namespace
 
-TEST_CASE("augment: nothing asked, nothing changed, whatever the pixels") {
+TEST_CASE("augment: all amounts 0 -> pixels unchanged, for any values") {
   Augmenter augment({}, odd);
   std::vector<float> pixels = image(odd);
   pixels[3] = -7, pixels[9] = 1e30f;
@@ -46,11 +46,11 @@ TEST_CASE("augment: nothing asked, nothing changed, whatever the pixels") {
   CHECK(pixels == before);
 }
 
-TEST_CASE("augment: a shift by whole pixels moves them exactly and brings in zeros") {
+TEST_CASE("augment: warp by whole pixels -> exact shift, zeros outside") {
   Augmenter augment({}, odd);
   std::vector<float> const before = image(odd);
   std::vector<float> pixels = before;
-  // The picture moves 2 to the right and 1 up: the source lies 2 to the left and 1 down.
+  // The image moves 2 pixels right and 1 up: the source is 2 pixels to the left and 1 down.
   augment.warp(pixels.data(), {.x0 = -2, .y0 = 1});
   for (int64_t y = 0; y < 5; ++y)
     for (int64_t x = 0; x < 7; ++x)
@@ -62,7 +62,8 @@ TEST_CASE("augment: a shift by whole pixels moves them exactly and brings in zer
   CHECK(pixels == std::vector<float>(pixels.size(), 0.0f));
 }
 
-TEST_CASE("augment: half a pixel is the mean of two, and half the last one") {
+TEST_CASE(
+    "augment: warp by half a pixel -> mean of two pixels; half the last pixel at the border") {
   ImageShape const line{1, 4, 1};
   Augmenter augment({}, line);
   std::vector<float> pixels{0.5f, 1.0f, 0.25f, 0.75f};
@@ -70,7 +71,7 @@ TEST_CASE("augment: half a pixel is the mean of two, and half the last one") {
   CHECK(pixels == std::vector{0.75f, 0.625f, 0.5f, 0.375f});
 }
 
-TEST_CASE("augment: a quarter turn of a square is exact") {
+TEST_CASE("augment: warp by 90 degrees -> exact rotation of a square") {
   ImageShape const square{4, 4, 1};
   Augmenter augment({}, square);
   std::vector<float> const before = image(square);
@@ -81,7 +82,7 @@ TEST_CASE("augment: a quarter turn of a square is exact") {
       CHECK(pixels[at(square, y, x, 0)] == before[at(square, 3 - x, y, 0)]);
 }
 
-TEST_CASE("augment: mirrors half of the images exactly and leaves the others") {
+TEST_CASE("augment: horizontal_flip -> half of the images mirrored exactly, others unchanged") {
   Augmenter augment({.horizontal_flip = true}, odd);
   std::vector<float> const before = image(odd);
   std::vector<float> mirrored = before;
@@ -95,10 +96,10 @@ TEST_CASE("augment: mirrors half of the images exactly and leaves the others") {
     turned += pixels == mirrored;
     REQUIRE((pixels == mirrored || pixels == before));
   }
-  CHECK(turned == Approx(200).margin(40));  // 4 deviations
+  CHECK(turned == Approx(200).margin(40));  // 4 standard deviations
 }
 
-TEST_CASE("augment: shifts reach as far as asked, each way, and no further") {
+TEST_CASE("augment: translate -> shifts up to the configured limit in all directions") {
   ImageShape const shape{40, 40, 1};
   Augmenter augment({.translate = 0.25}, shape);
   double least_x = 0, most_x = 0, least_y = 0, most_y = 0;
@@ -112,7 +113,7 @@ TEST_CASE("augment: shifts reach as far as asked, each way, and no further") {
         double const ink = pixels[at(shape, row, column, 0)];
         sum += ink, x += ink * double(column - 20), y += ink * double(row - 20);
       }
-    REQUIRE(sum == Approx(1).epsilon(1e-4));  // bilinear weights of a shift add up to 1
+    REQUIRE(sum == Approx(1).epsilon(1e-4));  // the bilinear weights of a shift sum to 1
     least_x = std::min(least_x, x), most_x = std::max(most_x, x);
     least_y = std::min(least_y, y), most_y = std::max(most_y, y);
   }
@@ -122,8 +123,8 @@ TEST_CASE("augment: shifts reach as far as asked, each way, and no further") {
   }
 }
 
-TEST_CASE("augment: scale, rotation and shear change the picture by the amounts asked") {
-  // A map is seen from where it sends the marks of a large blurred dot.
+TEST_CASE("augment: scale, rotation and shear -> changes up to the configured limits") {
+  // The map is measured by the position to which it moves the centroid of a 5 x 5 dot.
   ImageShape const shape{41, 41, 1};
   auto const moved = [&](AugmentConfig const& config, uint64_t item, int64_t x, int64_t y) {
     Augmenter augment(config, shape);
@@ -156,7 +157,7 @@ TEST_CASE("augment: scale, rotation and shear change the picture by the amounts 
   CHECK(most_shear == Approx(0.5).margin(0.03));
 }
 
-TEST_CASE("augment: a blurred dot is the product of two Gaussians, a flat picture stays") {
+TEST_CASE("augment: blur of a dot -> product of two Gaussians; of a constant image -> unchanged") {
   ImageShape const shape{21, 31, 2};
   Augmenter augment({}, shape);
   std::vector<float> pixels(static_cast<size_t>(shape.count()));
@@ -181,7 +182,7 @@ TEST_CASE("augment: a blurred dot is the product of two Gaussians, a flat pictur
   CHECK(pixels == before);
 }
 
-TEST_CASE("augment: noise has the deviation drawn, no mean, and stays in [0, 1]") {
+TEST_CASE("augment: noise_std -> noise of mean 0 and the configured deviation, pixels in [0, 1]") {
   ImageShape const shape{31, 33, 1};
   Augmenter augment({.noise_std = 0.1}, shape);
   double sum = 0, squares = 0;
@@ -196,11 +197,12 @@ TEST_CASE("augment: noise has the deviation drawn, no mean, and stays in [0, 1]"
   }
   auto const count = static_cast<double>(images * shape.count());
   CHECK(sum / count == Approx(0).margin(4e-4));
-  // The deviation is uniform in [0, 0.1): its square has the mean 0.01 / 3, +- 4.5 % over 400.
+  // The standard deviation is uniform in [0, 0.1), so the mean of its square is 0.01 / 3, with a
+  // standard error of 4.5 % over 400 images.
   CHECK(squares / count == Approx(0.01 / 3).epsilon(0.18));
 }
 
-TEST_CASE("augment: contrast spreads about the middle, brightness lifts all alike") {
+TEST_CASE("augment: contrast -> scaling about 1/2 and a constant offset, up to the limits") {
   ImageShape const shape{1, 3, 1};
   Augmenter augment({.contrast = 0.2}, shape);
   double most_gain = 0, most_lift = 0;
@@ -215,7 +217,7 @@ TEST_CASE("augment: contrast spreads about the middle, brightness lifts all alik
   CHECK(most_lift == Approx(0.2).margin(0.01));
 }
 
-TEST_CASE("augment: the key alone decides, not what the augmenter did before") {
+TEST_CASE("augment: same key -> same result, independent of earlier calls") {
   ImageShape const shape{32, 32, 1};
   auto const changed = [&](Augmenter& augment, uint64_t item) {
     std::vector<float> pixels = image(shape);
@@ -228,7 +230,7 @@ TEST_CASE("augment: the key alone decides, not what the augmenter did before") {
   CHECK(changed(a, 7) != changed(a, 8));
 }
 
-TEST_CASE("augment: amounts out of range are refused") {
+TEST_CASE("augment: amount out of range -> ConfigError") {
   auto const refused = [](AugmentConfig const& config) {
     CHECK_THROWS_AS(Augmenter(config, odd), train::ConfigError);
   };

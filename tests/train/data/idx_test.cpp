@@ -10,6 +10,7 @@ using tests::write_file;
 
 namespace {
 
+/// Numbers as big-endian bytes.
 std::string big(std::vector<uint32_t> const& numbers) {
   std::string bytes;
   for (uint32_t const n : numbers)
@@ -23,7 +24,7 @@ void write_gzip(std::string const& path, std::string const& bytes) {
   gzclose(file);
 }
 
-/// Three images of 1 x 2 pixels to train on, one to test on.
+/// Three training images of 1 x 2 pixels and one test image.
 struct Fixture {
   TemporaryFolder folder;
   train::DataConfig config;
@@ -53,7 +54,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "idx: files by hand, plain and gzipped") {
+TEST_CASE_METHOD(Fixture, "idx: handwritten files, plain and gzipped -> images and labels") {
   bool const zipped = GENERATE(false, true);
   if (zipped) {
     std::filesystem::remove(images_name);
@@ -76,21 +77,21 @@ TEST_CASE_METHOD(Fixture, "idx: files by hand, plain and gzipped") {
   CHECK(task.evaluation[0].data->size() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "idx: wrong magic numbers and lengths are refused") {
+TEST_CASE_METHOD(Fixture, "idx: wrong magic number or size -> BadData") {
   CHECK(refusal(images) == "");
-  CHECK_THAT(refusal(""), Contains("train-images-idx3-ubyte: ends early"));
+  CHECK_THAT(refusal(""), Contains("train-images-idx3-ubyte: truncated"));
   CHECK_THAT(refusal(big({0x801, 3}) + "\2\0\1"s), Contains("magic number 2049, expected 2051"));
-  CHECK_THAT(refusal(images.substr(0, images.size() - 1)), Contains("ends early"));
-  CHECK_THAT(refusal(images.substr(0, 10)), Contains("ends early"));
-  CHECK_THAT(refusal(images + "x"), Contains("longer than its header says"));
-  // 2^32 - 1 cubed passes 2^64; 2^31 squared does not, and no such memory is asked for.
-  CHECK_THAT(refusal(big({0x803, ~0u, ~0u, ~0u}) + "x"), Contains("sizes overflow"));
+  CHECK_THAT(refusal(images.substr(0, images.size() - 1)), Contains("truncated"));
+  CHECK_THAT(refusal(images.substr(0, 10)), Contains("truncated"));
+  CHECK_THAT(refusal(images + "x"), Contains("more data than its header declares"));
+  // (2^32 - 1)^3 exceeds 2^64; 2^31 squared does not, but must not be allocated.
+  CHECK_THAT(refusal(big({0x803, ~0u, ~0u, ~0u}) + "x"), Contains("sizes overflows"));
   CHECK_THAT(refusal(big({0x803, 1u << 31, 1u << 31, 1}) + "x"), Contains("too short for"));
-  CHECK_THAT(refusal(big({0x803, 3, 2, 0})), Contains("without pixels"));
+  CHECK_THAT(refusal(big({0x803, 3, 2, 0})), Contains("no pixels"));
   CHECK_THAT(refusal(big({0x803, 2, 1, 2}) + "abcd"), Contains("3 labels for 2 images"));
 }
 
-TEST_CASE_METHOD(Fixture, "idx: damaged gzip files are refused") {
+TEST_CASE_METHOD(Fixture, "idx: damaged gzip file -> BadData") {
   std::filesystem::remove(images_name);
   write_gzip(images_name + ".gz", images);
   std::string const whole = tests::read_file(images_name + ".gz");
@@ -104,7 +105,7 @@ TEST_CASE_METHOD(Fixture, "idx: damaged gzip files are refused") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "idx: labels are held to the classes given") {
+TEST_CASE_METHOD(Fixture, "idx: label outside data.classes -> BadData") {
   config.classes = 2;
   CHECK_THROWS_WITH(open(), Contains("label 2 of image 0 is outside [0, 2)"));
   config.classes = 3;
@@ -112,21 +113,21 @@ TEST_CASE_METHOD(Fixture, "idx: labels are held to the classes given") {
   CHECK_THROWS_WITH(open(), Contains("t10k-labels") && Contains("label 3 of image 0"));
 }
 
-TEST_CASE_METHOD(Fixture, "idx: images of ignore_index do not count") {
+TEST_CASE_METHOD(Fixture, "idx: label equal to ignore_index -> Dataset::ignored, not a class") {
   config.ignore_index = 2;
   train::Task const task = open();
   CHECK(task.classes == 2);
   CHECK(task.train.data->label(0) == train::Dataset::ignored);
 }
 
-TEST_CASE_METHOD(Fixture, "idx: a missing file is named, with the package that has it") {
+TEST_CASE_METHOD(Fixture, "idx: missing file -> MissingInput with its name and Debian package") {
   std::filesystem::remove(labels_name);
   CHECK_THROWS_AS(open(), train::MissingInput);
   CHECK_THROWS_WITH(open(),
                     Contains("train-labels-idx1-ubyte") && Contains("dataset-fashion-mnist"));
 }
 
-TEST_CASE("idx: Fashion-MNIST as Debian packs it") {
+TEST_CASE("idx: Fashion-MNIST from its Debian package -> sizes, classes and mean") {
   train::DataConfig config;
   config.kind = train::DataKind::idx;
   config.path = "/usr/share/datasets/fashion-mnist";
@@ -143,7 +144,7 @@ TEST_CASE("idx: Fashion-MNIST as Debian packs it") {
   std::vector<int> of_class(10);
   for (int64_t i = 0; i < data.size(); ++i) ++of_class[static_cast<size_t>(data.label(i))];
   CHECK(of_class == std::vector<int>(10, 6'000));
-  // The mean that others publish for its normalisation: 0.2860.
+  // Published mean for normalization: 0.2860.
   double sum = 0;
   std::vector<float> pixels(784);
   for (int64_t i = 0; i < data.size(); ++i) {

@@ -12,7 +12,7 @@ using Settings = std::vector<std::string>;
 
 constexpr int64_t side = 6;
 
-/// Random images with these labels.
+/// Writes random images with these labels.
 void write_images(std::string const& path, std::vector<int64_t> const& labels) {
   auto const count = std::ssize(labels);
   core::Random random({1, core::Purpose::synthetic, 0});
@@ -25,7 +25,8 @@ void write_images(std::string const& path, std::vector<int64_t> const& labels) {
   file.finish();
 }
 
-/// Three steps over the whole set, of a trunk whose images do not meet in batch norm.
+/// Three steps over the whole data set, with a trunk without batch norm, so that images do not
+/// affect each other.
 struct Run {
   Run(std::string const& file, int64_t batch, Settings settings) {
     for (auto const& setting :
@@ -42,7 +43,7 @@ struct Run {
 
 }  // namespace
 
-TEST_CASE("ignore_index: images that do not count leave training as if they were not there") {
+TEST_CASE("ignore_index: ignored images in the batch -> same training as without them") {
   auto const head =
       GENERATE(Settings{}, Settings{"head.kind=arcface", "head.bias=false"},
                Settings{"head.kind=row_parallel", "head.chunk=auto"},
@@ -60,7 +61,7 @@ TEST_CASE("ignore_index: images that do not count leave training as if they were
   CHECK(error < 1e-5);
 }
 
-TEST_CASE("ignore_index: a batch of nothing that counts has the loss 0 and goes on") {
+TEST_CASE("ignore_index: batch with only ignored images -> loss 0, training continues") {
   tests::TemporaryFolder const folder;
   write_images(folder.file("images"), {4, 0, -100, -100, 9, 2});
   Run const run(folder.file("images"), 2, {});

@@ -18,8 +18,8 @@ namespace {
 
 using Pixels = std::vector<float>;
 
-/// Images of 3 x 3 x 2 pixels; image i is filled with i / 100 and has the label i, so that a batch
-/// shows whose rows it holds.
+/// Images of shape (3, 3, 2); image i is filled with i / 100 and has label i, so that the rows of a
+/// batch identify their samples.
 class Numbered : public train::Dataset {
  public:
   explicit Numbered(int64_t size) : size_(size) {}
@@ -51,7 +51,7 @@ DataConfig changing(int64_t batch, int threads) {
   return change;
 }
 
-/// Images and labels of a global batch.
+/// Images and labels of a global batch, concatenated over the ranks.
 struct Global {
   Pixels images;
   std::vector<int64_t> labels;
@@ -59,7 +59,7 @@ struct Global {
   bool operator==(Global const&) const = default;
 };
 
-/// The next batches of a job of `ranks` ranks, put together.
+/// Loads `batches` batches with `ranks` ranks and returns the global batches.
 std::vector<Global> gather(int64_t size, DataConfig const& config, int ranks, int batches,
                            Pass pass = Pass::training, int64_t epoch = 0, int64_t first = 0) {
   train::Split const split{"train", std::make_shared<Numbered>(size)};
@@ -99,8 +99,8 @@ std::vector<int64_t> up_to(int64_t size) {
 
 }  // namespace
 
-TEST_CASE("loader: global batches are bitwise the same at any number of ranks and threads") {
-  // 31 images in batches of 8: the fourth has 7. Nine batches pass two ends of an epoch.
+TEST_CASE("loader: any number of ranks and threads -> bitwise identical global batches") {
+  // 31 images in batches of 8: the fourth has 7. Nine batches cross two epoch boundaries.
   std::vector<Global> const alone = gather(31, changing(8, 1), 1, 9);
   CHECK(alone[3].labels.size() == 7);
   CHECK(alone[3].index == 3);
@@ -110,7 +110,7 @@ TEST_CASE("loader: global batches are bitwise the same at any number of ranks an
     for (int const threads : {1, 3}) CHECK(gather(31, changing(8, threads), ranks, 9) == alone);
 }
 
-TEST_CASE("loader: a run taken up anywhere goes on as if it had never stopped") {
+TEST_CASE("loader: start at any batch -> same batches as an uninterrupted run") {
   std::vector<Global> const whole = gather(31, changing(8, 1), 1, 9);
   for (int64_t done = 0; done < 9; ++done) {
     int const left = static_cast<int>(9 - done);
@@ -120,7 +120,7 @@ TEST_CASE("loader: a run taken up anywhere goes on as if it had never stopped") 
   }
 }
 
-TEST_CASE("loader: an epoch holds every sample once, in an order of its own") {
+TEST_CASE("loader: epoch -> every sample once, in a different order each epoch") {
   std::vector<int64_t> const three = labels_of(gather(257, config(31, 2), 1, 27));
   std::vector<std::vector<int64_t>> epochs;
   for (int64_t epoch = 0; epoch < 3; ++epoch)
@@ -134,21 +134,21 @@ TEST_CASE("loader: an epoch holds every sample once, in an order of its own") {
   }
 }
 
-TEST_CASE("loader: every order of four is as likely as another") {
+TEST_CASE("loader: shuffling of four samples -> all orders equally likely") {
   std::map<std::vector<int64_t>, int> orders;
   for (Global const& batch : gather(4, config(4), 1, 2400)) ++orders[batch.labels];
   CHECK(orders.size() == 24);
   for (auto const& [order, times] : orders)
-    CHECK(times == Approx(100).margin(45));  // 4.6 deviations
+    CHECK(times == Approx(100).margin(45));  // 4.6 standard deviations
 }
 
-TEST_CASE("loader: without shuffling the order is the set's") {
+TEST_CASE("loader: shuffle = false -> order of the data set") {
   DataConfig plain = config(4);
   plain.shuffle = false;
   CHECK(labels_of(gather(7, plain, 3, 2)) == up_to(7));
 }
 
-TEST_CASE("loader: each epoch changes a sample anew") {
+TEST_CASE("loader: same sample in different epochs -> different augmentation") {
   DataConfig noisy = config(1);
   noisy.augment.noise_std = 0.5;
   std::vector<Global> const epochs = gather(1, noisy, 1, 3);
@@ -156,7 +156,7 @@ TEST_CASE("loader: each epoch changes a sample anew") {
   CHECK(epochs[1].images != epochs[2].images);
 }
 
-TEST_CASE("loader: pixels are normalised by channel") {
+TEST_CASE("loader: mean and std per channel -> normalized pixels") {
   DataConfig normal = config(2);
   normal.mean = {0.5, 0.25};
   normal.std = {0.5, 2.0};
@@ -167,7 +167,7 @@ TEST_CASE("loader: pixels are normalised by channel") {
   }
 }
 
-TEST_CASE("loader: evaluation is one epoch in order, unchanged; ranks may get nothing") {
+TEST_CASE("loader: Pass::evaluation -> one epoch in order, not augmented; ranks may be empty") {
   train::Split const split{"test", std::make_shared<Numbered>(5)};
   DataConfig all = changing(4, 2);
   all.mean = {0}, all.std = {1};
@@ -197,7 +197,7 @@ TEST_CASE("loader: an empty set ends at once in evaluation and is refused in tra
   CHECK_THROWS_AS(Loader(host(), split, config(4), 7, Pass::training, 0, 1), core::Error);
 }
 
-TEST_CASE("loader: what a thread threw comes out of next, after the batches before it") {
+TEST_CASE("loader: error on a worker thread -> rethrown by next, after the batches before it") {
   struct Broken : Numbered {
     using Numbered::Numbered;
     void read(int64_t index, float* pixels) const override {
@@ -217,7 +217,7 @@ TEST_CASE("loader: what a thread threw comes out of next, after the batches befo
   CHECK_THROWS_WITH(loader.next(batch), "image 5 is broken");
 }
 
-TEST_CASE("loader: reads ahead as many batches as asked and no more, and stops at once") {
+TEST_CASE("loader: prefetch_batches = n -> n batches ahead; destructor stops without delay") {
   struct Counting : Numbered {
     using Numbered::Numbered;
     void read(int64_t index, float* pixels) const override {
@@ -242,11 +242,11 @@ TEST_CASE("loader: reads ahead as many batches as asked and no more, and stops a
   data->slow = true;
   auto const start = std::chrono::steady_clock::now();
   { Loader loader(host(), split, config(500, 3), 7, Pass::training, 0, 1); }
-  // Its first batch would have taken 10 s.
+  // Reading the first batch to the end would take 10 s.
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
 }
 
-TEST_CASE("loader: means and deviations must fit the channels") {
+TEST_CASE("loader: number of means differs from the channels -> ConfigError") {
   DataConfig wrong = config(2);
   wrong.mean = {0.1, 0.2, 0.3};
   train::Split const split{"train", std::make_shared<Numbered>(4)};

@@ -14,7 +14,7 @@ Permutation epoch(int64_t size, uint64_t number, uint64_t seed = 7) {
 
 }  // namespace
 
-TEST_CASE("permutation: each number once, at any size", "[permutation]") {
+TEST_CASE("permutation: any size -> each number once", "[permutation]") {
   for (int64_t const size : {1, 2, 3, 5, 31, 32, 33, 255, 256, 257, 99991}) {
     Permutation const order = epoch(size, 0);
     std::vector<bool> seen(static_cast<size_t>(size));
@@ -27,7 +27,7 @@ TEST_CASE("permutation: each number once, at any size", "[permutation]") {
   }
 }
 
-TEST_CASE("permutation: seed, purpose and item each give another", "[permutation]") {
+TEST_CASE("permutation: different seed, purpose or item -> different order", "[permutation]") {
   std::set<std::vector<int64_t>> orders;
   for (Permutation const& order : {epoch(1000, 0), epoch(1000, 1), epoch(1000, 0, 8),
                                    Permutation(1000, {7, Purpose::word_order, 0})}) {
@@ -38,9 +38,9 @@ TEST_CASE("permutation: seed, purpose and item each give another", "[permutation
   CHECK(orders.size() == 4);
 }
 
-TEST_CASE("permutation: neighbours go anywhere", "[permutation]") {
-  // Of a random permutation of n numbers: one fixed point, n / 3 from place to number, and as many
-  // neighbours that ascend as descend.
+TEST_CASE("permutation: statistics -> those of a random permutation", "[permutation]") {
+  // Expected values for n numbers: one fixed point, a mean distance of n / 3 between index and
+  // element, and as many ascents as descents between neighbors.
   int64_t const size = 100003;
   Permutation const order = epoch(size, 3);
   int64_t fixed = 0, ascents = 0;
@@ -51,11 +51,13 @@ TEST_CASE("permutation: neighbours go anywhere", "[permutation]") {
     distance += std::abs(static_cast<double>(order(place) - place));
   }
   CHECK(fixed < 8);
-  CHECK(ascents == Approx(size / 2).margin(500));              // 5 deviations of sqrt(n / 12)
-  CHECK(distance / size == Approx(size / 3.0).epsilon(0.01));  // 4.5 deviations
+  // 5 standard deviations of sqrt(n / 12), and 4.5 standard deviations.
+  CHECK(ascents == Approx(size / 2).margin(500));
+  CHECK(distance / size == Approx(size / 3.0).epsilon(0.01));
 }
 
-TEST_CASE("permutation: 64-bit sizes work, and a place outside is an error", "[permutation]") {
+TEST_CASE("permutation: size 2^50 -> distinct numbers; index or size out of range -> core::Error",
+          "[permutation]") {
   int64_t const size = int64_t{1} << 50;
   Permutation const order = epoch(size, 0);
   std::set<int64_t> numbers;

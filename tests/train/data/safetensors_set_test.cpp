@@ -48,7 +48,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE_METHOD(Fixture,
-                 "safetensors: bytes become shares of 255, classes the largest label + 1") {
+                 "SafetensorsSet: u8 images -> value / 255; classes -> largest label + 1") {
   train::Task const task = open({images(), labels({4, 0})});
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 5);
@@ -64,7 +64,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(pixels[5] == 0.4f);
 }
 
-TEST_CASE_METHOD(Fixture, "safetensors: floats are passed as they are, classes may be given") {
+TEST_CASE_METHOD(Fixture, "SafetensorsSet: f32 images -> unchanged; data.classes -> classes") {
   config.classes = 7;
   std::vector const values{-1.5f, 0.25f, 3.0f, 1e-30f};
   train::Task const task =
@@ -75,7 +75,7 @@ TEST_CASE_METHOD(Fixture, "safetensors: floats are passed as they are, classes m
   CHECK(pixels == std::vector{3.0f, 1e-30f});
 }
 
-TEST_CASE_METHOD(Fixture, "safetensors: an evaluation file is a split of its own") {
+TEST_CASE_METHOD(Fixture, "SafetensorsSet: data.eval_path -> a separate evaluation split") {
   config.eval_path = folder.file("test");
   write_images(config.eval_path, {{{"images", Dtype::u8, {1, 1, 2, 3}}, "abcdef"}, labels({1})});
   train::Task const task = open({images(), labels({4, 0})});
@@ -88,10 +88,10 @@ TEST_CASE_METHOD(Fixture, "safetensors: an evaluation file is a split of its own
   CHECK_THROWS_WITH(open({images(), labels({4, 0})}),
                     Contains("test: label 5 of image 0 is outside [0, 5)"));
   write_images(config.eval_path, {{{"images", Dtype::u8, {1, 2, 1, 3}}, "abcdef"}, labels({1})});
-  CHECK_THROWS_WITH(open({images(), labels({4, 0})}), Contains("another shape"));
+  CHECK_THROWS_WITH(open({images(), labels({4, 0})}), Contains("a different shape"));
 }
 
-TEST_CASE_METHOD(Fixture, "safetensors: a label out of range is refused with its place") {
+TEST_CASE_METHOD(Fixture, "SafetensorsSet: label out of range -> BadData with its index") {
   CHECK_THROWS_WITH(open({images(), labels({0, -1})}), Contains("label -1 of image 1"));
   CHECK_THROWS_AS(open({images(), labels({0, INT64_MAX})}), train::BadData);
   config.classes = 4;
@@ -101,7 +101,7 @@ TEST_CASE_METHOD(Fixture, "safetensors: a label out of range is refused with its
 }
 
 TEST_CASE_METHOD(Fixture,
-                 "safetensors: images of ignore_index do not count, nor does their label") {
+                 "SafetensorsSet: label equal to ignore_index -> Dataset::ignored, not a class") {
   CHECK(config.ignore_index == -100);  // PyTorch's
   auto const ignored = train::Dataset::ignored;
   train::Task const task = open({images(), labels({-100, 3})});
@@ -110,7 +110,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(task.train.data->label(0) == ignored);
   CHECK(task.train.data->label(1) == 3);
 
-  config.ignore_index = 255;  // above the others: no class of its own
+  config.ignore_index = 255;  // above the other labels: must not add classes
   config.eval_path = folder.file("test");
   write_images(config.eval_path, {images(), labels({1, 255})});
   train::Task const high = open({images(), labels({255, 1})});
@@ -126,7 +126,7 @@ TEST_CASE_METHOD(Fixture,
                     Contains("train: every label is data.ignore_index, 0"));
 }
 
-TEST_CASE_METHOD(Fixture, "safetensors: tensors of another form are refused by name") {
+TEST_CASE_METHOD(Fixture, "SafetensorsSet: wrong shape or dtype -> BadData with the tensor") {
   CHECK_THROWS_WITH(open({images()}), Contains("no tensor 'labels'"));
   CHECK_THROWS_WITH(open({labels({0})}), Contains("no tensor 'images'"));
   CHECK_THROWS_WITH(open({images(), labels({0})}), Contains("labels: expected an i64"));
@@ -137,7 +137,7 @@ TEST_CASE_METHOD(Fixture, "safetensors: tensors of another form are refused by n
   CHECK_THROWS_WITH(open({{{"images", Dtype::i32, {1, 1, 1, 1}}, "abcd"}, labels({0})}),
                     Contains("expected u8 or f32"));
   CHECK_THROWS_WITH(open({{{"images", Dtype::u8, {1, 0, 1, 1}}, ""}, labels({0})}),
-                    Contains("without pixels"));
+                    Contains("no pixels"));
   CHECK_THROWS_WITH(open({{{"images", Dtype::u8, {0, 1, 1, 1}}, ""}, labels({})}),
                     Contains("no images"));
   config.path = folder.file("none");

@@ -6,7 +6,7 @@
 
 namespace tests {
 
-/// Images and labels in memory.
+/// Data set with its images and labels in memory.
 class MemorySet final : public train::Dataset {
  public:
   MemorySet(core::ImageShape shape, std::vector<float> pixels, std::vector<int64_t> labels)

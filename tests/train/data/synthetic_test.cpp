@@ -20,7 +20,7 @@ std::vector<float> pixels(train::Dataset const& data, int64_t index) {
 
 }  // namespace
 
-TEST_CASE("synthetic: images of the shape asked, over the whole range, all different") {
+TEST_CASE("synthetic: images -> configured shape, uniform pixels, all distinct") {
   train::Task const task = train::open_task(config(), 1);
   train::Dataset const& data = *task.train.data;
   CHECK(task.classes == 1'000'000);
@@ -34,7 +34,7 @@ TEST_CASE("synthetic: images of the shape asked, over the whole range, all diffe
     labels.insert(data.label(i));
   }
   CHECK(seen.size() == 257);
-  CHECK(labels.size() > 250);  // of a million, hardly any meet
+  CHECK(labels.size() > 250);  // of a million classes: few collisions
   CHECK(*labels.begin() >= 0);
   CHECK(*labels.rbegin() < 1'000'000);
   CHECK(*labels.rbegin() > 900'000);
@@ -43,11 +43,12 @@ TEST_CASE("synthetic: images of the shape asked, over the whole range, all diffe
     REQUIRE((pixel >= 0 && pixel <= 1));
     sum += pixel, squares += double{pixel} * pixel;
   }
-  CHECK(sum / 3072 == Approx(1.0 / 2).margin(0.02));  // uniform: 1/2 and 1/3, +- 4 deviations
+  // Uniform: means of 1/2 and 1/3, within 4 standard deviations.
+  CHECK(sum / 3072 == Approx(1.0 / 2).margin(0.02));
   CHECK(squares / 3072 == Approx(1.0 / 3).margin(0.022));
 }
 
-TEST_CASE("synthetic: the seed decides, an odd number of pixels is filled to the last") {
+TEST_CASE("synthetic: same seed -> same data; odd number of pixels -> all written, none beyond") {
   train::DataConfig odd = config();
   odd.height = 31, odd.width = 1, odd.channels = 1;
   auto const a = train::open_task(odd, 1), again = train::open_task(odd, 1);
@@ -62,7 +63,7 @@ TEST_CASE("synthetic: the seed decides, an odd number of pixels is filled to the
   CHECK(guarded[31] == -1.0f);
 }
 
-TEST_CASE("synthetic: nothing to draw from is refused") {
+TEST_CASE("synthetic: no classes or no samples -> ConfigError") {
   train::DataConfig no_classes = config(), no_samples = config();
   no_classes.classes.reset();
   no_samples.samples = 0;
