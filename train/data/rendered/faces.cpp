@@ -13,7 +13,7 @@ std::vector<Face> find_files(std::vector<Face> faces) {
 
 void check_lineages(std::string const& section, std::vector<Face> const& train,
                     std::vector<Face> const& test) {
-  std::map<std::string, std::string> trained;  // file or family, and the font that has it
+  std::map<std::string, std::string> trained;  // name of the training font, by file and family
   for (Face const& face : train) {
     trained.emplace(face.path, face.name);
     trained.emplace(Font(face.path, face.index).family(), face.name);
@@ -21,7 +21,7 @@ void check_lineages(std::string const& section, std::vector<Face> const& train,
   for (Face const& face : test)
     for (std::string const& key : {face.path, Font(face.path, face.index).family()})
       if (auto const found = trained.find(key); !key.empty() && found != trained.end())
-        throw ConfigError(core::join(section, ": test font '", face.name, "' is of the lineage of ",
+        throw ConfigError(core::join(section, ": test font '", face.name, "' is related to ",
                                      "training font '", found->second, "': both are ", key));
 }
 

@@ -5,12 +5,14 @@
 
 namespace train {
 
-/// The same faces with the files their names stand for. Throws MissingInput.
+/// Returns the faces with `path` replaced by the canonical path of the font file (find_font).
+/// Throws: MissingInput.
 std::vector<Face> find_files(std::vector<Face> faces);
 
-/// Throws ConfigError, naming both, where a test font is of a training font's lineage: it would
-/// measure memory. Of one lineage are those of a file, and those of a family's name. `section`: the
-/// one that has the fonts.
+/// Checks that no test font is related to a training font, since recognition in a related font
+/// measures memorization. Two faces are related if they share a file or a family name. `section`:
+/// section of the configuration for the message, such as "data.words".
+/// Throws: ConfigError with both fonts.
 void check_lineages(std::string const& section, std::vector<Face> const& train,
                     std::vector<Face> const& test);
 

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// First letters of font files, and the Debian package that has them.
+/// Prefixes of font file names, and the Debian packages that contain them.
 constexpr std::pair<char const*, char const*> packages[] = {
     {"NotoSansCJK", "fonts-noto-cjk"},
     {"NotoSerifCJK", "fonts-noto-cjk"},
@@ -63,10 +63,10 @@ std::vector<fs::path> font_folders() {
   throw MissingInput(core::join("font not found: ", name, hint));
 }
 
-/// 26.6 fixed point, FreeType's unit of outlines.
+/// Pixels in 26.6 fixed point, FreeType's unit for outlines.
 FT_Pos fixed(int pixels) { return FT_Pos{pixels} * 64; }
 
-/// Shrinks ink larger than the picture and moves its centre to the picture's.
+/// Scales the outline down to fit the picture and centers its ink.
 void place(FT_Outline& outline, int height, int width) {
   FT_BBox box;
   FT_Outline_Get_BBox(&outline, &box);
@@ -81,7 +81,7 @@ void place(FT_Outline& outline, int height, int width) {
                        (fixed(height) - box.yMin - box.yMax) / 2);
 }
 
-/// Outlines side by side, drawn as one.
+/// Outlines of the glyphs of a line, combined into one outline.
 class Line {
  public:
   void clear() {
@@ -91,7 +91,7 @@ class Line {
     pen_ = 0;
     flags_ = 0;
   }
-  /// Adds a glyph, and moves on by its advance, in 26.6 fixed point.
+  /// Appends a glyph and moves the pen by `advance`, in 26.6 fixed point.
   void add(FT_Outline const& glyph, FT_Pos advance) {
     auto const begin = static_cast<short>(points_.size());
     flags_ |= glyph.flags;
@@ -102,9 +102,10 @@ class Line {
       ends_.push_back(static_cast<short>(begin + glyph.contours[i]));
     pen_ += advance;
   }
-  /// Good until the line changes. FreeType counts points in shorts.
+  /// The combined outline, valid until the line changes. FreeType counts points in shorts.
   FT_Outline outline() {
-    core::check(points_.size() <= INT16_MAX, "a line of ", points_.size(), " outline points");
+    core::check(points_.size() <= INT16_MAX,
+                "the line has too many outline points: ", points_.size(), ", at most 32767");
     return {static_cast<short>(ends_.size()),
             static_cast<short>(points_.size()),
             points_.data(),
@@ -116,9 +117,9 @@ class Line {
  private:
   std::vector<FT_Vector> points_;
   std::vector<char> tags_;
-  std::vector<short> ends_;  ///< the last point of each contour
+  std::vector<short> ends_;  ///< index of the last point of each contour
   FT_Pos pen_ = 0;
-  int flags_ = 0;  ///< how to fill it
+  int flags_ = 0;  ///< FreeType's outline flags, such as the fill rule
 };
 
 }  // namespace
@@ -126,7 +127,7 @@ class Line {
 struct Font::Handles {
   FT_Library library = nullptr;
   FT_Face face = nullptr;
-  Line line;  // kept for its memory
+  Line line;  // reused between calls to avoid allocations
 
   ~Handles() {
     if (face != nullptr) FT_Done_Face(face);
@@ -140,7 +141,8 @@ struct Font::Handles {
     return FT_Load_Glyph(face, glyph, FT_LOAD_NO_HINTING | FT_LOAD_NO_BITMAP) == 0 &&
            face->glyph->format == FT_GLYPH_FORMAT_OUTLINE;
   }
-  /// Draws an outline, which it moves, into height x width bytes of 0. False when it has no ink.
+  /// Places the outline and draws it into height x width zero bytes. Returns false if there is no
+  /// ink.
   bool draw(FT_Outline& outline, int height, int width, uint8_t* picture) {
     place(outline, height, width);
     FT_Bitmap bitmap{};
@@ -163,7 +165,7 @@ std::string find_font(std::string const& name) {
   }
   for (fs::path const& folder : font_folders()) {
     std::vector<std::string> found;
-    std::error_code none;  // folders may be absent or closed
+    std::error_code none;  // folders may be missing or unreadable
     fs::recursive_directory_iterator files(folder, fs::directory_options::skip_permission_denied,
                                            none);
     for (auto const& file : files)
@@ -174,11 +176,11 @@ std::string find_font(std::string const& name) {
 }
 
 Font::Font(std::string const& path, int index) : handles_(std::make_unique<Handles>()) {
-  core::check(FT_Init_FreeType(&handles_->library) == 0, "FreeType does not start");
+  core::check(FT_Init_FreeType(&handles_->library) == 0, "FreeType cannot be initialized");
   if (!fs::exists(path)) fail_missing(path);
   FT_Face& face = handles_->face;
   if (FT_New_Face(handles_->library, path.c_str(), index, &face) != 0)
-    throw BadData(core::join(path, ": not a font, or it has no face ", index));
+    throw BadData(core::join(path, ": not a font file, or no face ", index));
   if (!FT_IS_SCALABLE(face)) throw BadData(core::join(path, ": not an outline font"));
   if (FT_Select_Charmap(face, FT_ENCODING_UNICODE) != 0)
     throw BadData(core::join(path, ": no Unicode table"));

@@ -7,16 +7,18 @@
 
 namespace train {
 
-/// Sets of the same fonts, one for each thread that draws at a time: FreeType's faces are for one
-/// thread. They are opened when first needed.
+/// A pool of sets of the same fonts, one set for each thread that draws at the same time, since
+/// FreeType's faces are not thread-safe. Sets are opened on demand.
 class FontPool {
  public:
   using Fonts = std::vector<std::unique_ptr<Font>>;
 
-  /// Opens a set, so that what is wrong with a font shows here: MissingInput, BadData.
+  /// Opens the first set, so that invalid fonts are reported here.
+  /// Throws: MissingInput or BadData, as Font.
   explicit FontPool(std::vector<Face> faces);
 
-  /// Calls use(fonts), a font for each face, on a set that no other thread has meanwhile.
+  /// Returns use(fonts), called with a set that no other thread uses at the same time: one font for
+  /// each face. Thread-safe.
   template <class F>
   auto with(F use) const {
     Fonts fonts = take();

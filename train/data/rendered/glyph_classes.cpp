@@ -7,14 +7,15 @@
 namespace train {
 namespace {
 
-/// The code points kept so far, found by the pictures they have.
+/// Index of the code points kept so far, by the hashes of their pictures.
 class Kept {
  public:
   void add(Pictures const& pictures) {
     for (size_t face = 0; face < pictures.size(); ++face)
       if (pictures[face] != 0) by_picture_[{face, pictures[face]}].push_back(&pictures);
   }
-  /// True when one of them looks like these in every face that has both, and there is such a face.
+  /// Whether a kept code point has equal pictures in every face that has both, and there is at
+  /// least one such face.
   bool has_twin(Pictures const& pictures) const {
     for (size_t face = 0; face < pictures.size(); ++face)
       if (auto const same = by_picture_.find({face, pictures[face]}); same != by_picture_.end())

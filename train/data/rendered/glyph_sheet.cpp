@@ -20,7 +20,7 @@ uint64_t hash_of(uint8_t const* picture, size_t bytes) {
   return std::hash<std::string_view>()(text) | 1;
 }
 
-/// Everything a drawing depends on, in words.
+/// Text of everything that a drawing depends on, to detect outdated cache files.
 std::string source_of(SheetKey const& key) {
   struct stat status {};
   if (stat(key.path.c_str(), &status) != 0) throw MissingInput("font not found: " + key.path);
@@ -29,7 +29,7 @@ std::string source_of(SheetKey const& key) {
                     ", ", key.size, " pixels, version ", Font::version());
 }
 
-/// FNV-1a: of file names, where std::hash could change with the library.
+/// FNV-1a hash for file names, since std::hash may change with the library.
 uint64_t fnv(std::string const& text) {
   uint64_t hash = 0xcbf29ce484222325u;
   for (char const c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
@@ -60,10 +60,10 @@ void write(Drawing const& drawing, SheetKey const& key, std::string const& path)
   file.finish();
 }
 
-/// Writes beside and renames, so that the name only ever stands for a whole file.
+/// Writes a temporary file and renames it, so that `path` never names an incomplete file.
 void write_whole(Drawing const& drawing, SheetKey const& key, fs::path const& path) {
   std::error_code error;
-  fs::create_directories(path.parent_path(), error);  // a failure shows when the file is created
+  fs::create_directories(path.parent_path(), error);  // on failure, creating the file throws
   std::random_device random;
   fs::path const beside = core::join(path.string(), '.', std::hex, random(), random());
   try {
@@ -119,10 +119,11 @@ GlyphSheet::GlyphSheet(SheetKey const& key, std::string const& folder)
   fs::path const path = fs::path(folder) / cache_name(key);
   if (load(key, path)) return;
   write_whole(draw_sheet(key), key, path);
-  if (!load(key, path)) throw BadData(path.string() + ": damaged just after it was written");
+  if (!load(key, path))
+    throw BadData(path.string() + ": damaged immediately after writing; check the disk");
 }
 
-/// False when there is no such file, or not as it was written.
+/// Returns false if the file is missing, damaged or outdated.
 bool GlyphSheet::load(SheetKey const& key, std::string const& path) try {
   file_.emplace(path);
   TensorEntry const& codes = file_->entry("code_points");

@@ -8,17 +8,17 @@
 #include "train/data/rendered/glyph_sheet.h"
 #include "train/data/sources.h"
 
-/// Classes are code points, samples are their pictures in fonts, and what counts is recognition in
-/// fonts never trained on.
+/// Data set of glyphs: classes are code points, samples are their pictures in fonts. Evaluation
+/// measures recognition in fonts that are not used for training.
 namespace train {
 namespace {
 
 using Sheet = std::shared_ptr<GlyphSheet const>;
 
-/// Pictures of some faces, those of the task's classes: face after face, classes in order.
+/// Pictures of the task's classes in some faces, ordered by face and then by class.
 class GlyphSet final : public Dataset {
  public:
-  /// `classes`: the code point of each class, ascending.
+  /// `classes`: code point of each class, ascending.
   GlyphSet(std::vector<Sheet> sheets, std::vector<uint32_t> const& classes, int size)
       : sheets_(std::move(sheets)), size_(size) {
     for (uint32_t sheet = 0; sheet < sheets_.size(); ++sheet) {
@@ -50,7 +50,7 @@ class GlyphSet final : public Dataset {
   int64_t size_;
 };
 
-/// Opens or draws every sheet, one thread a core.
+/// Opens or draws every sheet, with one thread per core.
 std::vector<Sheet> open_sheets(std::vector<Face> const& faces, GlyphsConfig const& config) {
   std::string const folder = config.cache.empty() ? ".cache/glyphs" : config.cache;
   std::vector<Sheet> sheets(faces.size());
@@ -70,7 +70,7 @@ std::vector<Sheet> open_sheets(std::vector<Face> const& faces, GlyphsConfig cons
   return sheets;
 }
 
-/// The pictures of every code point that a sheet has.
+/// Hashes of the pictures of every code point in the sheets.
 std::map<uint32_t, Pictures> by_code_point(std::vector<Sheet> const& sheets) {
   std::map<uint32_t, Pictures> all;
   for (size_t face = 0; face < sheets.size(); ++face)
@@ -91,8 +91,9 @@ Task open_glyphs(GlyphsConfig const& config) {
   std::vector<uint32_t> classes = choose_classes(by_code_point(sheets), config.min_fonts);
   auto const asked = static_cast<size_t>(config.classes.value_or(0));
   if (classes.empty() || classes.size() < asked)
-    throw ConfigError(core::join("data.glyphs: ", classes.size(), " code points are in ",
-                                 config.min_fonts, " training fonts, ", asked, " classes asked"));
+    throw ConfigError(core::join("data.glyphs: ", classes.size(), " code points are in at least ",
+                                 config.min_fonts, " training fonts, but ", asked,
+                                 " classes are requested"));
   if (asked > 0) classes.resize(asked);
 
   Task task;

@@ -7,9 +7,9 @@
 namespace train {
 namespace {
 
-constexpr int64_t block = 16;           // words
-constexpr size_t longest = 64;          // bytes of a word
-constexpr char first_letter = longest;  // '@'; numbers are below, bytes of letters above
+constexpr int64_t block = 16;           // words per block
+constexpr size_t longest = 64;          // maximum bytes per word
+constexpr char first_letter = longest;  // '@': length bytes are below, bytes of letters above
 
 bool is_letter(char byte) { return static_cast<uint8_t>(byte) > first_letter; }
 
@@ -17,8 +17,9 @@ bool is_letter(char byte) { return static_cast<uint8_t>(byte) > first_letter; }
 
 void PackedWords::append(std::string_view word) {
   core::check(!word.empty() && word.size() <= longest && std::ranges::all_of(word, is_letter),
-              "no word of 1 to 64 bytes of letters: '", word, "'");
-  core::check(size_ == 0 || last_ < word, "words must ascend: '", word, "' after '", last_, "'");
+              "packed words: not a word of 1 to 64 bytes of letters: '", word, "'");
+  core::check(size_ == 0 || last_ < word, "packed words: not in ascending order: '", word,
+              "' after '", last_, "'");
   bool const whole = size_++ % block == 0;
   if (whole) blocks_.push_back(text_.size());
   auto const differ = std::ranges::mismatch(last_, word);
@@ -29,7 +30,8 @@ void PackedWords::append(std::string_view word) {
 }
 
 std::string PackedWords::at(int64_t index) const {
-  core::check(0 <= index && index < size_, "word ", index, " of ", size_);
+  core::check(0 <= index && index < size_, "packed words: index ", index,
+              " is out of range for size ", size_);
   Cursor cursor(*this, index / block);
   for (int64_t i = 0; i <= index % block; ++i) cursor.next();
   return cursor.word();

@@ -6,27 +6,30 @@
 
 namespace train {
 
-/// Words in ascending order of their bytes, each without what it begins with in common with the one
-/// before (front coding). A word is the number of bytes shared, which is below 64, and the bytes
-/// after them, which are all above: those of letters in UTF-8. So a word ends where the next number
-/// stands. Every 16th is written whole, and can be found.
+/// Front-coded list of words in ascending byte order: each word is stored without the prefix that
+/// it shares with the previous word. An entry is the length of the shared prefix, a byte below 64,
+/// followed by the remaining bytes. These are letters in UTF-8, all above 64, so the next length
+/// byte ends the word. Every 16th word is stored in full, to allow random access.
 class PackedWords {
  public:
-  /// Adds a word above the last, of 1 to 64 bytes.
+  /// Appends a word of 1 to 64 bytes, which must be greater than the last one.
+  /// Throws: core::Error if it is not, or contains other bytes than letters.
   void append(std::string_view word);
 
   int64_t size() const { return size_; }
+  /// Throws: core::Error if `index` is out of range.
   std::string at(int64_t index) const;
-  /// Of memory.
+  /// Allocated memory in bytes.
   int64_t bytes() const;
-  /// Gives back memory kept for more words.
+  /// Frees memory that is reserved for more words.
   void shrink();
 
-  /// Reads the words one after another.
+  /// Iterates over the words in order.
   class Cursor {
    public:
+    /// Starts before the first word of a block of 16 words.
     explicit Cursor(PackedWords const& words, int64_t block = 0);
-    /// Moves to the next word, the first at the beginning; false at the end.
+    /// Advances to the next word, initially the first. Returns false at the end.
     bool next();
     std::string const& word() const { return word_; }
 
@@ -38,11 +41,11 @@ class PackedWords {
 
  private:
   std::string text_, last_;
-  std::vector<uint64_t> blocks_;  ///< where in the text each 16th word begins
+  std::vector<uint64_t> blocks_;  ///< offset in text_ of every 16th word
   int64_t size_ = 0;
 };
 
-/// The words that are in one or more of the lists, each once.
+/// Returns the union of the lists, without duplicates.
 PackedWords merge(std::vector<PackedWords> const& lists);
 
 }  // namespace train

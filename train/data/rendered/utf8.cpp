@@ -3,7 +3,7 @@
 namespace train {
 namespace {
 
-/// Bytes of the character that begins with `lead`; 0 where none does.
+/// Length in bytes of the sequence with this lead byte; 0 if the byte is not a lead byte.
 size_t length_of(uint8_t lead) {
   if (lead < 0x80) return 1;
   if (lead < 0xC2 || lead > 0xF4) return 0;
@@ -21,7 +21,7 @@ uint32_t take_character(std::string_view& text) {
     if ((byte & 0xC0) != 0x80) point = no_character;
     if (point != no_character) point = point << 6 | (byte & 0x3Fu);
   }
-  constexpr uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};  // a shorter form would have done
+  constexpr uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};  // smaller ones are overlong encodings
   bool const surrogate = 0xD800 <= point && point < 0xE000;
   bool const good = length > 0 && least[length] <= point && point <= 0x10FFFF && !surrogate;
   text.remove_prefix(good ? length : 1);

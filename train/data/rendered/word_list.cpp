@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Word lists, and the Debian package that has them.
+/// Word lists, and the Debian packages that contain them.
 constexpr std::pair<char const*, char const*> packages[] = {
     {"american-english-insane", "wamerican-insane"},
     {"british-english-insane", "wbritish-insane"},
@@ -60,18 +60,18 @@ std::string from_latin1(std::string const& text) {
   return utf8;
 }
 
-/// Lower-case Cyrillic that fonts draw as a e o p c y x i j s.
+/// Lower-case Cyrillic letters that fonts draw like a e o p c y x i j s.
 bool looks_latin(uint32_t letter) {
   constexpr std::u32string_view twins = U"аеорсухіјѕ";
   return twins.find(static_cast<char32_t>(letter)) != std::u32string_view::npos;
 }
 
-/// What makes a line a class's word.
+/// Extracts the word of a line.
 class WordRule {
  public:
   explicit WordRule(std::function<bool(uint32_t)> const& drawable) : drawable_(drawable) {}
 
-  /// The line's word, or "" where it has none. The line is UTF-8.
+  /// Returns the word of a UTF-8 line in lower case, or "" if it does not qualify.
   std::string operator()(std::string_view line) const {
     std::string word;
     size_t letters = 0, twins = 0;
@@ -93,7 +93,7 @@ class WordRule {
   std::ctype<wchar_t> const& tables_ = std::use_facet<std::ctype<wchar_t>>(locale_);
 };
 
-/// Calls use(line) for each line, without its end.
+/// Calls use(line) for each line, without its line ending.
 template <class F>
 void each_line(std::string_view text, F use) {
   while (!text.empty()) {

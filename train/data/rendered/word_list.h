@@ -5,18 +5,20 @@
 
 namespace train {
 
-/// The shortest and the longest word that is a class, in letters.
+/// Minimum and maximum number of letters of a word.
 inline constexpr size_t fewest_letters = 2, most_letters = 16;
 
-/// Where the word list `name` is: itself when it has a folder, else in /usr/share/dict. Throws
-/// MissingInput naming the Debian package that has it, where known.
+/// Returns the path of word list `name`: `name` itself if it contains a slash, else the file in
+/// /usr/share/dict.
+/// Throws: MissingInput with the Debian package of the list, if known.
 std::string find_word_list(std::string const& name);
 
-/// The words of a file with one on each line, in UTF-8, or in ISO 8859-1 where it is not valid
-/// UTF-8, as some of Debian's are. Taken are lines of 2 to 16 letters that all pass `drawable`, in
-/// lower case. Left out is a Cyrillic word whose every letter looks like a Latin one: its pictures
-/// could be another word's. Letters and cases are those of the C library's Unicode tables. Throws
-/// MissingInput.
+/// Reads a word list with one word per line. The file is UTF-8, or ISO 8859-1 if it is not valid
+/// UTF-8, as some of Debian's lists are. Returns, in lower case, the lines of 2 to 16 letters that
+/// all satisfy `drawable`. Cyrillic words are left out if every letter looks like a Latin one,
+/// since their pictures could equal those of another word. Letters and case follow the C library's
+/// Unicode tables.
+/// Throws: MissingInput.
 PackedWords read_word_list(std::string const& path, std::function<bool(uint32_t)> const& drawable);
 
 }  // namespace train

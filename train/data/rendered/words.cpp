@@ -8,13 +8,13 @@
 #include "train/data/rendered/word_list.h"
 #include "train/data/sources.h"
 
-/// Classes are words, samples are their pictures in fonts, drawn when read. A rank keeps the words,
-/// packed; labels, their order and the order of an epoch are computed.
+/// Data set of words: classes are words, samples are their pictures in fonts, drawn on demand. A
+/// rank stores only the packed words; labels and orders are computed.
 namespace train {
 namespace {
 
-/// The words of the lists in an order drawn at random, the same for every run: class c is the c-th,
-/// and fewer classes are the first of more.
+/// The words in a random order that is the same for every run. Class c is the c-th word, so a
+/// smaller set of classes is a prefix of a larger one.
 class Vocabulary {
  public:
   explicit Vocabulary(PackedWords words)
@@ -35,7 +35,7 @@ std::u32string letters_of(std::string_view word) {
   return letters;
 }
 
-/// Words in some fonts: font after font, in each `samples` of the classes, evenly spaced.
+/// Words in some fonts, ordered by font. In each font, `samples` classes, evenly spaced.
 class WordSet final : public Dataset {
  public:
   WordSet(std::shared_ptr<Vocabulary const> vocabulary, std::vector<Face> faces, int64_t classes,
@@ -50,7 +50,7 @@ class WordSet final : public Dataset {
   core::ImageShape shape() const override { return {height_, width_, 1}; }
   int64_t size() const override { return samples_ * static_cast<int64_t>(fonts_.size()); }
   int64_t label(int64_t index) const override {
-    return index % samples_ * classes_ / samples_;  // below 2^63 for 2^31 classes
+    return index % samples_ * classes_ / samples_;  // no overflow up to 2^31 classes
   }
   void read(int64_t index, float* pixels) const override {
     std::string const word = vocabulary_->word(label(index));
@@ -59,7 +59,7 @@ class WordSet final : public Dataset {
       Font& font = *fonts[static_cast<size_t>(index / samples_)];
       return font.write(letters_of(word), height_, width_, picture.data());
     });
-    if (!drawn) throw BadData("a font draws nothing for the word '" + word + "'");
+    if (!drawn) throw BadData("data.words: a font draws no ink for the word '" + word + "'");
     to_float(picture.data(), shape().count(), pixels);
   }
 
@@ -70,7 +70,8 @@ class WordSet final : public Dataset {
   int height_, width_;
 };
 
-/// Which characters every font has. Asked millions of times about a hundred letters.
+/// Whether all fonts have a character. Cached: it is called millions of times for about a hundred
+/// letters.
 class Letters {
  public:
   explicit Letters(FontPool::Fonts const& fonts) : fonts_(fonts) {}
@@ -88,7 +89,7 @@ class Letters {
   std::unordered_map<uint32_t, bool> known_;
 };
 
-/// The words of all lists that every font can draw.
+/// Reads the words of all lists whose letters are in every font.
 PackedWords read_words(std::vector<std::string> const& lists, std::vector<Face> faces) {
   std::vector<std::string> paths;
   std::ranges::transform(lists, std::back_inserter(paths), find_word_list);
@@ -110,8 +111,8 @@ Task open_words(WordsConfig const& config) {
   auto const words = std::make_shared<Vocabulary>(read_words(config.lists, std::move(all)));
   if (words->size() == 0 || words->size() < config.classes.value_or(0))
     throw ConfigError(core::join("data.words: the lists have ", words->size(),
-                                 " words whose letters are in every font, ",
-                                 config.classes.value_or(1), " classes asked"));
+                                 " words whose letters are in every font, but ",
+                                 config.classes.value_or(1), " classes are requested"));
   int64_t const classes = config.classes.value_or(words->size());
   int64_t const samples = std::min(config.eval_samples.value_or(classes), classes);
 

@@ -4,7 +4,7 @@
 using train::choose_classes;
 using Codes = std::vector<uint32_t>;
 
-TEST_CASE("glyph classes: a code point needs its number of faces") {
+TEST_CASE("choose_classes: min_fonts = n -> code points that n faces have") {
   std::map<uint32_t, train::Pictures> const all{
       {1, {11, 12, 13}}, {2, {21, 0, 23}}, {3, {0, 32, 0}}, {4, {0, 0, 0}}};
   CHECK(choose_classes(all, 1) == Codes{1, 2, 3});
@@ -14,21 +14,21 @@ TEST_CASE("glyph classes: a code point needs its number of faces") {
   CHECK(choose_classes({}, 1).empty());
 }
 
-TEST_CASE("glyph classes: of twins the first is kept, a face that differs makes two classes") {
+TEST_CASE("choose_classes: equal pictures in all common faces -> the first code point") {
   std::map<uint32_t, train::Pictures> const all{
-      {1, {5, 6, 7}}, {2, {5, 6, 8}},  // the third face tells 1 and 2 apart
-      {3, {5, 6, 7}},                  // 1 again
-      {4, {5, 0, 8}},                  // as 2 wherever both are
-      {5, {0, 6, 9}},                  // the third face tells it from 1 and 2
-      {6, {6, 5, 0}}};                 // the same numbers in other faces mean nothing
+      {1, {5, 6, 7}}, {2, {5, 6, 8}},  // 1 and 2 differ in the third face
+      {3, {5, 6, 7}},                  // equal to 1
+      {4, {5, 0, 8}},                  // equal to 2 in the faces that both have
+      {5, {0, 6, 9}},                  // differs from 1 and 2 in the third face
+      {6, {6, 5, 0}}};                 // equal hashes of different faces are unrelated
   CHECK(choose_classes(all, 2) == Codes{1, 2, 5, 6});
 }
 
-TEST_CASE("glyph classes: what is left out for want of faces takes no twin with it") {
+TEST_CASE("choose_classes: code point in too few faces -> does not exclude its twins") {
   CHECK(choose_classes({{1, {5, 0}}, {2, {5, 6}}}, 2) == Codes{2});
 }
 
-TEST_CASE("glyph classes: names at every length of UTF-8") {
+TEST_CASE("code_point_name: code points of 1 to 4 bytes in UTF-8 -> character and number") {
   CHECK(train::code_point_name(0x41) == "A U+0041");
   CHECK(train::code_point_name(0xE9) == "é U+00E9");
   CHECK(train::code_point_name(0x4E00) == "一 U+4E00");

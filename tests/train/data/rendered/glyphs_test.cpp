@@ -22,7 +22,7 @@ Face const serif{"NotoSerifCJK-Regular.ttc", 2, "Noto Serif SC"};
 Face const uming{"uming.ttc", 0, "UMing"};
 Face const zen_hei{"wqy-zenhei.ttc", 0, "WQY Zen Hei"};
 
-/// The first 65 ideographs in Noto Sans.
+/// Key of the first 65 ideographs in Noto Sans.
 SheetKey key() { return {train::find_font(sans.path), 2, 0x4E00, 0x4E40, 32}; }
 
 fs::path only_file(fs::path const& folder) {
@@ -31,7 +31,7 @@ fs::path only_file(fs::path const& folder) {
   return files[0];
 }
 
-/// Everything in a sheet.
+/// Reads all code points and pictures of a sheet.
 train::Drawing contents(GlyphSheet const& sheet) {
   train::Drawing drawing{sheet.code_points(), {}};
   drawing.pictures.resize(sheet.code_points().size() * 1024);
@@ -60,7 +60,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE("glyphs: U+4E00 is a bar across the middle, U+4E28 one from top to bottom") {
+TEST_CASE("Font::draw: U+4E00 -> centered horizontal bar; U+4E28 -> centered vertical bar") {
   train::Font font(train::find_font(sans.path), 2);
   CHECK(font.family() == "Noto Sans CJK SC");
   std::vector<uint8_t> bar(1024), pole(1024);
@@ -72,15 +72,15 @@ TEST_CASE("glyphs: U+4E00 is a bar across the middle, U+4E28 one from top to bot
       if (middle && x >= 3 && x < 29) CHECK(bar[y * 32 + x] > 100);
       if (y < 13 || y > 18) CHECK(bar[y * 32 + x] == 0);
       if (x < 13 || x > 18) CHECK(pole[y * 32 + x] == 0);
-      // Centred, so symmetric: the upper half is the lower one, but for a grey level of rounding.
+      // The bar is centered, so the picture is symmetric up to one gray level of rounding.
       CHECK(std::abs(bar[y * 32 + x] - bar[(31 - y) * 32 + x]) <= 1);
     }
 }
 
-TEST_CASE("glyphs: ink that passes the picture is shrunk into it, blanks and strangers are none") {
+TEST_CASE("Font::draw: too much ink -> scaled down to fit; blank glyph -> false") {
   train::Font font(train::find_font(sans.path), 2);
   std::vector<uint8_t> picture(33 * 33);
-  REQUIRE(font.draw(font.glyph(0x2E3A), 33, picture.data()));  // a dash two em long
+  REQUIRE(font.draw(font.glyph(0x2E3A), 33, picture.data()));  // a dash of two em
   auto const ink_in_column = [&](size_t x) {
     for (size_t y = 0; y < 33; ++y)
       if (picture[y * 33 + x] > 0) return true;
@@ -92,7 +92,7 @@ TEST_CASE("glyphs: ink that passes the picture is shrunk into it, blanks and str
   CHECK(font.glyph(0x10FFFF) == 0);
 }
 
-TEST_CASE("glyphs: what is drawn twice, and what the cache gives back, are the same bytes") {
+TEST_CASE("GlyphSheet: drawn again or read from the cache -> identical pictures") {
   TemporaryFolder folder;
   train::Drawing const drawn = train::draw_sheet(key());
   CHECK(drawn.code_points.size() == 65);
@@ -106,7 +106,7 @@ TEST_CASE("glyphs: what is drawn twice, and what the cache gives back, are the s
   CHECK(std::set(again.hashes().begin(), again.hashes().end()).size() == 65);
 }
 
-TEST_CASE("glyphs: another range, size or face has a file of its own") {
+TEST_CASE("GlyphSheet: different range, size or face -> separate cache files") {
   TemporaryFolder folder;
   SheetKey other[] = {key(), key(), key(), key()};
   other[1].last = 0x4E10;
@@ -116,7 +116,7 @@ TEST_CASE("glyphs: another range, size or face has a file of its own") {
   CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 4);
 }
 
-TEST_CASE("glyphs: a damaged cache file is drawn again") {
+TEST_CASE("GlyphSheet: damaged cache file -> drawn again") {
   TemporaryFolder folder;
   train::Drawing const drawn = contents(GlyphSheet(key(), folder.path()));
   fs::path const file = only_file(folder.path());
@@ -133,7 +133,7 @@ TEST_CASE("glyphs: a damaged cache file is drawn again") {
   }
 }
 
-TEST_CASE("glyphs: several may fill the cache at once") {
+TEST_CASE("GlyphSheet: concurrent writers of the cache -> identical pictures, one file") {
   TemporaryFolder folder;
   train::Drawing const drawn = train::draw_sheet(key());
   std::vector<int> good(4);
@@ -146,22 +146,22 @@ TEST_CASE("glyphs: several may fill the cache at once") {
   only_file(folder.path());
 }
 
-TEST_CASE("glyphs: a cache folder that cannot be written is an I/O error that names it") {
+TEST_CASE("GlyphSheet: cache folder cannot be written -> IoError with its path") {
   CHECK_THROWS_AS(GlyphSheet(key(), "/proc/none"), train::IoError);
   CHECK_THROWS_WITH(GlyphSheet(key(), "/proc/none"), Contains("/proc/none"));
 }
 
-TEST_CASE("glyphs: a picture of more than 16 code points is a placeholder, of 16 is not") {
+TEST_CASE("drop_placeholders: picture shared by more than 16 code points -> removed") {
   train::Drawing drawing;
   for (uint32_t i = 0; i < 36; ++i) {
     drawing.code_points.push_back(100 + i);
-    uint8_t const box = i % 2 ? 1 : 2;  // 18 each; then one is cut to 16
+    uint8_t const box = i % 2 ? 1 : 2;  // 18 of each before the changes below
     std::vector<uint8_t> const picture(4, i < 2 || i > 33 ? static_cast<uint8_t>(i + 10)
                                           : i == 33       ? uint8_t{2}
                                                           : box);
     drawing.pictures.insert(drawing.pictures.end(), picture.begin(), picture.end());
   }
-  train::drop_placeholders(drawing, 4);  // 17 of box 2, 15 of box 1
+  train::drop_placeholders(drawing, 4);  // removes 17 of box 2, keeps box 1
   CHECK(drawing.code_points.size() == 36 - 17);
   CHECK(drawing.pictures.size() == 4 * (36 - 17));
   CHECK(drawing.code_points[0] == 100);
@@ -171,7 +171,7 @@ TEST_CASE("glyphs: a picture of more than 16 code points is a placeholder, of 16
 }
 
 TEST_CASE_METHOD(Fixture,
-                 "glyphs: classes in order, a sample for each font, a split for each test") {
+                 "glyphs: open_task -> a sample per class and font, a split per test font") {
   train::Task const task = open();
   CHECK(task.classes == 65);
   CHECK(task.class_name(0) == "一 U+4E00");
@@ -191,7 +191,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(task.evaluation[0].data->size() == 65);
 }
 
-TEST_CASE_METHOD(Fixture, "glyphs: a class needs its number of fonts, and only so many are taken") {
+TEST_CASE_METHOD(Fixture, "glyphs: min_fonts and classes -> fewer classes; too many -> error") {
   config.glyphs.first = 0x52D3;  // of these 65, UMing lacks 8
   config.glyphs.last = 0x5313;
   CHECK(open().classes == 65);
@@ -209,8 +209,8 @@ TEST_CASE_METHOD(Fixture, "glyphs: a class needs its number of fonts, and only s
   CHECK_THROWS_WITH(open(), Contains("57 code points") && Contains("58 classes"));
 }
 
-TEST_CASE_METHOD(Fixture, "glyphs: of code points that look alike in every font one is kept") {
-  // The Kangxi radicals of one, line and dot are drawn as the ideographs U+4E00, 4E28 and 4E36.
+TEST_CASE_METHOD(Fixture, "glyphs: code points with equal pictures in every font -> one class") {
+  // The Kangxi radicals one, line and dot have the pictures of U+4E00, U+4E28 and U+4E36.
   config.glyphs.train = {sans, serif};
   config.glyphs.first = 0x2F00;
   config.glyphs.last = 0x2F02;
@@ -228,7 +228,7 @@ TEST_CASE_METHOD(Fixture, "glyphs: of code points that look alike in every font 
   CHECK(has("丁 U+4E01"));
 }
 
-TEST_CASE_METHOD(Fixture, "glyphs: a font of a training font's lineage is no test") {
+TEST_CASE_METHOD(Fixture, "glyphs: test font related to a training font -> ConfigError") {
   config.glyphs.test = {{sans.path, 0, "Noto Sans JP"}};
   CHECK_THROWS_AS(open(), train::ConfigError);
   CHECK_THROWS_WITH(open(), Contains("'Noto Sans JP'") && Contains("'Noto Sans SC'") &&
@@ -237,7 +237,7 @@ TEST_CASE_METHOD(Fixture, "glyphs: a font of a training font's lineage is no tes
   CHECK_THROWS_WITH(open(), Contains("'bold'") && Contains("both are Noto Sans CJK SC"));
 }
 
-TEST_CASE_METHOD(Fixture, "glyphs: a missing font is named, with the package that has it") {
+TEST_CASE_METHOD(Fixture, "glyphs: missing font -> MissingInput with its Debian package") {
   config.glyphs.train.push_back({"LXGWWenKai-Heavy.ttf", 0, "heavy"});
   CHECK_THROWS_AS(open(), train::MissingInput);
   CHECK_THROWS_WITH(open(), Contains("LXGWWenKai-Heavy.ttf") && Contains("fonts-lxgw-wenkai"));

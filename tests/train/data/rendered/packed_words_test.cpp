@@ -22,8 +22,8 @@ Words unpack(PackedWords const& packed) {
   return words;
 }
 
-/// Distinct words of 1 to 64 bytes over three letters, of which one is two bytes: many beginnings
-/// are shared.
+/// Sorted, distinct words of 1 to 64 bytes over three letters, one of which has two bytes. Many
+/// words share a prefix.
 Words random_words(int64_t count) {
   core::Random random({5, core::Purpose::synthetic, 0});
   Words words;
@@ -40,7 +40,7 @@ Words random_words(int64_t count) {
 
 }  // namespace
 
-TEST_CASE("packed words: come back as they went in, one by one and in order", "[words]") {
+TEST_CASE("PackedWords: cursor and random access -> the words that were appended", "[words]") {
   for (int64_t const count : {0, 1, 15, 16, 17, 33, 1000}) {
     Words const words = random_words(count);
     PackedWords const packed = pack(words);
@@ -51,29 +51,30 @@ TEST_CASE("packed words: come back as they went in, one by one and in order", "[
   }
 }
 
-TEST_CASE("packed words: what is shared is not kept again", "[words]") {
+TEST_CASE("PackedWords: common prefixes -> stored once", "[words]") {
   PackedWords packed = pack({"work", "worked", "worker", "workers", "working"});
   packed.shrink();
-  // "work", "ed", "r", "s", "ing", a byte for each, and where the block begins; a short string has
-  // room for 15 bytes in any case.
+  // Suffixes "work", "ed", "r", "s", "ing", one length byte each, and one block offset. The text of
+  // 16 bytes exceeds the inline capacity of std::string, 15 bytes, so its capacity is exact.
   CHECK(packed.bytes() == 11 + 5 + 8);
 }
 
-TEST_CASE("packed words: only letters, only upwards, only what is there", "[words]") {
+TEST_CASE("PackedWords: other bytes than letters, wrong order or bad index -> core::Error",
+          "[words]") {
   for (std::string const& wrong :
        {std::string(), std::string("a b"), std::string("b2"), std::string(65, 'b')}) {
     PackedWords packed = pack({"a"});
     CHECK_THROWS_AS(packed.append(wrong), core::Error);
   }
   PackedWords packed = pack({"b"});
-  CHECK_THROWS_WITH(packed.append("b"), Catch::Contains("must ascend: 'b' after 'b'"));
+  CHECK_THROWS_WITH(packed.append("b"), Catch::Contains("not in ascending order: 'b' after 'b'"));
   CHECK_THROWS_AS(packed.append("a"), core::Error);
   CHECK(unpack(packed) == Words{"b"});
   CHECK_THROWS_AS(packed.at(1), core::Error);
   CHECK_THROWS_AS(packed.at(-1), core::Error);
 }
 
-TEST_CASE("packed words: merged lists have each word once, in order", "[words]") {
+TEST_CASE("merge: overlapping word lists -> each word once, in order", "[words]") {
   CHECK(train::merge({}).size() == 0);
   CHECK(unpack(train::merge({pack({"b", "d"}), pack({}), pack({"a", "b"}), pack({"b"})})) ==
         Words{"a", "b", "d"});

@@ -70,7 +70,7 @@ Words names(train::Task const& task) {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "words: a line of 2 to 16 letters is a word, and nothing else",
+TEST_CASE_METHOD(Fixture, "read_word_list: lines of 2 to 16 letters -> words; others -> left out",
                  "[words]") {
   CHECK(read("bb\na\nit's\nx-ray\nb 2\nb2\n\nsixteenletterwds\nseventeenletterss\naa\r\nbb\ncc") ==
         Words{"aa", "bb", "cc", "sixteenletterwds"});
@@ -79,25 +79,26 @@ TEST_CASE_METHOD(Fixture, "words: a line of 2 to 16 letters is a word, and nothi
   CHECK(read("żółćżółćżółćżółć\n") == Words{"żółćżółćżółćżółć"});  // letters, not bytes
 }
 
-TEST_CASE_METHOD(Fixture, "words: cases are one, in every script", "[words]") {
+TEST_CASE_METHOD(Fixture, "read_word_list: upper case in any script -> lower case", "[words]") {
   CHECK(read("Paris\nPARIS\nparis\nŻÓŁW\nżółw\nЄВРОПА\nĈielo\n") ==
         Words{"paris", "ĉielo", "żółw", "європа"});
 }
 
-TEST_CASE_METHOD(Fixture, "words: a list that is not UTF-8 is ISO 8859-1", "[words]") {
+TEST_CASE_METHOD(Fixture, "read_word_list: not UTF-8 -> read as ISO 8859-1", "[words]") {
   CHECK(read("b\xE5t\nfj\xD8rd\n") == Words{"båt", "fjørd"});
 }
 
-TEST_CASE_METHOD(Fixture, "words: Cyrillic that looks Latin throughout is left out", "[words]") {
+TEST_CASE_METHOD(Fixture, "read_word_list: Cyrillic word that looks Latin -> left out", "[words]") {
   CHECK(read("рос\nрот\nсоха\npoc\n") == Words{"poc", "рот"});
 }
 
-TEST_CASE_METHOD(Fixture, "words: a word has only letters that can be drawn", "[words]") {
+TEST_CASE_METHOD(Fixture, "read_word_list: letter not drawable -> word left out", "[words]") {
   auto const no_q = [](uint32_t letter) { return letter != 'q'; };
   CHECK(read("quick\nfox\nIQ\n", no_q) == Words{"fox"});
 }
 
-TEST_CASE_METHOD(Fixture, "words: a class for each, a sample of it for each font", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: open_task -> a class per word, a sample per class and font",
+                 "[words]") {
   config.words.lists.push_back(list("more", "fox\nhen\n"));
   train::Task const task = open();
   CHECK(task.classes == 10);
@@ -118,13 +119,14 @@ TEST_CASE_METHOD(Fixture, "words: a class for each, a sample of it for each font
   CHECK(task.evaluation[0].data->size() == 10);
 }
 
-TEST_CASE_METHOD(Fixture, "words: no two classes look alike", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: different classes -> different pictures", "[words]") {
   train::Task const task = open();
   std::vector<Pixels> const all = pictures(*task.evaluation[0].data);
   CHECK(std::set(all.begin(), all.end()).size() == 9);
 }
 
-TEST_CASE_METHOD(Fixture, "words: fewer classes are the first of more, a mix of all", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: fewer classes -> a prefix of the random order of all words",
+                 "[words]") {
   std::string text;
   for (char a = 'a'; a <= 'z'; ++a)
     for (char b = 'a'; b <= 'z'; ++b) text += std::string{a, b, '\n'};
@@ -136,10 +138,10 @@ TEST_CASE_METHOD(Fixture, "words: fewer classes are the first of more, a mix of 
   CHECK(some == Words(all.begin(), all.begin() + 50));
   std::set<char> first;
   for (std::string const& word : some) first.insert(word[0]);
-  CHECK(first.size() > 15);  // of 26; 22.5 are expected
+  CHECK(first.size() > 15);  // expected value: 22.5 of 26 letters
 }
 
-TEST_CASE_METHOD(Fixture, "words: the evaluation takes so many, evenly spaced", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: eval_samples = n -> n evenly spaced classes", "[words]") {
   config.words.eval_samples = 4;
   auto const few_task = open();
   train::Dataset const& few = *few_task.evaluation[0].data;
@@ -157,7 +159,7 @@ TEST_CASE_METHOD(Fixture, "words: the evaluation takes so many, evenly spaced", 
   CHECK(task.train.data->size() == 18);
 }
 
-TEST_CASE_METHOD(Fixture, "words: threads draw the same at once", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: concurrent reads -> identical pictures", "[words]") {
   train::Task const task = open();
   std::vector<Pixels> const alone = pictures(*task.train.data);
   std::vector<int> same(4);
@@ -171,7 +173,8 @@ TEST_CASE_METHOD(Fixture, "words: threads draw the same at once", "[words]") {
   CHECK(same == std::vector{1, 1, 1, 1});
 }
 
-TEST_CASE_METHOD(Fixture, "words: batches do not depend on ranks and threads", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: any number of ranks and threads -> identical batches",
+                 "[words]") {
   train::Task const task = open();
   config.augment = {.translate = 0.05, .rotation = 5, .noise_std = 0.1};
   auto const gather = [&](int ranks, int threads) {
@@ -195,7 +198,7 @@ TEST_CASE_METHOD(Fixture, "words: batches do not depend on ranks and threads", "
   CHECK(gather(3, 2) == alone);
 }
 
-TEST_CASE("words: a line is centred, and shrunk where it is too long", "[words]") {
+TEST_CASE("Font::write: line of text -> centered; too long -> scaled down to fit", "[words]") {
   train::Font font(train::find_font(dejavu.path), 0);
   auto const ink = [&](std::u32string_view text, int height, int width) {
     std::vector<uint8_t> bytes(static_cast<size_t>(height * width));
@@ -212,7 +215,7 @@ TEST_CASE("words: a line is centred, and shrunk where it is too long", "[words]"
   auto const [top, bottom, left, right] = ink(U"nono", 33, 129);
   CHECK(std::abs(top - (32 - bottom)) <= 1);
   CHECK(std::abs(left - (128 - right)) <= 1);
-  CHECK(bottom - top >= 16);  // half an em: they are not shrunk
+  CHECK(bottom - top >= 16);  // half an em: not scaled down
   auto const longer = ink(U"nononononononono", 33, 129);
   CHECK(longer[2] == 0);
   CHECK(longer[3] == 128);
@@ -222,21 +225,22 @@ TEST_CASE("words: a line is centred, and shrunk where it is too long", "[words]"
   CHECK(std::ranges::count(bytes, 0) == 33 * 129);
 }
 
-TEST_CASE_METHOD(Fixture, "words: too few of them, and what fonts lack, is said", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: fewer drawable words than classes -> ConfigError with both",
+                 "[words]") {
   config.words.classes = 10;
   CHECK_THROWS_AS(open(), train::ConfigError);
   CHECK_THROWS_WITH(open(), Contains("9 words") && Contains("10 classes"));
   config.words.classes = 12;
   config.words.lists.push_back(list("more", "їжак\nхата\n"));
   CHECK_THROWS_WITH(open(), Contains("11 words"));
-  config.words.test = {{"uming.ttc", 0, "UMing"}};  // has Russian's letters, not Ukrainian's
+  config.words.test = {{"uming.ttc", 0, "UMing"}};  // has Russian letters, but not Ukrainian ones
   CHECK_THROWS_WITH(open(), Contains("10 words"));
   config.words.lists = {list("none", "1\n2\n")};
   config.words.classes = 0;
   CHECK_THROWS_WITH(open(), Contains("0 words"));
 }
 
-TEST_CASE_METHOD(Fixture, "words: a missing list is named, with the package that has it",
+TEST_CASE_METHOD(Fixture, "words: missing list -> MissingInput with its Debian package",
                  "[words]") {
   CHECK_THROWS_AS(train::find_word_list("klingon"), train::MissingInput);
   CHECK_THROWS_WITH(train::find_word_list("klingon"),
@@ -248,7 +252,7 @@ TEST_CASE_METHOD(Fixture, "words: a missing list is named, with the package that
   CHECK_THROWS_WITH(open(), "cannot read the word list " + folder.path().string());
 }
 
-TEST_CASE_METHOD(Fixture, "words: a font of a training font's lineage is no test", "[words]") {
+TEST_CASE_METHOD(Fixture, "words: test font related to a training font -> ConfigError", "[words]") {
   config.words.test = {{"DejaVuSans-Bold.ttf", 0, "bold"}};
   CHECK_THROWS_AS(open(), train::ConfigError);
   CHECK_THROWS_WITH(
