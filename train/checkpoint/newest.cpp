@@ -28,7 +28,7 @@ CheckpointFolder newest_good(fs::path const& folder, std::optional<int64_t> step
     }
   }
   if (!damaged.empty())
-    throw BadData(core::join("no checkpoint in ", folder.string(), " is good:", damaged));
+    throw BadData(core::join("all checkpoints in ", folder.string(), " are damaged:", damaged));
   if (step) throw MissingInput(core::join(folder.string(), " has no checkpoint of step ", *step));
   throw MissingInput(folder.string() + " has no complete checkpoint; train first");
 }

@@ -15,12 +15,12 @@ namespace train {
 namespace fs = std::filesystem;
 namespace {
 
-/// One file of an export: the trunk, classes [begin, end), or both.
+/// One file of an export: contains the trunk, classes [begin, end), or both.
 struct Piece {
   fs::path path;
   bool trunk = false;
   int64_t begin = 0, end = 0;
-  std::string suffix;  ///< of the classifier's names
+  std::string suffix;  ///< name suffix of the classifier's tensors
 
   fs::path partial() const { return path.string() + ".partial"; }
 };
@@ -39,7 +39,7 @@ std::vector<Piece> pieces_of(ExportOptions const& options, int64_t classes) {
   if (shards == 0) return {{to, true, 0, classes, ""}};
   if (shards > classes)
     throw ConfigError(core::join("--head-shards: ", shards, ", but there are ", classes,
-                                 " classes; ask for at most as many"));
+                                 " classes; use at most one shard per class"));
   std::vector<Piece> all{{to, true, 0, 0, ""}};
   for (int64_t const count : comm::split_evenly(classes, static_cast<int>(shards))) {
     int64_t const number = std::ssize(all), begin = all.back().end;
@@ -48,7 +48,7 @@ std::vector<Piece> pieces_of(ExportOptions const& options, int64_t classes) {
   return all;
 }
 
-/// A text under its name once it is complete.
+/// Writes a temporary file and renames it to `path` when it is complete.
 void write_text(fs::path const& path, std::string const& text) {
   auto const partial = path.string() + ".partial";
   auto file = File::create(partial);
@@ -58,7 +58,7 @@ void write_text(fs::path const& path, std::string const& text) {
   fs::rename(partial, path);
 }
 
-/// The parts of one export.
+/// Writes the files of one export.
 class Export {
  public:
   Export(Experiment const& experiment, CheckpointFolder checkpoint);
@@ -81,7 +81,7 @@ class Export {
   }
 
   HeadKind kind_;
-  int shards_;  ///< the first so many ranks hold all classes
+  int shards_;  ///< head.shards: the first `shards_` ranks hold all classes; 0: all ranks do
   CheckpointFolder checkpoint_;
   core::cpu::Cpu device_{1};
   std::unique_ptr<layers::Trunk> trunk_;
@@ -117,7 +117,7 @@ std::vector<TensorDeclaration> Export::declarations(Piece const& piece) const {
   return all;
 }
 
-/// Files get their names once all are complete; an index that is there tells of whole ones.
+/// Renames the files only when all are complete, so that an existing index lists complete files.
 void Export::write(ExportOptions const& options) const {
   auto const pieces = pieces_of(options, classes_);
   for (auto const& piece : pieces) write(piece);
@@ -137,7 +137,8 @@ void Export::write(Piece const& piece) const {
   file.finish();
 }
 
-/// https://huggingface.co/docs/safetensors: which file has which tensor, and the bytes of all.
+/// Index in Hugging Face's format: the file of every tensor, and the total size in bytes.
+/// https://huggingface.co/docs/safetensors
 std::string Export::index(std::vector<Piece> const& pieces) const {
   uint64_t bytes = 0;
   nlohmann::json weight_map = nlohmann::json::object();
@@ -173,8 +174,8 @@ void Export::append_weight(SafetensorsWriter& file, Piece const& piece) const {
   }
 }
 
-/// Calls f(head file, part, first, last) for the ranks whose classes [first, last) are of
-/// [begin, end).
+/// Calls f(head file, part, first, last) for every rank that holds classes of [begin, end);
+/// [first, last) are these classes.
 template <class F>
 void Export::each_part(int64_t begin, int64_t end, F const& f) const {
   int const shards = shards_ > 0 ? shards_ : ranks();
@@ -185,7 +186,7 @@ void Export::each_part(int64_t begin, int64_t end, F const& f) const {
   }
 }
 
-/// Rows [begin, end) of the whole weight, from the ranks' parts.
+/// Rows [begin, end) of the whole weight, merged from the ranks' parts.
 std::vector<float> Export::rows(int64_t begin, int64_t end) const {
   std::vector<float> whole(static_cast<size_t>((end - begin) * features_));
   each_part(begin, end, [&](auto const& file, Part const& part, int64_t first, int64_t last) {
@@ -198,7 +199,7 @@ std::vector<float> Export::rows(int64_t begin, int64_t end) const {
   return whole;
 }
 
-/// Where the split is by feature, every rank has all biases.
+/// Biases [begin, end). If the head is split by feature, every rank has all biases.
 std::vector<float> Export::biases(int64_t begin, int64_t end) const {
   std::vector<float> whole(static_cast<size_t>(end - begin));
   each_part(begin, end, [&](auto const& file, Part const& part, int64_t first, int64_t last) {

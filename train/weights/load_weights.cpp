@@ -12,15 +12,15 @@ namespace {
 using core::Dtype;
 using core::Tensor;
 
-constexpr size_t most_told = 8;  ///< differences that a message lists
+constexpr size_t most_told = 8;  ///< maximum number of differences in a message
 
-/// This rank's part of the classifier, and what it is of.
+/// This rank's part of the classifier, with its names and sizes in the file.
 struct Classifier {
-  std::string weight_name, bias_name;  ///< in the file
-  Tensor weight, bias;                 ///< (rows, columns), and (rows) or none
+  std::string weight_name, bias_name;  ///< names in the file
+  Tensor weight, bias;                 ///< (rows, columns), and (rows) or empty
   Part part;
   int64_t classes = 0, features = 0;
-  int64_t known = 0;     ///< classes that the file has, the first ones
+  int64_t known = 0;     ///< number of classes in the file, the first of the model
   int64_t channels = 0;  ///< Trunk::channels
 };
 
@@ -44,11 +44,11 @@ int64_t rows_of(TensorDeclaration const& tensor) {
   return tensor.shape.empty() ? 0 : tensor.shape[0];
 }
 
-/// What is wrong with a file's tensor, or "".
+/// Description of how a file's tensor differs from the expected one, or "".
 std::string difference(StateDictReader const& file, TensorDeclaration const& expected) {
   auto const& [name, dtype, shape] = expected;
   if (!file.contains(name)) {
-    bool const count = dtype == Dtype::i64;  // files of old have none
+    bool const count = dtype == Dtype::i64;  // num_batches_tracked is missing in old files
     return count ? "" : core::join('\'', name, "' is missing");
   }
   auto const& has = file.tensors().at(name);
@@ -58,7 +58,8 @@ std::string difference(StateDictReader const& file, TensorDeclaration const& exp
                     shape);
 }
 
-/// Throws ConfigError unless the file has what is expected, and beside it only what is `ignored`.
+/// Throws ConfigError unless the file contains the expected tensors, and no others except those in
+/// `ignored`.
 void check_file(StateDictReader const& file, std::vector<TensorDeclaration> const& expected,
                 std::vector<std::string> const& ignored, std::string const& hint) {
   std::vector<std::string> differences;
@@ -69,7 +70,7 @@ void check_file(StateDictReader const& file, std::vector<TensorDeclaration> cons
     if (auto text = difference(file, tensor); !text.empty()) differences.push_back(text);
   }
   for (auto const& [name, tensor] : unknown)
-    differences.push_back(core::join('\'', name, "' is unknown"));
+    differences.push_back(core::join('\'', name, "' is unexpected"));
   if (differences.empty()) return;
   std::string text = core::join("init.from: ", file.path(), " does not fit the model: ");
   for (size_t i = 0; i < std::min(differences.size(), most_told); ++i)
@@ -93,12 +94,12 @@ void load(StateDictReader const& file, core::Parameter& p) {
   layers::refresh(p);
 }
 
-/// How many of this rank's rows the file has: its classes are the model's first.
+/// Number of this rank's rows that the file contains: its classes are the model's first.
 int64_t known_rows(Classifier const& c) {
   return std::clamp<int64_t>(c.known - c.part.row, 0, c.part.rows);
 }
 
-/// A piece of rows at a time.
+/// Loads this rank's part of the weight in blocks of rows_at_once rows.
 void load_weight(StateDictReader const& file, Classifier const& c) {
   auto& device = c.weight.device();
   int64_t const step = rows_at_once(c.features), all = known_rows(c);
@@ -125,13 +126,12 @@ void load_bias(StateDictReader const& file, Classifier const& c) {
   bias.device().upload(values.data(), bias);
 }
 
-/// What may be done about a classifier that does not fit.
+/// Advice for a classifier that does not match.
 std::string hint(Experiment const& experiment, Classifier const& c, int64_t given) {
   if (experiment.init.grow_classes)
-    return given > c.classes ? ". init.grow_classes adds classes to the file's and takes none away"
-                             : "";
-  std::string const skip = ". With init.head: skip the file's classifier is left out";
-  return given < c.classes ? skip + ", with init.grow_classes: true classes are added to it" : skip;
+    return given > c.classes ? ". init.grow_classes can only add classes to those of the file" : "";
+  std::string const skip = ". To ignore the file's classifier, set init.head: skip";
+  return given < c.classes ? skip + "; to add classes to it, set init.grow_classes: true" : skip;
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace train {
 namespace {
 
-/// Every row from (a, b) to (b, a).
+/// Transposes every row from (a, b) to (b, a).
 std::vector<float> swap_axes(std::vector<float> const& values, int64_t rows, int64_t a, int64_t b) {
   std::vector<float> swapped;
   swapped.reserve(values.size());
@@ -16,7 +16,7 @@ std::vector<float> swap_axes(std::vector<float> const& values, int64_t rows, int
   return swapped;
 }
 
-/// h * w of rows of that many numbers together.
+/// h * w of the images that rows with these values are multiplied with.
 int64_t pixels(std::vector<float> const& values, int64_t rows, int64_t channels) {
   return static_cast<int64_t>(values.size()) / std::max<int64_t>(rows, 1) / channels;
 }

@@ -14,20 +14,20 @@ using nlohmann::json;
 constexpr uint64_t index_limit = 100'000'000;
 constexpr size_t suffix_length = 6;  ///< ".00001"
 
-/// weight_map: the file of every tensor.
+/// Reads weight_map, the file name of every tensor, from an index.
 std::map<std::string, std::string> weight_map(std::string const& path) {
   auto const file = File::open(path);
-  if (file.size() > index_limit) throw BadData(path + " is too long");
+  if (file.size() > index_limit) throw BadData(path + " exceeds the limit of 100 MB");
   std::string text(file.size(), '\0');
   file.read(0, text.data(), text.size());
   try {
     return json::parse(text).at("weight_map").get<std::map<std::string, std::string>>();
   } catch (json::exception const& error) {
-    throw BadData(core::join(path, " is no index of safetensors files: ", error.what()));
+    throw BadData(core::join(path, " is not an index of safetensors files: ", error.what()));
   }
 }
 
-/// The number of a part, or 0 where a name is that of a whole tensor.
+/// Number of the part that a name denotes, or 0 for a whole tensor.
 int64_t part_number(std::string const& name) {
   if (name.size() <= suffix_length || name[name.size() - suffix_length] != '.') return 0;
   auto const digits = name.substr(name.size() - suffix_length + 1);
@@ -53,7 +53,7 @@ StateDictReader::StateDictReader(std::string path) : path_(std::move(path)) {
 }
 
 void StateDictReader::read_index() {
-  for (auto const& [name, file] : weight_map(path_)) {  // sorted, so parts come in order
+  for (auto const& [name, file] : weight_map(path_)) {  // sorted by name, so parts are in order
     auto const& opened = open(file, name);
     if (part_number(name) > 0)
       add_part(opened, name);
@@ -64,8 +64,8 @@ void StateDictReader::read_index() {
 
 SafetensorsReader const& StateDictReader::open(std::string const& name, std::string const& tensor) {
   if (fs::path(name).filename() != name)
-    throw BadData(core::join(path_, ": '", tensor, "' is in '", name,
-                             "', which is not a file beside the index"));
+    throw BadData(core::join(path_, ": tensor '", tensor, "' is in '", name,
+                             "', which is not a file in the folder of the index"));
   auto const file = (fs::path(path_).parent_path() / name).string();
   auto const found = files_.find(file);
   return found != files_.end() ? found->second : files_.emplace(file, file).first->second;
@@ -82,7 +82,7 @@ void StateDictReader::add_part(SafetensorsReader const& file, std::string const&
   auto const& [dtype, shape, begin, end] = file.entry(name);
   auto& parts = parts_[whole];
   if (auto const expected = part_suffix(std::ssize(parts) + 1); whole + expected != name)
-    throw BadData(core::join(path_, ": '", name, "' is there, but not '", whole, expected, "'"));
+    throw BadData(core::join(path_, ": found '", name, "', but not '", whole, expected, "'"));
   if (shape.empty()) throw BadData(core::join(file.path(), ": '", name, "' has no rows"));
   auto& tensor = tensors_.try_emplace(whole, whole, dtype, core::Shape(shape)).first->second;
   if (!parts.empty()) {
@@ -91,7 +91,7 @@ void StateDictReader::add_part(SafetensorsReader const& file, std::string const&
     tensor.shape[0] = joined[0];
     if (dtype != tensor.dtype || joined != tensor.shape)
       throw BadData(core::join(file.path(), ": '", name, "' is ", dtype, ' ', shape,
-                               ", which does not continue the parts before"));
+                               ", which does not match the previous parts"));
   }
   int64_t const first = parts.empty() ? 0 : parts.back().end;
   parts.push_back({&file, name, first, first + core::count(shape)});
@@ -107,7 +107,7 @@ std::vector<float> StateDictReader::floats(std::string const& name, int64_t firs
     auto const some = read_floats(*part.file, part.name, begin - part.begin, end - begin);
     all.insert(all.end(), some.begin(), some.end());
   }
-  core::check(std::ssize(all) == count, "numbers of '", name, "' past its end in ", path_);
+  core::check(std::ssize(all) == count, "range exceeds tensor '", name, "' of ", path_);
   return all;
 }
 

@@ -11,7 +11,7 @@ using namespace train;
 
 namespace {
 
-/// 11 classes, which do not divide by the ranks; an image whose channels are flattened.
+/// Experiment with 11 classes, which the numbers of ranks do not divide, and images of 3 channels.
 Experiment experiment(std::string const& out, std::vector<std::string> settings = {}) {
   settings.push_back("run.out=" + out);
   return parse_experiment("test", R"(
@@ -27,7 +27,7 @@ checkpoint: {initial: true}
                           settings);
 }
 
-/// Trains on the ranks given and exports the checkpoint of `step` on the first; the file's bytes.
+/// Trains on `ranks`, exports the checkpoint of `step` on rank 0 and returns the file's bytes.
 std::string exported(Experiment const& experiment, comm::Communicator& ranks, int64_t step) {
   std::ostringstream log;
   train(experiment, Existing::overwrite, tests::device(), ranks, {log});
@@ -40,8 +40,7 @@ std::string exported(Experiment const& experiment, comm::Communicator& ranks, in
 
 }  // namespace
 
-TEST_CASE("export: the file does not depend on the number of ranks, and is read back whole",
-          "[ranks]") {
+TEST_CASE("export: any number of ranks -> identical file, and init.from reads it back", "[ranks]") {
   auto const settings = GENERATE(
       std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
       std::vector<std::string>{"model.trunk=conv", "model.width=2", "model.stride=9",
@@ -55,7 +54,7 @@ TEST_CASE("export: the file does not depend on the number of ranks, and is read 
   CHECK(exported(together, tests::world(), 0) == initial);
   CHECK(initial.size() > 1000);
 
-  // Trained weights, other than those the seed gives, come back bit for bit on all ranks.
+  // Trained weights, which differ from the initial ones, are restored bit for bit on all ranks.
   auto const trained = exported(alone, self, 2);
   CHECK(trained != initial);
   auto const from = "init.from=" + alone.run.out + "/weights.safetensors";
@@ -65,7 +64,7 @@ TEST_CASE("export: the file does not depend on the number of ranks, and is read 
   CHECK(first == trained);
 }
 
-TEST_CASE("init.from: what does not fit is refused on every rank", "[ranks]") {
+TEST_CASE("init.from: file does not match the model -> ConfigError on every rank", "[ranks]") {
   tests::SharedFolder shared;
   comm::Self self;
   auto const source = experiment(shared.path / core::join("source", tests::world().rank()));
@@ -87,14 +86,14 @@ TEST_CASE("init.from: what does not fit is refused on every rank", "[ranks]") {
   CHECK_THAT(classes, Catch::Contains("init.grow_classes: true"));
   auto const fewer = refused({"data.classes=10", "init.grow_classes=true"});
   CHECK_THAT(fewer, Catch::Contains("'weight' is f32 (11, 9), expected f32 (10, 9)"));
-  CHECK_THAT(fewer, Catch::Contains("takes none away"));
+  CHECK_THAT(fewer, Catch::Contains("can only add classes"));
   CHECK_THAT(refused({"data.classes=10"}), !Catch::Contains("init.grow_classes"));
-  CHECK_THAT(refused({"head.bias=false"}), Catch::Contains("'bias' is unknown"));
+  CHECK_THAT(refused({"head.bias=false"}), Catch::Contains("'bias' is unexpected"));
   CHECK_THAT(refused({"model.depth=2"}), Catch::Contains("'layer1.1.conv1.weight' is missing"));
   CHECK_THAT(refused({"model.trunk=conv", "model.features=auto"}), Catch::Contains("more"));
 }
 
-TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
+TEST_CASE("export: head_shards = n -> the same tensors as in one file", "[ranks]") {
   auto const settings =
       GENERATE(std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
                std::vector<std::string>{"head.storage=bf16", "head.shards=1"});
@@ -116,7 +115,7 @@ TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
     auto const count = core::count(tensor.shape);
     CHECK(several.floats(name, 0, count) == one.floats(name, 0, count));
   }
-  CHECK(SafetensorsReader(to).contains("fc.weight"));  // of the trunk
+  CHECK(SafetensorsReader(to).contains("fc.weight"));  // a layer of the trunk
   CHECK_FALSE(SafetensorsReader(to).contains("weight"));
 
   auto again = settings;
@@ -124,7 +123,8 @@ TEST_CASE("export: a head in several files is the head in one", "[ranks]") {
   CHECK(exported(experiment(shared.path / "again", again), tests::world(), 0) == whole);
 }
 
-TEST_CASE("export: more files than classes, and what an index leaves behind", "[ranks]") {
+TEST_CASE("export: more shards than classes -> ConfigError; one file -> old index is removed",
+          "[ranks]") {
   if (tests::world().rank() != 0) return;
   tests::TemporaryFolder folder;
   comm::Self self;
@@ -139,12 +139,12 @@ TEST_CASE("export: more files than classes, and what an index leaves behind", "[
   export_weights(experiment, {to, {}, 2}, log);
   CHECK(tests::read_file(index).find("w-00002-of-00002.safetensors") != std::string::npos);
   export_weights(experiment, {to, {}}, log);
-  CHECK_FALSE(std::filesystem::exists(index));  // it told of other files
+  CHECK_FALSE(std::filesystem::exists(index));  // it listed the previous files
 }
 
 namespace {
 
-/// The numbers of classes [begin, end) of the exported tensor `name`.
+/// Values of classes [begin, end) of the exported tensor `name`.
 std::vector<float> classes_of(std::string const& folder, std::string const& name, int64_t begin,
                               int64_t end) {
   StateDictReader const file(folder + "/weights.safetensors");
@@ -155,12 +155,12 @@ std::vector<float> classes_of(std::string const& folder, std::string const& name
 
 }  // namespace
 
-TEST_CASE("init.grow_classes: classes are added to a file's, the same at any number of ranks",
+TEST_CASE("init.grow_classes: more classes than the file -> the same on any number of ranks",
           "[ranks]") {
   auto const settings = GENERATE(
       std::vector<std::string>{}, std::vector<std::string>{"head.kind=row_parallel"},
       std::vector<std::string>{"head.storage=bf16"}, std::vector<std::string>{"head.shards=1"});
-  auto const classes = GENERATE(12, 43);  // of 43, some ranks hold new ones alone
+  auto const classes = GENERATE(12, 43);  // with 43, some ranks hold only new classes
   tests::SharedFolder shared;
   comm::Self self;
   auto const with = [&](std::string const& name, std::vector<std::string> const& more) {

@@ -17,7 +17,7 @@ std::string const text =
     "model: {trunk: conv, width: 3, stride: 2}\n"
     "head: {bias: true}\n";
 
-/// A model of 3 × 2 pixels with three channels before the classifier, and a file for it.
+/// A model with 3 × 2 pixels of three channels before the classifier, and a file for it.
 struct Setting {
   tests::TemporaryFolder folder;
   std::string path = folder.file("w.safetensors");
@@ -32,7 +32,7 @@ struct Setting {
     return make_model(experiment, device, self, {6, 4, 2}, *experiment.data.classes);
   }
 
-  /// Tensors whose numbers count up from 0, each on its own, as T.
+  /// Writes the tensors as T; the values of each are 0, 1, 2, ...
   template <class T>
   void write(std::vector<TensorDeclaration> tensors) {
     for (auto& tensor : tensors) tensor.dtype = core::dtype_of<T>;
@@ -74,7 +74,8 @@ std::vector<float> bias_of(Model const& model) {
   return {};
 }
 
-TEST_CASE("weights are put in place, whatever float they are in", "[load_weights]") {
+TEST_CASE("load_weights: f32, f64 or bf16 file -> weights in channels-last order",
+          "[load_weights]") {
   Setting s;
   SECTION("f32") { s.write<float>(whole); }
   SECTION("f64") { s.write<double>(whole); }
@@ -84,16 +85,16 @@ TEST_CASE("weights are put in place, whatever float they are in", "[load_weights
   CHECK(load_weights(experiment, model) ==
         "weights from " + s.path + ": the trunk and the classifier");
   auto const all = layers::parameters(*model.trunk);
-  // Output 1, row 2, column 0, channel 1 of the convolution: number ((1 * 2 + 1) * 3 + 2) * 3.
+  // Output 1, row 2, column 0, channel 1 of the convolution: value ((1 * 2 + 1) * 3 + 2) * 3.
   CHECK(numbers(all[0]->value)[((1 * 3 + 2) * 3 + 0) * 2 + 1] == 33);
   CHECK(numbers(all[1]->value) == std::vector<float>{0, 1, 2});
-  // Class 4, row 2, column 1, channel 2 of the features, flattened channels first in the file.
+  // Class 4, row 2, column 1, channel 2 of the features, which are channels-first in the file.
   auto const head = model.head->state();
   CHECK(numbers(head[0].tensor)[4 * 18 + (2 * 2 + 1) * 3 + 2] == 4 * 18 + 2 * 6 + 2 * 2 + 1);
   CHECK(bias_of(model) == std::vector<float>{0, 1, 2, 3, 4});
 }
 
-TEST_CASE("the copies that products read follow", "[load_weights]") {
+TEST_CASE("load_weights: bf16 precision -> compute copies are updated", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
   auto const experiment = s.experiment({"precision=bf16"});
@@ -104,7 +105,8 @@ TEST_CASE("the copies that products read follow", "[load_weights]") {
   CHECK(static_cast<float>(weight.compute.data<core::bf16>()[1]) == 9);
 }
 
-TEST_CASE("the classifier may be absent, or left out", "[load_weights]") {
+TEST_CASE("load_weights: no classifier in the file or init.head: skip -> head unchanged",
+          "[load_weights]") {
   Setting s;
   s.write<float>(trunk);
   auto experiment = s.experiment();
@@ -119,24 +121,25 @@ TEST_CASE("the classifier may be absent, or left out", "[load_weights]") {
   CHECK(load_weights(experiment, model).ends_with("the trunk, not the classifier"));
   CHECK(same());
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.weight' is f32 (7, 18), expected f32 (5, 18)") &&
-                              Catch::Contains("With init.head: skip"));
+                              Catch::Contains("set init.head: skip"));
 }
 
-TEST_CASE("files that do not fit are refused by tensor", "[load_weights]") {
+TEST_CASE("load_weights: file does not match -> ConfigError with every tensor", "[load_weights]") {
   Setting s;
   s.write<float>({{"conv.weight", Dtype::f32, {3, 3, 3, 2}}, {"conv1.bias", Dtype::f32, {3}}});
   CHECK(s.refusal() == "init.from: " + s.path +
                            " does not fit the model: 'conv.weight' is f32 (3, 3, 3, 2), expected "
-                           "f32 (3, 2, 3, 3); 'conv.bias' is missing; 'conv1.bias' is unknown");
+                           "f32 (3, 2, 3, 3); 'conv.bias' is missing; 'conv1.bias' is unexpected");
   s.write<int64_t>(whole);
   CHECK_THAT(s.refusal(), Catch::Contains("'conv.bias' is i64 (3), expected f32 (3)"));
   s.write<float>(with({{"fc.weight", Dtype::f32, {5, 18}}}));
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.bias' is missing"));
   s.write<float>(whole);
-  CHECK_THAT(s.refusal({"head.bias=false"}), Catch::Contains("'fc.bias' is unknown"));
+  CHECK_THAT(s.refusal({"head.bias=false"}), Catch::Contains("'fc.bias' is unexpected"));
 }
 
-TEST_CASE("a head grows", "[load_weights]") {
+TEST_CASE("load_weights: init.grow_classes -> the file's classes first, others unchanged",
+          "[load_weights]") {
   Setting s;
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {3}}}));
   auto const experiment = s.experiment({"init.grow_classes=true"});
@@ -157,7 +160,7 @@ TEST_CASE("a head grows", "[load_weights]") {
              Catch::Contains("'fc.bias' is f32 (5), expected f32 (3)"));
 }
 
-TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
+TEST_CASE("load_weights: head.storage=bf16 -> rounded weights", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
   auto const experiment = s.experiment({"head.storage=bf16"});
@@ -169,7 +172,8 @@ TEST_CASE("a head of bf16 is loaded, rounded", "[load_weights]") {
   CHECK(static_cast<float>(weight.data<core::bf16>()[4 * 18 + 17]) == 4 * 18 + 17);
 }
 
-TEST_CASE("counts of batches are read where they are", "[load_weights]") {
+TEST_CASE("load_weights: num_batches_tracked -> read if present, else unchanged",
+          "[load_weights]") {
   Setting s;
   auto const experiment = s.experiment({"model.trunk=small", "model.width=1", "model.stride=1"});
   auto model = s.model(experiment);
@@ -197,7 +201,7 @@ TEST_CASE("counts of batches are read where they are", "[load_weights]") {
   CHECK(count() == 7);
 }
 
-TEST_CASE("weights that cannot be read", "[load_weights]") {
+TEST_CASE("load_weights: file missing or invalid -> MissingInput or BadData", "[load_weights]") {
   Setting s;
   auto const experiment = s.experiment();
   auto model = s.model(experiment);

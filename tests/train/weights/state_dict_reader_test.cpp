@@ -14,7 +14,7 @@ struct Sharded {
   tests::TemporaryFolder folder;
   std::string index = folder.file("w.safetensors.index.json");
 
-  /// A file of one f32 tensor of these numbers.
+  /// Writes a file with one f32 tensor.
   void write(std::string const& file, std::string const& name, core::Shape const& shape,
              std::vector<float> const& numbers) const {
     SafetensorsWriter writer(folder.file(file), {{name, Dtype::f32, shape}});
@@ -30,7 +30,7 @@ struct Sharded {
   }
 };
 
-TEST_CASE("an index's files are one state_dict, parts of a tensor joined", "[state_dict]") {
+TEST_CASE("StateDictReader: index -> one state_dict, parts of a tensor joined", "[state_dict]") {
   Sharded s;
   s.write("a", "x.00001", {2, 2}, {0, 1, 2, 3});
   s.write("b", "x.00002", {1, 2}, {4, 5});
@@ -46,7 +46,8 @@ TEST_CASE("an index's files are one state_dict, parts of a tensor joined", "[sta
   CHECK_THROWS_AS(reader.floats("x", 5, 2), core::Error);
 }
 
-TEST_CASE("a file by itself has no parts", "[state_dict]") {
+TEST_CASE("StateDictReader: file without index -> names with part suffixes unchanged",
+          "[state_dict]") {
   Sharded const s;
   s.write("a", "x.00001", {2}, {1, 2});
   StateDictReader const reader(s.folder.file("a"));
@@ -54,23 +55,25 @@ TEST_CASE("a file by itself has no parts", "[state_dict]") {
   CHECK_FALSE(reader.contains("x"));
 }
 
-TEST_CASE("an index that does not fit its files is refused", "[state_dict]") {
+TEST_CASE("StateDictReader: index does not match its files -> BadData", "[state_dict]") {
   Sharded const s;
   s.write("a", "x.00001", {2, 2}, {0, 1, 2, 3});
   s.write("b", "x.00002", {1, 3}, {4, 5, 6});
   s.write("c", "x.00003", {1, 2}, {7, 8});
   s.map(R"({"x.00001": "a", "x.00003": "c"})");
-  CHECK_THAT(s.refusal(), Catch::Contains("'x.00003' is there, but not 'x.00002'"));
+  CHECK_THAT(s.refusal(), Catch::Contains("found 'x.00003', but not 'x.00002'"));
   s.map(R"({"x.00001": "a", "x.00002": "b"})");
-  CHECK_THAT(s.refusal(), Catch::Contains("'x.00002' is f32 (1, 3), which does not continue"));
+  CHECK_THAT(s.refusal(),
+             Catch::Contains("'x.00002' is f32 (1, 3), which does not match the previous parts"));
   s.map(R"({"x.00001": "b"})");
   CHECK_THAT(s.refusal(), Catch::Contains("no tensor 'x.00001'"));
   s.map(R"({"x.00001": "../a"})");
-  CHECK_THAT(s.refusal(), Catch::Contains("'../a', which is not a file beside the index"));
+  CHECK_THAT(s.refusal(),
+             Catch::Contains("'../a', which is not a file in the folder of the index"));
   s.map("[]");
-  CHECK_THAT(s.refusal(), Catch::Contains("is no index of safetensors files"));
+  CHECK_THAT(s.refusal(), Catch::Contains("is not an index of safetensors files"));
   tests::write_file(s.index, "weights");
-  CHECK_THAT(s.refusal(), Catch::Contains("is no index of safetensors files"));
+  CHECK_THAT(s.refusal(), Catch::Contains("is not an index of safetensors files"));
   s.map(R"({"x.00001": "none"})");
   CHECK_THROWS_AS(StateDictReader(s.index), MissingInput);
 }

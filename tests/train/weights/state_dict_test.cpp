@@ -11,8 +11,8 @@ namespace {
 using core::Dtype;
 using core::Shape;
 
-TEST_CASE("rows change between channels last and channels first", "[state_dict]") {
-  // Two rows of two pixels with three channels: pixel p of channel c is 10 p + c.
+TEST_CASE("channels_first, channels_last: rows of a weight -> permuted, and back", "[state_dict]") {
+  // Two rows of two pixels with three channels: pixel p, channel c of row r is 100 r + 10 p + c.
   std::vector<float> const here{0, 1, 2, 10, 11, 12, 100, 101, 102, 110, 111, 112};
   std::vector<float> const file{0, 10, 1, 11, 2, 12, 100, 110, 101, 111, 102, 112};
   CHECK(channels_first(here, 2, 3) == file);
@@ -22,7 +22,7 @@ TEST_CASE("rows change between channels last and channels first", "[state_dict]"
   CHECK(channels_first({}, 0, 3).empty());
 }
 
-TEST_CASE("parameters have PyTorch's shapes in files", "[state_dict]") {
+TEST_CASE("in_file: parameter -> PyTorch's name, shape and dtype", "[state_dict]") {
   core::cpu::Cpu device;
   layers::Context const context{device, Dtype::bf16};
   layers::Conv2d conv(context, "conv", {.in = 3, .out = 5, .kernel = 7, .bias = true});
@@ -45,7 +45,8 @@ TEST_CASE("parameters have PyTorch's shapes in files", "[state_dict]") {
   CHECK(count.shape == Shape{});
 }
 
-TEST_CASE("the classifier is `fc` where the trunk leaves that name", "[state_dict]") {
+TEST_CASE("classifier_prefix: trunk without a layer fc -> \"fc.\"; with it -> empty",
+          "[state_dict]") {
   core::cpu::Cpu device;
   layers::Context const context{device};
   CHECK(classifier_prefix(*make_trunk(context, layers::ResnetTrunk{.width = 2}, {8, 8, 3})) ==
@@ -54,7 +55,7 @@ TEST_CASE("the classifier is `fc` where the trunk leaves that name", "[state_dic
   CHECK(classifier_prefix(*make_trunk(context, layers::IresnetTrunk{.width = 2}, {8, 8, 3})) == "");
 }
 
-TEST_CASE("the part of a rank is rows, or columns", "[state_dict]") {
+TEST_CASE("part_of: split by class -> rows; row_parallel -> columns", "[state_dict]") {
   auto const rows = part_of(HeadKind::softmax, 7, 5, 1, 3);
   CHECK((rows.row == 3 && rows.rows == 2 && rows.column == 0 && rows.columns == 5));
   auto const columns = part_of(HeadKind::row_parallel, 7, 5, 2, 3);
