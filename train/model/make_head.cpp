@@ -8,7 +8,7 @@ namespace {
 
 using layers::HeadLoss;
 
-/// The margin given, or the one of the head's publication.
+/// head.margin if set, else the value from the publication of the head.
 double margin_or(HeadConfig const& config, double published) {
   return config.margin.value_or(published);
 }
@@ -33,21 +33,22 @@ HeadLoss by_kind(HeadConfig const& config) {
     case HeadKind::curricularface:
       return HeadLoss::curricularface(config.scale, margin_or(config, 0.5));
   }
-  core::fail("no such head");
+  core::fail("unknown head.kind");
 }
 
-/// This rank's part of the weights in a file.
+/// This rank's part of the class weights in a file.
 core::Tensor read_class_weights(std::string const& path, layers::ShardedHead const& head,
                                 core::Device& device) {
   SafetensorsReader const file(path);
   if (!file.contains("weights") || file.entry("weights").shape != core::Shape{head.classes()})
-    throw ConfigError(core::join("head.class_weights: ", path, " must have a tensor 'weights' of (",
-                                 head.classes(), "), one for each class"));
+    throw ConfigError(core::join("head.class_weights: ", path,
+                                 " must contain a tensor 'weights' of shape (", head.classes(),
+                                 "), one weight per class"));
   auto const values = read_floats(file, "weights", head.begin(), head.count());
   for (size_t i = 0; i < values.size(); ++i)
     if (!(values[i] >= 0 && std::isfinite(values[i])))
-      throw BadData(core::join(path, ": the weight of class ",
-                               head.begin() + static_cast<int64_t>(i), " is ", values[i]));
+      throw BadData(core::join(path, ": invalid weight of class ",
+                               head.begin() + static_cast<int64_t>(i), ": ", values[i]));
   core::Tensor mine(device, {head.count()}, core::Dtype::f32);
   device.upload(values.data(), mine);
   return mine;

@@ -10,13 +10,14 @@ namespace {
 
 constexpr char const* status = "/proc/self/status";
 
-/// Of a line such as "VmHWM:   123456 kB".
+/// Bytes of a line such as "VmHWM:   123456 kB".
 double bytes_of(std::string const& text, std::string const& key) {
   auto const found = text.find("\n" + key + ":");
   double kilobytes = 0;
   if (found == std::string::npos ||
       !(std::istringstream(text.substr(found + key.size() + 2)) >> kilobytes))
-    throw IoError(core::join(status, " has no line ", key, ": no memory can be measured here"));
+    throw IoError(
+        core::join(status, " has no line ", key, ": cannot measure memory on this system"));
   return 1024 * kilobytes;
 }
 
@@ -36,7 +37,7 @@ double over_ranks(double mine, comm::Reduce how, core::Device& device, comm::Com
 }
 
 double median(std::vector<double> numbers) {
-  core::check(!numbers.empty(), "the median of no numbers");
+  core::check(!numbers.empty(), "median of an empty list");
   auto const middle = numbers.begin() + std::ssize(numbers) / 2;
   std::nth_element(numbers.begin(), middle, numbers.end());
   return *middle;

@@ -1,22 +1,24 @@
 #pragma once
 #include "comm/communicator.h"
 
-/// What benchmarks ask of a process and its ranks.
+/// Helpers for benchmarks: process memory, reductions over ranks, medians.
 namespace train {
 
-/// Bytes of this process in RAM: libraries, MPI and all. VmRSS and VmHWM of proc(5).
+/// Resident memory of this process in bytes, including libraries and MPI. See proc(5).
 struct ProcessMemory {
-  double now = 0;
-  double peak = 0;  ///< the most there were at once
+  double now = 0;   ///< current size (VmRSS)
+  double peak = 0;  ///< peak size (VmHWM)
 };
 
-/// Throws IoError where the system does not tell.
+/// Reads the memory of this process from /proc.
+/// Throws: IoError if the system does not report it.
 ProcessMemory process_memory();
 
-/// The reduction of every rank's number.
+/// Reduces a number over all ranks. Collective.
 double over_ranks(double mine, comm::Reduce how, core::Device& device, comm::Communicator& ranks);
 
-/// The one in the middle, the upper of two; of at least one.
+/// Median; the upper of the two middle values if their count is even.
+/// Throws: core::Error if `numbers` is empty.
 double median(std::vector<double> numbers);
 
 }  // namespace train

@@ -12,7 +12,7 @@ using core::dry::DryRunDevice;
 
 constexpr char const* images = "images and labels";
 
-/// A trunk that tells the books when it is at work.
+/// Wraps a trunk to attribute the device's allocations to its forward and backward pass.
 class BookedTrunk final : public layers::Trunk {
  public:
   BookedTrunk(std::unique_ptr<layers::Trunk> trunk, DryRunDevice& device)
@@ -35,7 +35,7 @@ class BookedTrunk final : public layers::Trunk {
   DryRunDevice& device_;
 };
 
-/// A head that does.
+/// Wraps a head in the same way.
 class BookedHead final : public layers::Head {
  public:
   BookedHead(std::unique_ptr<layers::Head> head, DryRunDevice& device)
@@ -72,7 +72,7 @@ class BookedHead final : public layers::Head {
   DryRunDevice& device_;
 };
 
-/// What is there before the first step.
+/// Attributes the tensors that exist before the first step.
 void book_state(Trainer& trainer, Model const& model, DryRunDevice& device) {
   for (auto const& [name, tensor] : trainer.snapshot(model.head->classes()).trunk)
     device.assign(tensor, "trunk optimizer state");
@@ -87,13 +87,13 @@ void book_state(Trainer& trainer, Model const& model, DryRunDevice& device) {
   }
 }
 
-/// The sizes of the groups that comm::Mesh splits off, in its order.
+/// Sizes of the groups that comm::Mesh creates, in its order.
 std::vector<int> groups(Experiment const& experiment, int ranks) {
   if (!experiment.head.shards || ranks % *experiment.head.shards != 0) return {};
   return {*experiment.head.shards, ranks / *experiment.head.shards};
 }
 
-/// Rank 0's share of a batch, without contents.
+/// Rank 0's share of a batch, with uninitialized contents.
 Batch batch_of(Experiment const& experiment, PlanSizes const& sizes, core::Device& host) {
   Batch batch;
   batch.counts = comm::split_evenly(experiment.data.global_batch_size, sizes.ranks);
@@ -107,7 +107,7 @@ int64_t bytes_of(Batch const& batch) {
   return static_cast<int64_t>(batch.images.bytes() + batch.labels.bytes());
 }
 
-/// Parts under the names that people read: collectives have their labels.
+/// Parts under their display names. Parts that carry the label of a collective are merged.
 core::dry::Parts named_parts(core::dry::Parts const& booked) {
   core::dry::Parts parts;
   for (auto const& [name, bytes] : booked) {
@@ -118,7 +118,7 @@ core::dry::Parts named_parts(core::dry::Parts const& booked) {
   return parts;
 }
 
-/// What the plan says of the model, before there is a step.
+/// Fills in the members of the plan that do not depend on a step.
 void describe(Experiment const& experiment, Model const& model, StepPlan& plan) {
   int64_t const rows = experiment.data.global_batch_size / experiment.optimizer.accumulation_steps /
                        model.mesh->replicas().size();
@@ -132,7 +132,7 @@ void describe(Experiment const& experiment, Model const& model, StepPlan& plan) 
 }  // namespace
 
 StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
-  experiment.run.profile = false;  // it waits for a device, and takes nothing of it
+  experiment.run.profile = false;  // profiling synchronizes the device but uses no memory
   DryRunDevice device(sizes.device), host(sizes.device);
   comm::DryRunCommunicator ranks(device, sizes.ranks, groups(experiment, sizes.ranks));
   auto model = make_model(experiment, device, ranks, sizes.image, sizes.classes);
@@ -149,7 +149,7 @@ StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
   book_state(trainer, model, device);
   auto const batch = batch_of(experiment, sizes, host);
   plan.loader = (experiment.data.prefetch_batches + 1) * bytes_of(batch);
-  for (int step = 0; step < 2; ++step) {  // the first makes what the others find
+  for (int step = 0; step < 2; ++step) {  // the first step allocates lazily created state
     device.reset();
     device.enter(images);
     trainer.step(batch);
@@ -162,7 +162,7 @@ StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
 }
 
 int64_t most_classes(Experiment experiment, PlanSizes sizes, int64_t memory) {
-  // The file is for one number of classes, and small beside the rest.
+  // The file has a fixed number of classes; the tensor is small compared to the others.
   experiment.head.class_weights.clear();
   auto const peak = [&](int64_t classes) {
     sizes.classes = classes;

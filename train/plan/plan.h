@@ -6,7 +6,7 @@
 
 namespace train {
 
-/// What a step is planned for.
+/// Sizes and device for which a step is planned.
 struct PlanSizes {
   int ranks = 1;
   int64_t classes = 0;
@@ -14,49 +14,51 @@ struct PlanSizes {
   core::dry::Traits device;
 };
 
-/// What one training step takes of the fullest rank, rank 0: a real step's code, run on a device
-/// without memory or arithmetic (core/dry).
+/// Resources of one training step on rank 0, the rank with the largest share. They are recorded by
+/// running the real training step on a device without memory or arithmetic (core/dry).
 struct StepPlan {
-  int64_t peak = 0;                ///< bytes of tensors, at most
-  core::dry::Parts parts_at_peak;  ///< its parts
-  core::dry::Parts peak_of_parts;  ///< the most of each part in a step, whenever that is
-  int64_t loader = 0;              ///< bytes of the host: batches read ahead, and the one in use
-  std::string head;                ///< how the head goes over its classes
-  core::Dtype dtype = core::Dtype::f32;     ///< of activations
+  int64_t peak = 0;                ///< peak memory of tensors, in bytes
+  core::dry::Parts parts_at_peak;  ///< bytes of each part at the time of the peak
+  core::dry::Parts peak_of_parts;  ///< peak bytes of each part, at any time in the step
+  int64_t loader = 0;              ///< host memory of batches, prefetched and current, in bytes
+  std::string head;                ///< summary of the head's strategy
+  core::Dtype dtype = core::Dtype::f32;     ///< dtype of the activations
   int64_t features = 0;                     ///< D
-  int64_t chunk = 0;                        ///< classes at a time; 0: all
-  int64_t rows = 0;                         ///< that go through the head at a time
-  std::map<core::dry::Work, int64_t> work;  ///< kernels, and how often
-  comm::Traffic traffic;                    ///< of a step, summed over ranks
+  int64_t chunk = 0;                        ///< classes per chunk of the head; 0: all
+  int64_t rows = 0;                         ///< rows that the head processes at a time
+  std::map<core::dry::Work, int64_t> work;  ///< number of kernels by FLOPs and bytes
+  comm::Traffic traffic;                    ///< traffic of a step, summed over ranks
 };
 
-/// Throws ConfigError where the experiment cannot run on so many ranks.
+/// Plans a training step by a dry run.
+/// Throws: ConfigError if the experiment cannot run on this number of ranks.
 StepPlan plan_step(Experiment experiment, PlanSizes const& sizes);
 
-/// About the most classes, to 1 %, whose peak is within `memory` bytes; 0 where one a rank is too
-/// many. The other sizes stay.
+/// Returns the largest number of classes, within 1 %, whose peak is at most `memory` bytes; 0 if
+/// even one class per rank does not fit. The other sizes are unchanged.
 int64_t most_classes(Experiment experiment, PlanSizes sizes, int64_t memory);
 
-/// An experiment with something changed, and what that does to the peak.
+/// A change of the experiment that reduces the peak.
 struct Suggestion {
-  std::string change;  ///< "head.storage=bf16"
-  int64_t peak;
+  std::string change;  ///< setting or option, such as "head.storage=bf16"
+  int64_t peak;        ///< peak in bytes with this change alone
 };
 
-/// What makes the peak smaller, each change by itself, the best first.
+/// Returns the changes that reduce the peak, each applied alone, sorted by their peak.
 std::vector<Suggestion> suggestions(Experiment const& experiment, PlanSizes const& sizes,
                                     int64_t peak);
 
-/// Of a machine: FLOP/s, and bytes a second of memory and of a rank's network; 0: not known.
+/// Speed of a machine: arithmetic in FLOP/s, memory and a rank's network in bytes/s; 0: unknown.
 struct Rates {
   double flops = 0, memory = 0, network = 0;
 };
 
-/// Seconds of a step by those rates that are known.
+/// Predicted time of a step in seconds. Unknown rates contribute no time.
 struct StepTime {
-  double compute = 0;  ///< each kernel at the slower of its arithmetic and its memory
-  double network = 0;
+  double compute = 0;  ///< sum over kernels of max(FLOPs / flops, bytes / memory)
+  double network = 0;  ///< bytes sent per rank / network
 };
+/// Predicts the time of a step on `ranks` ranks.
 StepTime predicted_time(StepPlan const& plan, Rates const& rates, int ranks);
 
 }  // namespace train

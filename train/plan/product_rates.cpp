@@ -12,10 +12,11 @@ using core::Dtype;
 using core::Tensor;
 using core::Transpose;
 
-constexpr int64_t side = 2048;  ///< of the large product: 17 GFLOP, operands beyond a core's cache
-constexpr double budget = 0.3;  ///< seconds a figure
+constexpr int64_t side = 2048;  ///< size of the square product: 17 GFLOP, exceeds a core's cache
+constexpr double budget = 0.3;  ///< measuring time per result, in seconds
 
-/// Times of calls until the budget is spent, after two that warm up; three at least.
+/// Times of repeated calls in seconds: at least three, until the budget is spent. Two warm-up calls
+/// come first.
 template <class F>
 std::vector<double> times(core::Device& device, F const& call) {
   using Clock = std::chrono::steady_clock;
@@ -34,7 +35,7 @@ std::vector<double> times(core::Device& device, F const& call) {
   return all;
 }
 
-/// Normal numbers, so that nothing is denormal or zero.
+/// Tensor of normally distributed values, which avoids zeros and denormals.
 Tensor operand(core::Device& device, core::Shape const& shape, Dtype dtype) {
   Tensor wide(device, shape, core::accumulator(dtype));
   device.kernels().random_normal({}, 0, 0, 0.1, wide);

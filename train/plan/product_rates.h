@@ -3,21 +3,23 @@
 
 namespace train {
 
-/// Seconds of the products of a head on one chunk of n classes, each by itself with its operands
-/// where the last call left them, and what a large product reaches. Medians of several calls.
+/// Times in seconds of the matrix products of a head on one chunk of n classes, and the peak rate
+/// of a large product. Each product is measured in isolation, repeatedly on the same operands,
+/// which may stay in the cache. Medians of several calls.
 struct ProductRates {
   double logits = 0;    ///< Z (B, n) = X Wᵀ
   double features = 0;  ///< dX (B, D) += G W
   double weights = 0;   ///< dW (n, D) = Gᵀ X
-  double peak = 0;      ///< FLOP/s of a square product, by the fastest call
+  double peak = 0;      ///< FLOP/s of a square product, from the fastest call
 };
 
-/// Operands are of `dtype`, results Wide.
+/// Measures the products for `batch` rows (B), `features` (D) and a `chunk` of n classes. Operands
+/// have `dtype`, results core::accumulator(dtype).
 ProductRates measure_products(core::Device& device, core::Dtype dtype, int64_t batch,
                               int64_t features, int64_t chunk);
 
-/// Bytes a second that go to a device's memory and come from it, by an array that is scaled in
-/// place and larger than any cache. Median of several calls.
+/// Measures the memory bandwidth of a device in bytes/s, reads plus writes, by scaling in place an
+/// array of 256 MiB, larger than any cache. Median of several calls.
 double measure_bandwidth(core::Device& device);
 
 }  // namespace train

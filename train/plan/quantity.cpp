@@ -14,7 +14,7 @@ constexpr std::array<std::pair<char const*, double>, 6> powers_of_ten{
 constexpr std::array<std::pair<char const*, double>, 4> powers_of_two{
     {{"Ki", 0x1p10}, {"Mi", 0x1p20}, {"Gi", 0x1p30}, {"Ti", 0x1p40}}};
 
-/// What a suffix stands for; 0: nothing.
+/// Factor of a suffix; 0 if it is not valid.
 double factor_of(std::string const& suffix, std::string const& unit) {
   for (auto const& [prefix, factor] : powers_of_ten)
     if (suffix == prefix || suffix == prefix + unit) return factor;

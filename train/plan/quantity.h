@@ -3,12 +3,13 @@
 
 namespace train {
 
-/// A positive number with a prefix of the powers of ten (k, M, G, T, P) or of two (Ki, Mi, Gi, Ti)
-/// and then `unit` or nothing: "141GB", "141GiB", "790T". `unit`: "B", or "" for none.
-/// Throws ConfigError that begins with `name` and says what was expected.
+/// Parses a positive number with an optional decimal (k, M, G, T, P) or binary (Ki, Mi, Gi, Ti)
+/// prefix and an optional unit: "141GB", "141GiB", "790T". `unit`: "B", or "" for none. `name`:
+/// name of the option in error messages. Throws: ConfigError if the text has a different form or
+/// the number is not positive and finite.
 double parse_quantity(std::string const& name, std::string const& text, std::string const& unit);
 
-/// "1.23 GB": three or four digits, with the prefixes k to P.
+/// Formats a quantity with three or four digits and a decimal prefix up to P: "1.23 GB".
 std::string written_quantity(double value, std::string const& unit);
 
 }  // namespace train

@@ -1,4 +1,4 @@
-// What an experiment says about its head and optimizer, in training on several ranks.
+// Effects of the head's and the optimizer's settings in training, on several ranks.
 #include "comm/self.h"
 #include "tests/support/ranks.h"
 #include "tests/train/trainer/small_training.h"
@@ -24,14 +24,15 @@ std::vector<double> losses(Experiment const& experiment, comm::Communicator& ran
   return all;
 }
 
-/// On a trunk without batch norm: the last of its six batches has 4 rows, one or two a rank.
+/// Small experiment with a trunk without batch norm. The last of its six batches has 4 rows, one or
+/// two per rank.
 Experiment experiment(Settings settings) {
   settings.insert(settings.end(), {"model.trunk=conv", "model.stride=4", "model.features=auto"});
   return tests::small_experiment(settings);
 }
 
 void check_same_losses(Settings const& settings, std::string const& change) {
-  INFO((settings.empty() ? "as it is" : settings.front()) << ", " << change);
+  INFO((settings.empty() ? "default settings" : settings.front()) << ", " << change);
   comm::Self self;
   auto const expected = losses(experiment(settings), self, 8);
   auto changed = settings;
@@ -42,7 +43,7 @@ void check_same_losses(Settings const& settings, std::string const& change) {
 
 }  // namespace
 
-TEST_CASE("replicas of a head train as one", "[ranks][training][mesh]") {
+TEST_CASE("head.shards: replicas of a head -> losses of one rank", "[ranks][training][mesh]") {
   auto const head =
       GENERATE(Settings{}, Settings{"head.passes=one"},
                Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
@@ -56,7 +57,7 @@ TEST_CASE("replicas of a head train as one", "[ranks][training][mesh]") {
       check_same_losses(head, core::join("head.shards=", shards));
 }
 
-TEST_CASE("ranks with fewer rows than parts train as one with the whole batch",
+TEST_CASE("accumulation_steps: ranks with fewer rows than micro-batches -> losses of one rank",
           "[ranks][training]") {
   auto const head = GENERATE(Settings{}, Settings{"head.passes=one"},
                              Settings{"optimizer.max_grad_norm=0.5"}, Settings{"head.shards=1"});
@@ -64,7 +65,7 @@ TEST_CASE("ranks with fewer rows than parts train as one with the whole batch",
     check_same_losses(head, parts);
 }
 
-TEST_CASE("the gradient's norm is the same at any number of ranks", "[ranks][training]") {
+TEST_CASE("max_grad_norm: any number of ranks -> losses of one rank", "[ranks][training]") {
   for (auto const& head :
        {Settings{"optimizer.max_grad_norm=0.1"},
         Settings{"optimizer.max_grad_norm=0.1", "head.kind=row_parallel", "head.chunk=auto"}})

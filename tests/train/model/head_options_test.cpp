@@ -1,4 +1,4 @@
-// What an experiment says about its head and optimizer, in training on one rank.
+// Effects of the head's and the optimizer's settings in training, on one rank.
 #include <numeric>
 #include "tests/support/device.h"
 #include "tests/train/files.h"
@@ -10,14 +10,14 @@ using Settings = std::vector<std::string>;
 
 namespace {
 
-/// The small experiment on a trunk without batch norm, which takes a batch's rows one by one.
+/// Small experiment with a trunk without batch norm, so that the rows of a batch are independent.
 train::Experiment plain_experiment(Settings const& settings) {
   Settings all{"model.trunk=conv", "model.stride=4", "model.features=auto"};
   all.insert(all.end(), settings.begin(), settings.end());
   return tests::small_experiment(all);
 }
 
-/// Gradient descent: the change of a step is the rate times the gradient.
+/// Plain gradient descent: the update of a step is the learning rate times the gradient.
 constexpr double descent_rate = 16;
 train::Experiment descent(Settings const& settings) {
   Settings all{"optimizer.momentum=0",   "optimizer.weight_decay=0", "optimizer.lr=16",
@@ -47,7 +47,7 @@ void check_close(std::vector<double> const& a, std::vector<double> const& b) {
   for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == Approx(b[i]).epsilon(1e-5));
 }
 
-/// The gradient of the first step, trunk and head.
+/// Gradient of the first step, for trunk and head.
 std::vector<double> first_gradient(Settings const& settings) {
   SmallTraining training(descent(settings), tests::device());
   auto const before = training.state();
@@ -75,19 +75,19 @@ std::vector<Settings> all_heads() {
 
 }  // namespace
 
-TEST_CASE("a batch in parts trains as a whole one") {
+TEST_CASE("accumulation_steps: batch in micro-batches -> losses of the whole batch") {
   auto const head = GENERATE(Settings{}, Settings{"head.passes=one", "head.logits=recompute"},
                              Settings{"head.kind=arcface", "head.bias=false", "head.scale=8"},
                              Settings{"optimizer.kind=adamw", "optimizer.lr=1.0e-3"},
                              Settings{"optimizer.max_grad_norm=0.5"}, Settings{"model.dropout=0"});
-  INFO((head.empty() ? "as it is" : head.front()));
+  INFO((head.empty() ? "default settings" : head.front()));
   auto const whole = losses(plain_experiment(head), 8);
-  // 20: more parts than rows, of which the last batch has 4.
+  // With 20, there are more micro-batches than rows; the last batch has only 4 rows.
   for (auto const* parts : {"optimizer.accumulation_steps=3", "optimizer.accumulation_steps=20"})
     check_close(losses(plain_experiment(head + Settings{parts}), 8), whole);
 }
 
-TEST_CASE("optimizer.max_grad_norm bounds the norm of the whole gradient") {
+TEST_CASE("max_grad_norm: norm exceeds it -> whole gradient scaled to this norm") {
   for (auto const& head : {Settings{"head.kind=softmax"}, Settings{"head.passes=one"},
                            Settings{"optimizer.accumulation_steps=3"},
                            Settings{"head.kind=row_parallel", "head.chunk=auto"},
@@ -99,11 +99,11 @@ TEST_CASE("optimizer.max_grad_norm bounds the norm of the whole gradient") {
         first_gradient(head + Settings{core::join("optimizer.max_grad_norm=", whole / 3)});
     CHECK(norm(clipped) == Approx(whole / 3).epsilon(1e-4));
     for (double& g : clipped) g *= 3;
-    CHECK(tests::distance(clipped, gradient) < 1e-4);  // in the same direction
+    CHECK(tests::distance(clipped, gradient) < 1e-4);  // same direction
   }
 }
 
-TEST_CASE("an optimizer.max_grad_norm that is never reached changes no bit") {
+TEST_CASE("max_grad_norm: never reached -> bitwise identical training") {
   for (auto const& head :
        {Settings{"head.kind=softmax"}, Settings{"head.passes=one"},
         Settings{"head.kind=row_parallel", "head.chunk=auto"}, Settings{"head.logits=recompute"}}) {
@@ -116,21 +116,21 @@ TEST_CASE("an optimizer.max_grad_norm that is never reached changes no bit") {
   }
 }
 
-TEST_CASE("head.sampling.full_after ends the draw of classes") {
+TEST_CASE("head.sampling.full_after: after this share of the steps -> all classes") {
   Settings const sampled{"head.sampling.rate=0.3"};
   SmallTraining draws(plain_experiment(sampled), tests::device());
   SmallTraining stops(plain_experiment(sampled + Settings{"head.sampling.full_after=0.5"}),
                       tests::device());
-  CHECK(losses(draws, 10) == losses(stops, 10));  // of 20 steps
+  CHECK(losses(draws, 10) == losses(stops, 10));  // half of 20 steps
   CHECK(draws.state() == stops.state());
-  // The same weights and batch: a softmax over more classes has a larger loss.
+  // With the same weights and batch, a softmax over more classes has a larger loss.
   CHECK(losses(stops, 1)[0] > losses(draws, 1)[0]);
-  // After 0 it never begins.
+  // With 0, classes are never sampled.
   CHECK(losses(plain_experiment(sampled + Settings{"head.sampling.full_after=0"}), 4) ==
         losses(plain_experiment({}), 4));
 }
 
-TEST_CASE("both plans of a head train alike") {
+TEST_CASE("head.passes: one or two -> same losses") {
   for (auto const& head : all_heads()) {
     if (head.front() == "head.kind=row_parallel") continue;
     INFO(head.front());
@@ -140,7 +140,7 @@ TEST_CASE("both plans of a head train alike") {
   }
 }
 
-TEST_CASE("every kind of head learns the small task") {
+TEST_CASE("head.kind: every kind -> loss decreases on the small task") {
   for (auto const& head : all_heads()) {
     INFO(head.front());
     auto const all =
@@ -152,7 +152,7 @@ TEST_CASE("every kind of head learns the small task") {
   }
 }
 
-TEST_CASE("resumed is uninterrupted, bit for bit, with all that a head remembers") {
+TEST_CASE("resume: every stateful head and optimizer -> bitwise identical to uninterrupted") {
   auto const settings = GENERATE(
       Settings{"head.kind=adaface", "head.bias=false", "head.scale=8"},
       Settings{"head.kind=curricularface", "head.bias=false", "head.scale=8"},

@@ -4,10 +4,10 @@
 #include "tests/train/trainer/small_training.h"
 #include "train/plan/plan.h"
 
-/// The plan of a step beside a real one.
+/// Compares the plan of a step with the memory of real steps.
 namespace tests {
 
-/// Bytes that two real training steps take of a CPU at their peak, on the calling rank.
+/// Peak memory in bytes of two real training steps on the CPU, on the calling rank.
 inline int64_t measured_peak(train::Experiment const& experiment, comm::Communicator& ranks) {
   core::cpu::Cpu host(1), device(1);
   auto const task = train::open_task(experiment.data, experiment.seed);
@@ -23,6 +23,7 @@ inline int64_t measured_peak(train::Experiment const& experiment, comm::Communic
   return static_cast<int64_t>(device.memory().peak);
 }
 
+/// Plan of the experiment on the properties of this CPU.
 inline train::StepPlan planned(train::Experiment const& experiment, int ranks) {
   core::cpu::Cpu const like(1);
   return train::plan_step(
@@ -33,14 +34,14 @@ inline train::StepPlan planned(train::Experiment const& experiment, int ranks) {
        .device = {like.describe(), like.cache_bytes(), like.fast_bf16(), like.capacity() / ranks}});
 }
 
-/// A head of tens of MB over small images.
+/// Experiment with small images and a head of tens of MB.
 inline train::Experiment large_head(std::vector<std::string> settings) {
   settings.insert(settings.begin(), {"data.classes=20011", "data.global_batch_size=52",
                                      "data.samples=156", "model.features=128", "head.chunk=auto"});
   return small_experiment(settings);
 }
 
-/// Combinations in which other tensors are alive at the peak.
+/// Combinations of settings with different tensors alive at the peak.
 inline std::vector<std::vector<std::string>> plan_settings() {
   return {{},
           {"head.logits=store"},

@@ -27,7 +27,7 @@ void compare(Experiment const& experiment) {
                   << 100.0 * static_cast<double>(measured - plan.peak) /
                          static_cast<double>(measured)
                   << " % more");
-  // The CPU hands out blocks that are up to a sixteenth larger than what is asked for.
+  // The CPU's allocator returns blocks up to 1/16 larger than requested.
   CHECK(measured >= plan.peak);
   CHECK(static_cast<double>(measured) <= 1.07 * static_cast<double>(plan.peak));
   CHECK(plan.peak > 10'000'000);
@@ -36,15 +36,15 @@ void compare(Experiment const& experiment) {
 
 }  // namespace
 
-TEST_CASE("a plan's memory is what real steps take", "[plan]") {
+TEST_CASE("plan_step: one rank -> peak memory of real steps", "[plan]") {
   for (auto const& settings : tests::plan_settings()) {
-    INFO((settings.empty() ? "as it is" : settings.front())
+    INFO((settings.empty() ? "default settings" : settings.front())
          << ", " << (settings.empty() ? "" : settings.back()));
     compare(tests::large_head(settings));
   }
 }
 
-TEST_CASE("a plan's memory with drawn classes is about what real steps take", "[plan]") {
+TEST_CASE("plan_step: sampled classes -> peak memory of real steps", "[plan]") {
   for (auto const* rows : {"lazy", "dense"}) {
     INFO(rows);
     compare(tests::large_head({"head.sampling.rate=0.3",
@@ -53,13 +53,13 @@ TEST_CASE("a plan's memory with drawn classes is about what real steps take", "[
   }
 }
 
-TEST_CASE("a plan in bf16", "[plan]") {
+TEST_CASE("plan_step: bf16 -> peak memory of real steps", "[plan]") {
   core::cpu::Cpu cpu(1);
   if (!tests::can_multiply(cpu, core::Dtype::bf16)) return;
   compare(tests::large_head({"precision=bf16", "head.storage=bf16", "head.logits=store"}));
 }
 
-TEST_CASE("the parts of a plan", "[plan]") {
+TEST_CASE("plan_step: parts -> sizes of weights, optimizer state and buffers", "[plan]") {
   auto const experiment = tests::large_head({"head.logits=store", "head.bias=false"});
   auto const plan = train::plan_step(experiment, sizes_of(experiment));
   int64_t const weights = 20011 * 128 * 4;
@@ -75,8 +75,8 @@ TEST_CASE("the parts of a plan", "[plan]") {
   CHECK(shared.loader == 5 * 13 * (16 * 16 * 4 + 8));
 }
 
-TEST_CASE("the work of a plan", "[plan]") {
-  // Three products of 52 x 20011 x 128 with stored logits, four without, and the trunk's.
+TEST_CASE("plan_step: work -> FLOPs of the head's products", "[plan]") {
+  // Three products of 52 x 20011 x 128 with stored logits, four without, plus those of the trunk.
   auto const flops = [](std::string const& logits) {
     auto const experiment = tests::large_head({"head.logits=" + logits});
     double all = 0;
@@ -90,7 +90,7 @@ TEST_CASE("the work of a plan", "[plan]") {
   CHECK(flops("store") < 4 * product);
 }
 
-TEST_CASE("the time of a plan is that of the slower of products and memory", "[plan]") {
+TEST_CASE("predicted_time: kernel -> the slower of arithmetic and memory", "[plan]") {
   train::StepPlan plan;
   plan.work = {{{100, 10}, 2}, {{0, 50}, 1}};
   plan.traffic.add("features", comm::Collective::all_gather, {80, 80});
@@ -101,7 +101,8 @@ TEST_CASE("the time of a plan is that of the slower of products and memory", "[p
   CHECK(train::predicted_time(plan, {.network = 4}, 2).network == 10);
 }
 
-TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
+TEST_CASE("most_classes, suggestions: memory limit -> classes that fit; smaller peaks, sorted",
+          "[plan]") {
   auto const experiment = tests::large_head({});
   auto sizes = sizes_of(experiment);
   int64_t const memory = 50'000'000;
@@ -125,7 +126,7 @@ TEST_CASE("the most classes that fit, and what makes room", "[plan]") {
     CHECK(std::ranges::count(changes, change) == 1);
 }
 
-TEST_CASE("a plan of what cannot be", "[plan]") {
+TEST_CASE("plan_step: more ranks than classes -> ConfigError", "[plan]") {
   auto const experiment = tests::small_experiment();
   CHECK_THROWS_WITH(train::plan_step(experiment, sizes_of(experiment, 38)),
                     Catch::Contains("38 ranks for 37"));

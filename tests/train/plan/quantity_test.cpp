@@ -5,7 +5,7 @@
 using train::parse_quantity;
 using train::written_quantity;
 
-TEST_CASE("amounts are read with their prefix and unit", "[quantity]") {
+TEST_CASE("parse_quantity: prefix and unit -> value", "[quantity]") {
   CHECK(parse_quantity("--memory", "141GB", "B") == 141e9);
   CHECK(parse_quantity("--memory", "141G", "B") == 141e9);
   CHECK(parse_quantity("--memory", "141GiB", "B") == 141 * 0x1p30);
@@ -17,7 +17,7 @@ TEST_CASE("amounts are read with their prefix and unit", "[quantity]") {
   CHECK(parse_quantity("--flops", "7.9e14", "") == 790e12);
 }
 
-TEST_CASE("amounts that are none", "[quantity]") {
+TEST_CASE("parse_quantity: invalid text -> ConfigError", "[quantity]") {
   for (auto const* text :
        {"141XB", "GB", "", "-1GB", "0", "0GB", "1 GB", "1GBs", "nan", "inf", "1e999", "1gb"}) {
     INFO(text);
@@ -28,7 +28,7 @@ TEST_CASE("amounts that are none", "[quantity]") {
                     Catch::Contains("--memory: '141XB'; expected a positive number"));
 }
 
-TEST_CASE("amounts are written with three digits", "[quantity]") {
+TEST_CASE("written_quantity: value -> three digits with prefix and unit", "[quantity]") {
   CHECK(written_quantity(0, "B") == "0.00 B");
   CHECK(written_quantity(999, "B") == "999 B");
   CHECK(written_quantity(1000, "B") == "1.00 kB");
