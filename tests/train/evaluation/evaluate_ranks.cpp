@@ -13,9 +13,9 @@ using tests::known_split;
 using tests::world;
 using train::Prediction;
 
-TEST_CASE("evaluation: the same at any number of ranks, each sample seen by one", "[ranks]") {
+TEST_CASE("evaluate: any number of ranks -> same scores, each sample on one rank", "[ranks]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
-  // The last batch has 3, 2, 1 and 24 rows: fewer than ranks, in some.
+  // The last batch has 3, 2, 1 or 24 rows, in some cases fewer than ranks.
   auto const batch = GENERATE(7, 11, 23, 100);
   auto model = known_model(device(), world(), dtype);
   train::Experiment experiment;
@@ -35,9 +35,9 @@ TEST_CASE("evaluation: the same at any number of ranks, each sample seen by one"
   CHECK(tests::values(seen) == std::vector<double>(24, 1));
 }
 
-TEST_CASE("nearest neighbour: the same at any number of ranks", "[ranks]") {
-  auto const samples = GENERATE(0, 1, 3, 31);  // some ranks get none
-  // Points on a line, exact in f32; every class has two.
+TEST_CASE("nearest_neighbour: any number of ranks -> same scores", "[ranks]") {
+  auto const samples = GENERATE(0, 1, 3, 31);  // some ranks have no samples
+  // Points on a line, exact in f32; two per class.
   std::vector<float> images, points;
   std::vector<int64_t> classes, labels;
   for (int64_t i = 0; i < 20; ++i) {
@@ -62,7 +62,8 @@ TEST_CASE("nearest neighbour: the same at any number of ranks", "[ranks]") {
   }
 }
 
-TEST_CASE("samples drawn come together from the ranks that saw them", "[ranks]") {
+TEST_CASE("SampleDraw::gather: predictions on different ranks -> all, in the order of the draw",
+          "[ranks]") {
   auto const split = known_split(24);
   auto model = known_model(device(), world());
   train::Experiment experiment;

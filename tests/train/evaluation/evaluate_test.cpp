@@ -21,7 +21,7 @@ Experiment in_batches_of(int64_t rows) {
 
 }  // namespace
 
-TEST_CASE("evaluation gives the known shares and tells every sample once, in order") {
+TEST_CASE("evaluate: known model -> known scores, every sample passed once in order") {
   core::Device& device = tests::device();
   comm::Self self;
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
@@ -32,7 +32,7 @@ TEST_CASE("evaluation gives the known shares and tells every sample once, in ord
                               [&](Prediction const& p) { seen.push_back(p); });
   CHECK(score.split == "known");
   CHECK(score.samples == 24);
-  CHECK(score.top1 == 1.0 / 8);  // places 0 to 7 come in turn, three times
+  CHECK(score.top1 == 1.0 / 8);  // labels have ranks 0 to 7 in turn, three times
   CHECK(score.top5 == 5.0 / 8);
   REQUIRE(seen.size() == 24);
   for (int64_t i = 0; i < 24; ++i) {
@@ -45,7 +45,7 @@ TEST_CASE("evaluation gives the known shares and tells every sample once, in ord
   }
 }
 
-TEST_CASE("evaluation of an empty split, and without anyone to tell") {
+TEST_CASE("evaluate: empty split -> scores 0; no callback -> scores") {
   core::Device& device = tests::device();
   comm::Self self;
   auto model = known_model(device, self);
@@ -55,7 +55,7 @@ TEST_CASE("evaluation of an empty split, and without anyone to tell") {
   CHECK(evaluate(model, known_split(8), in_batches_of(4), device, self).top5 == 5.0 / 8);
 }
 
-TEST_CASE("evaluation leaves samples out that do not count") {
+TEST_CASE("evaluate: ignored labels -> samples left out") {
   core::Device& device = tests::device();
   comm::Self self;
   auto model = known_model(device, self);
@@ -63,7 +63,7 @@ TEST_CASE("evaluation leaves samples out that do not count") {
   auto const all = known_split(24);
   std::vector<float> pixels;
   std::vector<int64_t> labels;
-  for (int64_t i = 0; i < 24; ++i) {  // of each three samples the middle one does not count
+  for (int64_t i = 0; i < 24; ++i) {  // of every three samples, the middle one is ignored
     pixels.resize(pixels.size() + 8);
     all.data->read(i, &*pixels.end() - 8);
     labels.push_back(i % 3 == 1 ? train::Dataset::ignored : all.data->label(i));
@@ -74,16 +74,16 @@ TEST_CASE("evaluation leaves samples out that do not count") {
   auto const score = evaluate(model, split, in_batches_of(batch), device, self,
                               [&](Prediction const& p) { seen.push_back(p.sample); });
   CHECK(score.samples == 16);
-  CHECK(score.top1 == 2.0 / 16);  // places (3 i) mod 8: i = 0, 8 and 16, of which 16 is left out
+  CHECK(score.top1 == 2.0 / 16);  // rank (3 i) mod 8 is 0 for i = 0, 8 and 16; 16 is ignored
   CHECK(seen == std::vector<int64_t>{0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23});
 }
 
-TEST_CASE("evaluation takes images as training does: normalised, not augmented") {
+TEST_CASE("evaluate: images -> normalized, not augmented") {
   core::Device& device = tests::device();
   comm::Self self;
   auto model = known_model(device, self);
   auto experiment = in_batches_of(5);
-  experiment.data.std = {-1};  // turns the order of the classes round
+  experiment.data.std = {-1};  // reverses the order of the classes
   experiment.data.augment.horizontal_flip = true;
   experiment.data.augment.noise_std = 100;
   evaluate(model, known_split(8), experiment, device, self, [](Prediction const& p) {
@@ -92,7 +92,7 @@ TEST_CASE("evaluation takes images as training does: normalised, not augmented")
   });
 }
 
-TEST_CASE("evaluation with fewer than five classes lists those there are") {
+TEST_CASE("evaluate: fewer than five classes -> all classes in the prediction") {
   core::Device& device = tests::device();
   comm::Self self;
   auto head = std::make_unique<layers::ShardedHead>(

@@ -14,7 +14,7 @@ using train::Split;
 
 namespace {
 
-/// The same by the definition, in f64: classes by the distance to their nearest image, then number.
+/// Reference in f64: classes ordered by the distance to their nearest image, then by number.
 Score brute_force(Split const& train, Split const& split) {
   auto const size = static_cast<size_t>(train.data->shape().count());
   std::vector<float> q(size), g(size);
@@ -42,7 +42,7 @@ Score brute_force(Split const& train, Split const& split) {
   return {split.name, split.data->size(), top1 / samples, top5 / samples};
 }
 
-/// Pixels 0, 1/4, ... `levels` of them: sums of their products are exact in f32.
+/// Random pixels with `levels` values 0, 1/4, ...: sums of their products are exact in f32.
 Split random_split(char const* name, ImageShape shape, int64_t samples, int64_t classes, int levels,
                    unsigned seed) {
   std::mt19937 rng(seed);
@@ -64,29 +64,29 @@ void compare(Split const& train, Split const& split) {
   CHECK(score.samples == expected.samples);
   CHECK(score.top1 == expected.top1);
   CHECK(score.top5 == expected.top5);
-  CHECK(score.top5 < 1);  // the data tell right from wrong
+  CHECK(score.top5 < 1);  // the data can detect wrong results
   CHECK(score.top5 > score.top1);
 }
 
 }  // namespace
 
-TEST_CASE("nearest neighbour agrees with the definition, several images a class") {
+TEST_CASE("nearest_neighbour: several images per class -> scores of the reference") {
   compare(random_split("train", {3, 5, 2}, 500, 40, 9, 1),
           random_split("test", {3, 5, 2}, 257, 40, 9, 2));
 }
 
-TEST_CASE("nearest neighbour gives equal distances to the lower class") {
-  // Two pixels of two levels: most distances are equal, and most images are twins.
+TEST_CASE("nearest_neighbour: equal distances -> the lower class") {
+  // Two pixels of two levels: most distances are equal, and most images have duplicates.
   compare(random_split("train", {1, 2, 1}, 31, 12, 2, 3),
           random_split("test", {1, 2, 1}, 129, 12, 2, 4));
 }
 
-TEST_CASE("nearest neighbour over several blocks of training images") {
+TEST_CASE("nearest_neighbour: several blocks of training images -> scores of the reference") {
   compare(random_split("train", {2, 4, 1}, 4096 + 33, 300, 5, 5),
           random_split("test", {2, 4, 1}, 300, 300, 5, 6));
 }
 
-TEST_CASE("nearest neighbour by hand") {
+TEST_CASE("nearest_neighbour: points on a line -> scores computed by hand") {
   core::Device& device = tests::device();
   comm::Self self;
   // Points on a line: class 7 at 0 and 10, class 3 at 4, class 9 at 5.
@@ -100,11 +100,11 @@ TEST_CASE("nearest neighbour by hand") {
   CHECK(right(9, 7) == std::pair{1.0, 1.0});
   CHECK(right(4.4f, 3) == std::pair{1.0, 1.0});
   CHECK(right(4.4f, 9) == std::pair{0.0, 1.0});
-  CHECK(right(4.5f, 3) == std::pair{1.0, 1.0});  // as near as 9
-  CHECK(right(4.5f, 8) == std::pair{0.0, 0.0});  // no such class in training
+  CHECK(right(4.5f, 3) == std::pair{1.0, 1.0});  // same distance as class 9
+  CHECK(right(4.5f, 8) == std::pair{0.0, 0.0});  // class 8 has no training images
 }
 
-TEST_CASE("nearest neighbour leaves images out that do not count, on both sides") {
+TEST_CASE("nearest_neighbour: ignored labels in either split -> images left out") {
   core::Device& device = tests::device();
   comm::Self self;
   auto const ignored = train::Dataset::ignored;
@@ -116,7 +116,7 @@ TEST_CASE("nearest neighbour leaves images out that do not count, on both sides"
   CHECK(score.top5 == 1);
 }
 
-TEST_CASE("nearest neighbour of no samples, and among no images") {
+TEST_CASE("nearest_neighbour: empty split -> scores 0; different image shapes -> core::Error") {
   core::Device& device = tests::device();
   comm::Self self;
   Split const none = make_split("none", {1, 1, 1}, {}, {});

@@ -23,9 +23,9 @@ std::vector<T> values(train::SafetensorsReader const& file, std::string const& n
 
 }  // namespace
 
-TEST_CASE("predictions and embeddings are written in order, from any number of ranks", "[ranks]") {
+TEST_CASE("predict: any number of ranks -> predictions and embeddings in sample order", "[ranks]") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
-  auto const batch = GENERATE(7, 23, 100);  // the last one has fewer rows than ranks, in some
+  auto const batch = GENERATE(7, 23, 100);  // the last batch may have fewer rows than ranks
   auto const asked = GENERATE(1, 3, 20);
   auto const kind = GENERATE(train::HeadKind::softmax, train::HeadKind::arcface);
   tests::SharedFolder shared;
@@ -64,7 +64,7 @@ TEST_CASE("predictions and embeddings are written in order, from any number of r
   }
 }
 
-TEST_CASE("predictions without embeddings leave one file", "[ranks]") {
+TEST_CASE("predict: embeddings not requested -> one file", "[ranks]") {
   tests::SharedFolder shared;
   train::Experiment experiment;
   experiment.data.global_batch_size = 5;
