@@ -57,7 +57,7 @@ Picture drawn(int64_t width, int64_t height, F draw) {
 
 constexpr ImageShape shape{4, 6, 1};  // drawn 16 times as large: 96 x 64
 
-/// Images of one grey each: what a tile shows tells which image it is.
+/// Images of one gray level each, so that the color of a tile identifies its image.
 Split greys(char const* name, std::vector<float> const& levels, std::vector<int64_t> labels) {
   std::vector<float> pixels;
   for (float const level : levels) pixels.insert(pixels.end(), shape.count(), level);
@@ -71,13 +71,13 @@ Colour grey(int level) {
 
 }  // namespace
 
-TEST_CASE("a canvas keeps what was drawn, and drops what passes its edges") {
+TEST_CASE("Canvas: shapes across the edges -> clipped") {
   auto const picture = drawn(5, 4, [](Canvas& canvas) {
-    canvas.fill({-2, -1, 4, 3}, black);    // its lower right 2 x 2 is on the canvas
+    canvas.fill({-2, -1, 4, 3}, black);    // the lower right 2 x 2 pixels are visible
     canvas.fill({4, 3, 100, 100}, green);  // one pixel
-    canvas.fill({10, 10, 2, 2}, red);      // none
-    canvas.fill({-10, 0, 3, 3}, red);      // none
-    canvas.blend(3, 0, black, 51);         // a fifth
+    canvas.fill({10, 10, 2, 2}, red);      // outside
+    canvas.fill({-10, 0, 3, 3}, red);      // outside
+    canvas.blend(3, 0, black, 51);         // opacity 1/5
     canvas.blend(-1, 0, red, 255);
     canvas.blend(0, 4, red, 255);
   });
@@ -91,7 +91,7 @@ TEST_CASE("a canvas keeps what was drawn, and drops what passes its edges") {
   CHECK(picture.at(3, 0) == grey(204));
 }
 
-TEST_CASE("a frame lies right outside its box") {
+TEST_CASE("Canvas::frame: box and width -> frame adjacent to the outside of the box") {
   auto const picture = drawn(9, 9, [](Canvas& canvas) { canvas.frame({3, 3, 2, 3}, 2, red); });
   CHECK(picture.count(red) == 6 * 7 - 2 * 3);
   CHECK(picture.at(1, 1) == red);
@@ -102,7 +102,7 @@ TEST_CASE("a frame lies right outside its box") {
   CHECK(picture.at(7, 4) == white);
 }
 
-TEST_CASE("images are drawn in squares; three channels are colours, values are held in range") {
+TEST_CASE("Canvas::image: pixels -> squares; three channels -> RGB, otherwise gray; clamped") {
   std::vector<float> const colours{1, 0, 0.2f, 0, 1, 2};  // (1, 2, 3)
   std::vector<float> const greys{0.5f, 9, -3, 9};         // (1, 2, 2)
   auto const picture = drawn(6, 6, [&](Canvas& canvas) {
@@ -116,19 +116,19 @@ TEST_CASE("images are drawn in squares; three channels are colours, values are h
   CHECK(picture.at(5, 5) == black);
 }
 
-TEST_CASE("a picture that cannot be written names the file") {
+TEST_CASE("Canvas::save_png: file cannot be written -> IoError with its path") {
   Canvas canvas(2, 2, white);
   CHECK_THROWS_WITH(canvas.save_png("/nowhere/a.png"), Catch::Contains("/nowhere/a.png"));
   CHECK_THROWS_AS(canvas.save_png("/nowhere/a.png"), train::IoError);
 }
 
-TEST_CASE("lettering is as wide as it says, where there is a font") {
+TEST_CASE("Lettering: text -> ink within width(), if a font is installed") {
   train::Lettering lettering;
   std::string const text = "Mm 12 \xE4\xB8\x80";
   int64_t const width = lettering.width(text, 20);
   auto const picture = drawn(200, 40, [&](Canvas& canvas) {
     lettering.write(canvas, 10, 30, text, 20, black);
-    lettering.write(canvas, 10, 30, "\xFF\xE4", 20, black);  // no UTF-8: nothing
+    lettering.write(canvas, 10, 30, "\xFF\xE4", 20, black);  // invalid UTF-8: no ink
   });
   int64_t inked = 0;
   for (int64_t x = 0; x < 200; ++x)
@@ -142,8 +142,8 @@ TEST_CASE("lettering is as wide as it says, where there is a font") {
     CHECK(lettering.width(text, 40) == Approx(2.0 * static_cast<double>(width)).epsilon(0.1));
 }
 
-TEST_CASE("predictions: tiles show samples and classes, frames say right and wrong") {
-  // Class 0 is grey 51, class 1 is 102; class 2 has no training image.
+TEST_CASE("draw_predictions: samples -> tiles of sample and classes, green or red frames") {
+  // Class 0 is gray level 51, class 1 is 102; class 2 has no training image.
   Task task{3, greys("train", {0.2f, 0.4f, 0.9f}, {0, 1, 0}), {}, {}};
   task.class_name = [](int64_t label) {
     return std::array{"zero", "one", "two"}[static_cast<size_t>(label)];
@@ -151,17 +151,19 @@ TEST_CASE("predictions: tiles show samples and classes, frames say right and wro
   task.evaluation = {greys("first", {0.6f, 0.8f}, {0, 1}), greys("second", {1}, {2})};
   auto const& first = task.evaluation[0];
   auto const& second = task.evaluation[1];
-  std::vector<Shown> const samples{{&first, {0, 0, {0, 1, 2}}},   // right
-                                   {&first, {1, 1, {0, 1, 2}}},   // wrong
-                                   {&second, {0, 2, {1, 0, 2}}},  // wrong, the truth unknown
-                                   {&first, {1, 1, {1}}}};        // right
+  std::vector<Shown> const samples{
+      {&first, {0, 0, {0, 1, 2}}},   // right
+      {&first, {1, 1, {0, 1, 2}}},   // wrong
+      {&second, {0, 2, {1, 0, 2}}},  // wrong; the true class has no image
+      {&first, {1, 1, {1}}}};        // right
   TemporaryFolder folder;
   draw_predictions(folder.file("p.png"), task, samples);
   auto const picture = read_png(folder.file("p.png"));
 
-  // Margins of 24, names of 72; columns of 96 + 8 of frame, 10 apart.
+  // Margins of 24, names 72 wide; columns of 96 plus a frame of 8, 10 apart.
   CHECK(picture.width == 48 + 72 + 3 * 104 + 2 * 10);
-  // Bands 24 apart: 40 of header, three tiles of 64 + 8, 10 below the sample, captions of 20.
+  // Bands 24 apart: header of 40, three tiles of 64 + 8, gap of 10 below the sample, captions
+  // of 20.
   constexpr int64_t band = 40 + 3 * 72 + 10 + 40;
   CHECK(picture.height == 48 + 2 * band + 24);
   constexpr int64_t frame = 104 * 72 - 96 * 64;
@@ -188,10 +190,10 @@ TEST_CASE("predictions: tiles show samples and classes, frames say right and wro
   CHECK(picture.at(x(0), y(1, 1)) == grey(102));
   CHECK(picture.at(x(0) - 1, y(1, 1)) == red);
   CHECK(picture.at(x(0) - 1, y(1, 2)) == neutral);
-  CHECK_FALSE(picture.at(x(0), y(1, 2)) == grey(51));  // empty
+  CHECK_FALSE(picture.at(x(0), y(1, 2)) == grey(51));  // empty tile
 }
 
-TEST_CASE("predictions: one sample, large images as they are, nothing at all") {
+TEST_CASE("draw_predictions: large images -> not magnified; no samples -> core::Error") {
   TemporaryFolder folder;
   ImageShape const large{120, 130, 3};
   auto const set = make_split("large", large, std::vector<float>(120 * 130 * 3, 0), {0});
@@ -203,7 +205,7 @@ TEST_CASE("predictions: one sample, large images as they are, nothing at all") {
   CHECK_THROWS_AS(draw_predictions(folder.file("p.png"), task, {}), core::Error);
 }
 
-TEST_CASE("samples are drawn without repetition, by the seed alone") {
+TEST_CASE("SampleDraw: seed and count -> distinct samples, a function of the seed") {
   auto const split = tests::known_split(50);
   auto const draw = [&](int64_t count, uint64_t seed) {
     return SampleDraw(split, count, seed).samples();
@@ -219,7 +221,7 @@ TEST_CASE("samples are drawn without repetition, by the seed alone") {
   CHECK(SampleDraw(tests::known_split(0), 12, 1).samples().empty());
 }
 
-TEST_CASE("a draw keeps the predictions it drew, in its order, and leaves out what was not seen") {
+TEST_CASE("SampleDraw::gather: some samples not seen -> the others, in the order of the draw") {
   core::Device& device = tests::device();
   comm::Self self;
   auto const split = tests::known_split(50);

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-/// A report into a folder that goes away, and what people see of it.
+/// A report into a temporary folder, with its console output.
 struct Told {
   tests::TemporaryFolder folder;
   std::string metrics = folder.file("metrics.jsonl");
@@ -35,7 +35,7 @@ RunFacts const facts{.device = "CPU",
                      .steps = 20,
                      .steps_per_epoch = 10};
 
-TEST_CASE("a logged step is a line of JSON in full precision", "[report]") {
+TEST_CASE("Report::step: logged step -> one line of JSON in full precision", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -50,7 +50,7 @@ TEST_CASE("a logged step is a line of JSON in full precision", "[report]") {
   CHECK(line["samples_per_s"].get<double>() == 0);
 }
 
-TEST_CASE("a line is in the file when the call returns", "[report]") {
+TEST_CASE("Report::step: each call -> line is in the file on return", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -60,7 +60,7 @@ TEST_CASE("a line is in the file when the call returns", "[report]") {
   }
 }
 
-TEST_CASE("an evaluated split and a note are lines of their own", "[report]") {
+TEST_CASE("Report: score and note -> one line each", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -80,7 +80,7 @@ TEST_CASE("an evaluated split and a note are lines of their own", "[report]") {
         std::string::npos);
 }
 
-TEST_CASE("a name that is no UTF-8 does not end a run", "[report]") {
+TEST_CASE("Report::score: name is not UTF-8 -> replacement character, no error", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -88,7 +88,7 @@ TEST_CASE("a name that is no UTF-8 does not end a run", "[report]") {
   CHECK(told.lines().at(0)["split"] == "a\uFFFD");
 }
 
-TEST_CASE("a loss that is no number is null", "[report]") {
+TEST_CASE("Report::step: loss is NaN -> null", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -96,7 +96,7 @@ TEST_CASE("a loss that is no number is null", "[report]") {
   CHECK(told.lines().at(0)["loss"].is_null());
 }
 
-TEST_CASE("a resumed run loses the lines after its step, and a torn one", "[report]") {
+TEST_CASE("Report: resumed run -> later lines and an incomplete line are removed", "[report]") {
   Told told;
   std::string const kept =
       "{\"kind\":\"train\",\"step\":1}\n{\"kind\":\"train\",\"step\":2}\n{\"kind\":\"eval\","
@@ -112,7 +112,7 @@ TEST_CASE("a resumed run loses the lines after its step, and a torn one", "[repo
   CHECK(told.out.str().find("resumed after step 2") != std::string::npos);
 }
 
-TEST_CASE("samples a second count the time of training alone", "[report]") {
+TEST_CASE("Report: samples_per_s -> excludes paused time", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -129,7 +129,7 @@ TEST_CASE("samples a second count the time of training alone", "[report]") {
   CHECK(speed > 100 / 0.100);
 }
 
-TEST_CASE("elsewhere than on a terminal each step is a plain line", "[report]") {
+TEST_CASE("Report: output is not a terminal -> a plain line per step", "[report]") {
   Told told;
   auto report = told.report();
   report.begin(facts);
@@ -139,7 +139,7 @@ TEST_CASE("elsewhere than on a terminal each step is a plain line", "[report]") 
   CHECK(told.out.str().ends_with('\n'));
 }
 
-TEST_CASE("on a terminal one line is drawn again, and ended in the end", "[report]") {
+TEST_CASE("Report: terminal -> one line redrawn, ended by the destructor", "[report]") {
   Told told;
   {
     auto report = told.report(true);
@@ -153,7 +153,7 @@ TEST_CASE("on a terminal one line is drawn again, and ended in the end", "[repor
   CHECK(told.out.str().ends_with('\n'));
 }
 
-TEST_CASE("a rank that tells nobody writes nothing", "[report]") {
+TEST_CASE("Report: no output stream -> no output and no file", "[report]") {
   tests::TemporaryFolder folder;
   Report report({.metrics = folder.file("metrics.jsonl"), .out = nullptr});
   report.begin(facts);
@@ -163,14 +163,14 @@ TEST_CASE("a rank that tells nobody writes nothing", "[report]") {
   CHECK_FALSE(std::filesystem::exists(folder.file("metrics.jsonl")));
 }
 
-TEST_CASE("metrics that cannot be written are an error that names the file", "[report]") {
+TEST_CASE("Report: metrics file cannot be written -> IoError", "[report]") {
   std::ostringstream out;
   Report report({.metrics = "no/such/folder/metrics.jsonl", .out = &out});
   report.begin(facts);
   CHECK_THROWS_AS(report.note("lost"), IoError);
 }
 
-TEST_CASE("scores as a table", "[report]") {
+TEST_CASE("score_table: scores, with or without a comparison -> table", "[report]") {
   std::vector<Score> const scores{{"WQY Zen Hei", 20902, 0.9731, 0.99}, {"Kai", 5, 1, 1}};
   CHECK(score_table(scores) ==
         "split          samples      top-1      top-5\n"

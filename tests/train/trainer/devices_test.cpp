@@ -1,4 +1,4 @@
-// What the CPU and the device under test must agree on.
+// Compares training on the device under test with training on the CPU.
 #include "tests/support/device.h"
 #include "tests/train/files.h"
 #include "tests/train/trainer/small_training.h"
@@ -22,19 +22,20 @@ void load(SmallTraining& training, std::filesystem::path const& folder, int64_t 
 
 }  // namespace
 
-TEST_CASE("the device trains as the CPU does", "[devices]") {
+TEST_CASE("training: device under test in f32 -> losses and state of the CPU", "[devices]") {
   auto const experiment = tests::small_experiment({"optimizer.lr=1.0e-3"});
   SmallTraining here(experiment, tests::host()), there(experiment, tests::device());
   for (int step = 0; step < 12; ++step) {
     INFO("step " << step);
     double const expected = tests::values(here.step())[0];
-    // At this rate training magnifies rounding little: docs/numerics.md.
+    // At this learning rate training amplifies rounding errors only slightly: docs/numerics.md.
     CHECK(tests::values(there.step())[0] == Approx(expected).epsilon(1e-5));
   }
   CHECK(tests::distance(there.state(), here.state()) < 1e-4);
 }
 
-TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding", "[devices]") {
+TEST_CASE("training: device under test in bf16 -> losses of the CPU in f32, within bf16 rounding",
+          "[devices]") {
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
   auto const settings = {"optimizer.lr=1.0e-3"};
   SmallTraining here(tests::small_experiment({settings.begin(), settings.end()}), tests::host());
@@ -48,7 +49,8 @@ TEST_CASE("in bf16 the device trains as the CPU does in f32, within its rounding
   }
 }
 
-TEST_CASE("a run goes on from device to device, bit for bit", "[devices]") {
+TEST_CASE("checkpoint: saved on one device, loaded on the other -> bitwise identical state",
+          "[devices]") {
   auto const experiment = tests::small_experiment();
   tests::TemporaryFolder const folder;
   SmallTraining cpu(experiment, tests::host());

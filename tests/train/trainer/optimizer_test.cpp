@@ -9,7 +9,7 @@ using train::OptimizerKind;
 
 namespace {
 
-/// A weight, a bias, a gain and running statistics, with gradients.
+/// Parameters of all roles: a weight, a bias, a norm gain and running statistics, with gradients.
 struct Network {
   Parameter weight, bias, norm, statistics;
 
@@ -44,7 +44,7 @@ Experiment config_of(OptimizerKind kind) {
   return experiment;
 }
 
-/// The network after a first step of rate 0.1.
+/// The network after one step with learning rate 0.1.
 Network stepped(Experiment const& experiment, Tensor const& gradient_scale = {}) {
   Device& device = tests::device();
   Network network(device);
@@ -70,7 +70,7 @@ std::vector<std::string> names_of(Experiment const& experiment) {
 
 }  // namespace
 
-TEST_CASE("optimizer: SGD decays weights alone, unless asked") {
+TEST_CASE("optimizer: SGD -> decays weights only; decay_norm_and_bias -> all") {
   Experiment experiment = config_of(OptimizerKind::sgd);
   Network network = stepped(experiment);
   holds(network.weight.value, {3 - 0.1 * (0.6 + 0.3), -4 - 0.1 * (0.8 - 0.4)});
@@ -84,7 +84,7 @@ TEST_CASE("optimizer: SGD decays weights alone, unless asked") {
   holds(network.norm.value, {2 - 0.1 * (-0.5 + 0.2)});
 }
 
-TEST_CASE("optimizer: the first steps of Adam and AdamW are the rate, in the slope's direction") {
+TEST_CASE("optimizer: first step of Adam and AdamW -> learning rate times the gradient's sign") {
   Network const adam = stepped(config_of(OptimizerKind::adam));
   holds(adam.weight.value, {2.9, -4.1});
   holds(adam.bias.value, {0.9});
@@ -94,7 +94,7 @@ TEST_CASE("optimizer: the first steps of Adam and AdamW are the rate, in the slo
   holds(adamw.bias.value, {0.9});
 }
 
-TEST_CASE("optimizer: LARS takes a weight as one row, and leaves biases and norms to SGD") {
+TEST_CASE("optimizer: LARS -> one trust ratio per weight; SGD for biases and norms") {
   Experiment experiment = config_of(OptimizerKind::lars);
   experiment.optimizer.trust_coefficient = 0.3;
   Network const network = stepped(experiment);
@@ -105,7 +105,7 @@ TEST_CASE("optimizer: LARS takes a weight as one row, and leaves biases and norm
   holds(network.norm.value, {2.05});
 }
 
-TEST_CASE("optimizer: a factor reaches every parameter") {
+TEST_CASE("optimizer: gradient scale -> applied to every parameter") {
   Device& device = tests::device();
   for (auto const kind : {OptimizerKind::sgd, OptimizerKind::lars}) {
     Experiment experiment = config_of(kind);
@@ -115,13 +115,14 @@ TEST_CASE("optimizer: a factor reaches every parameter") {
     CHECK(tests::values(skipped.norm.value) == std::vector<double>{2});
     holds(stepped(experiment, scalar(device, 0.5)).bias.value, {0.975});
   }
-  // LARS's trust sees the gradient that is used: 1 5 / (0.5 + 0.1 5) of (0.3 + 0.3, 0.4 - 0.4)
+  // LARS computes its trust ratio from the scaled gradient, 1 * 5 / (0.5 + 0.1 * 5), and applies it
+  // to (0.3 + 0.3, 0.4 - 0.4).
   Experiment experiment = config_of(OptimizerKind::lars);
   experiment.optimizer.trust_coefficient = 1;
   holds(stepped(experiment, scalar(device, 0.5)).weight.value, {3 - 0.1 * 5 * 0.6, -4});
 }
 
-TEST_CASE("optimizer: compute copies follow") {
+TEST_CASE("optimizer: bf16 compute copies -> updated by each step") {
   Device& device = tests::device();
   for (auto const kind : {OptimizerKind::sgd, OptimizerKind::adam, OptimizerKind::lars}) {
     Network network(device, Dtype::bf16);
@@ -133,7 +134,7 @@ TEST_CASE("optimizer: compute copies follow") {
   }
 }
 
-TEST_CASE("optimizer: state is named after its parameters") {
+TEST_CASE("optimizer: state -> named after its parameters, initialized to 0") {
   Experiment experiment = config_of(OptimizerKind::sgd);
   std::vector<std::string> const velocities{"conv.weight.velocity", "conv.bias.velocity",
                                             "bn.weight.velocity"};
@@ -142,7 +143,7 @@ TEST_CASE("optimizer: state is named after its parameters") {
   experiment.optimizer.momentum = 0;
   CHECK(names_of(experiment).empty());
   for (auto const kind : {OptimizerKind::adam, OptimizerKind::adamw}) {
-    experiment.optimizer.kind = kind;  // beta1 = 0 keeps its moment too
+    experiment.optimizer.kind = kind;  // beta1 = 0 still stores the first moment
     CHECK(names_of(experiment) ==
           std::vector<std::string>{"conv.weight.first", "conv.weight.second", "conv.bias.first",
                                    "conv.bias.second", "bn.weight.first", "bn.weight.second"});

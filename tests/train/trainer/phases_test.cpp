@@ -4,7 +4,7 @@
 
 using train::Phases;
 
-TEST_CASE("phases add up what the clock says between switches") {
+TEST_CASE("phases: switches within steps -> time per phase and its share") {
   core::Device& device = tests::device();
   double now = 100;
   Phases phases(device, [&] { return now; });
@@ -44,7 +44,7 @@ TEST_CASE("phases add up what the clock says between switches") {
   CHECK(phases.rows()[0].milliseconds == Approx(3000));
 }
 
-TEST_CASE("phases of steps that took no time have no share") {
+TEST_CASE("phases: steps of duration 0 -> share 0") {
   core::Device& device = tests::device();
   Phases phases(device, [] { return 7.0; });
   phases.begin("step");
@@ -53,7 +53,7 @@ TEST_CASE("phases of steps that took no time have no share") {
   CHECK(phases.rows()[0].share == 0);
 }
 
-TEST_CASE("phases without a device count nothing") {
+TEST_CASE("phases: no device -> disabled, no rows") {
   Phases phases;
   CHECK_FALSE(phases.enabled());
   phases.begin("data");
@@ -61,7 +61,7 @@ TEST_CASE("phases without a device count nothing") {
   CHECK(phases.rows().empty());
 }
 
-TEST_CASE("phases have a clock of their own") {
+TEST_CASE("phases: no clock given -> the default clock") {
   core::Device& device = tests::device();
   Phases phases(device);
   phases.begin("step");

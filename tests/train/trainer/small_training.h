@@ -5,10 +5,10 @@
 #include "train/data/loader.h"
 #include "train/trainer/trainer.h"
 
-/// A small model in training, on one rank and any device.
+/// Training of a small model on one rank and any device.
 namespace tests {
 
-/// Six batches an epoch, the last one smaller.
+/// Small experiment with six batches per epoch, the last one smaller.
 inline train::Experiment small_experiment(std::vector<std::string> const& settings = {}) {
   return train::parse_experiment("test", R"(
 precision: f32
@@ -24,7 +24,7 @@ schedule: {kind: cosine, warmup_steps: 3}
                                  settings);
 }
 
-/// A model in training, on its own, and its data.
+/// A model with its trainer and data, without a run folder.
 struct SmallTraining {
   SmallTraining(train::Experiment const& e_in, core::Device& device)
       : e(e_in),
@@ -39,7 +39,7 @@ struct SmallTraining {
     return trainer.step(batch);
   }
 
-  /// Every tensor of the run, one after another.
+  /// Values of all tensors of the snapshot, concatenated.
   std::vector<double> state() {
     std::vector<double> all;
     auto const snapshot = trainer.snapshot(task.classes);

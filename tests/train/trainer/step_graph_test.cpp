@@ -4,7 +4,7 @@
 
 using namespace train;
 
-TEST_CASE("a step never waits for the device, and allocates as often as the one before") {
+TEST_CASE("step: after warm-up -> no wait for the device, constant number of allocations") {
   core::cpu::Cpu inner;
   tests::RecordingDevice device(inner);
   tests::SmallTraining training(
@@ -21,7 +21,7 @@ TEST_CASE("a step never waits for the device, and allocates as often as the one 
   CHECK(device.allocations == before + 6 * a_step);
 }
 
-TEST_CASE("steps that are recorded and replayed train as those that are not, bit for bit") {
+TEST_CASE("step graph: captured and replayed steps -> bitwise identical training") {
   core::cpu::Cpu inner;
   tests::RecordingDevice device(inner);
   tests::SmallTraining replayed(tests::small_experiment(), device),
@@ -32,11 +32,11 @@ TEST_CASE("steps that are recorded and replayed train as those that are not, bit
   }
   CHECK(replayed.state() == plain.state());
   CHECK(device.recordings == 1);
-  // Of 20 steps 3 are of the small batch, and 3 warm up.
+  // Of 20 steps, 3 have the small batch and 3 are warm-up.
   CHECK(device.replays == 14);
 }
 
-TEST_CASE("what a recording would freeze is not recorded") {
+TEST_CASE("step graph: dropout, profiling or an eager device -> not captured") {
   core::cpu::Cpu inner;
   tests::RecordingDevice device(inner);
   CHECK(why_not_captured(tests::small_experiment(), device).empty());

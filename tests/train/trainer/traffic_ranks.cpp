@@ -1,4 +1,4 @@
-// What the collectives of real training steps move, against the formula: equal to the byte.
+// Compares the bytes moved by the collectives of real training steps with the formula: equality.
 #include "layers/head/sharded_head.h"
 #include "tests/support/ranks.h"
 #include "tests/train/trainer/small_training.h"
@@ -9,7 +9,7 @@ using namespace train;
 
 namespace {
 
-/// Batches of 13 rows and a last one of 12: no number of ranks divides all of them.
+/// Batches of 13 rows and a last one of 12: no number of ranks above 1 divides both.
 constexpr int64_t batch = 13, samples = 64, steps = 6, rows_of_steps = 13 * 4 + 12 + 13;
 
 Experiment experiment(std::vector<std::string> settings) {
@@ -17,7 +17,7 @@ Experiment experiment(std::vector<std::string> settings) {
   return tests::small_experiment(settings);
 }
 
-/// Steps of a model whose ranks are counted.
+/// Trains for `steps` steps and returns the measured traffic.
 std::vector<StepTraffic::Row> counted_steps(Experiment const& experiment) {
   auto& world = tests::world();
   StepTraffic traffic(world);
@@ -47,13 +47,13 @@ StepTraffic::Row row_of(std::vector<StepTraffic::Row> const& rows, std::string c
 
 }  // namespace
 
-TEST_CASE("what a step moves is what the formula says", "[ranks][traffic]") {
+TEST_CASE("traffic: step in f32 -> bytes of the formula", "[ranks][traffic]") {
   auto const settings = GENERATE(
       std::vector<std::string>{}, std::vector<std::string>{"model.batch_norm=sync"},
       std::vector<std::string>{"head.logits=recompute", "head.chunk=5"},
       std::vector<std::string>{"head.kind=row_parallel", "head.chunk=auto"},
       std::vector<std::string>{"model.trunk=conv", "model.features=auto", "model.stride=4"});
-  INFO((settings.empty() ? "as it is" : settings.front()));
+  INFO((settings.empty() ? "default settings" : settings.front()));
   auto const rows = counted_steps(experiment(settings));
   CHECK(rows.size() >= 4);
   for (auto const& row : rows) {
@@ -65,7 +65,7 @@ TEST_CASE("what a step moves is what the formula says", "[ranks][traffic]") {
   }
 }
 
-TEST_CASE("what a step on a mesh moves is what the formula says", "[ranks][traffic][mesh]") {
+TEST_CASE("traffic: step on a 2 x 2 mesh -> bytes of the formula", "[ranks][traffic][mesh]") {
   if (tests::world().size() != 4) return;  // 2 x 2
   auto const settings =
       GENERATE(std::vector<std::string>{"head.kind=softmax"},
@@ -84,7 +84,7 @@ TEST_CASE("what a step on a mesh moves is what the formula says", "[ranks][traff
   }
 }
 
-TEST_CASE("what a step in bf16 moves is what the formula says", "[ranks][traffic]") {
+TEST_CASE("traffic: step in bf16 -> bytes of the formula", "[ranks][traffic]") {
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
   auto const rows = counted_steps(experiment({"precision=bf16"}));
   for (auto const& row : rows) {
@@ -96,7 +96,7 @@ TEST_CASE("what a step in bf16 moves is what the formula says", "[ranks][traffic
   CHECK(row_of(rows, "features' gradient").sent == others * rows_of_steps * 24 * 4);
 }
 
-TEST_CASE("the head's volume depends on rows and features, not on classes", "[ranks][traffic]") {
+TEST_CASE("traffic: more classes -> same bytes for the head", "[ranks][traffic]") {
   int64_t const others = tests::world().size() - 1, ranks = tests::world().size();
   for (auto const* classes : {"data.classes=37", "data.classes=300"}) {
     auto const rows = counted_steps(experiment({classes}));

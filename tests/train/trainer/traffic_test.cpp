@@ -9,7 +9,7 @@ using train::StepTraffic;
 
 namespace {
 
-/// Bytes that leave a rank, in the mean.
+/// Bytes sent per rank, averaged over the ranks.
 double sent(comm::Traffic const& traffic, char const* label, Collective what, int64_t ranks) {
   auto const* const row = traffic.find(label, what);
   REQUIRE(row != nullptr);
@@ -19,9 +19,9 @@ double sent(comm::Traffic const& traffic, char const* label, Collective what, in
 
 }  // namespace
 
-TEST_CASE("the formula gives the figures of a large head", "[traffic]") {
-  // 1024 rows of 512 features in bf16 on 8 ranks, whatever the number of classes: 1.05 MB of
-  // features and 2.10 MB of their gradients, of which a rank keeps an eighth at home.
+TEST_CASE("traffic_by_formula: large head -> volume independent of the classes", "[traffic]") {
+  // 1024 rows of 512 features in bf16 on 8 ranks: 1.05 MB of features and 2.10 MB of their
+  // gradients, of which a rank keeps 1/8. The number of classes does not matter.
   StepSizes const sizes{.ranks = 8,
                         .batch = 1024,
                         .features = 512,
@@ -33,26 +33,27 @@ TEST_CASE("the formula gives the figures of a large head", "[traffic]") {
   CHECK(sent(traffic, "features' gradient", Collective::reduce_scatter, 8) == 2'097'152 * 7 / 8);
   CHECK(sent(traffic, "labels", Collective::all_gather, 8) == 8192 * 7 / 8);
   CHECK(sent(traffic, "trunk gradients", Collective::all_reduce, 8) == 2 * 44e6 * 7 / 8);
-  // A rank's numbers of each row go to all 7 others.
+  // A rank's statistics of each row are sent to all 7 others.
   CHECK(sent(traffic, "statistics", Collective::all_gather, 8) ==
         7 * 1024 * 4 * layers::ShardedHead::row_statistics);
   CHECK(traffic.rows().size() == 5);  // no running statistics
 }
 
-TEST_CASE("the formula of the split by feature has the logits in it", "[traffic]") {
+TEST_CASE("traffic_by_formula: row_parallel -> all-reduce of the logits", "[traffic]") {
   StepSizes sizes{.ranks = 8, .batch = 1024, .features = 512, .feature_bytes = 2};
   sizes.classes = 8'000'000;
   sizes.head = train::HeadKind::row_parallel;
   auto const traffic = traffic_by_formula(sizes);
-  // 57 GB: why nobody should.
+  // 57 GB per step: the reason to split by class instead.
   CHECK(sent(traffic, "split linear", Collective::all_reduce, 8) == Approx(57.3e9).epsilon(1e-3));
   CHECK(sent(traffic, "split linear", Collective::all_gather, 8) == 1'048'576 * 7 / 8);
   CHECK(traffic.find("statistics", Collective::all_gather) == nullptr);
 }
 
-TEST_CASE("batch norm over all ranks sends five numbers a channel to each other", "[traffic]") {
+TEST_CASE("traffic_by_formula: synchronized batch norm -> five numbers per channel and rank",
+          "[traffic]") {
   StepSizes sizes{.ranks = 4, .batch = 8, .features = 2};
-  sizes.statistics_bytes = 2 * 4 * 10;  // of 10 channels
+  sizes.statistics_bytes = 2 * 4 * 10;  // 10 channels
   CHECK(traffic_by_formula(sizes).find("batch norm", Collective::all_gather) == nullptr);
   sizes.batch_norm = train::BatchNormKind::sync;
   auto const traffic = traffic_by_formula(sizes);
@@ -60,14 +61,15 @@ TEST_CASE("batch norm over all ranks sends five numbers a channel to each other"
   CHECK(sent(traffic, "running statistics", Collective::all_reduce, 4) == 2 * 80 * 3 / 4);
 }
 
-TEST_CASE("nothing moves on a rank alone", "[traffic]") {
+TEST_CASE("traffic_by_formula: one rank -> no bytes", "[traffic]") {
   auto const traffic =
       train::traffic_by_formula({.ranks = 1, .batch = 8, .features = 2, .classes = 3});
   CHECK(!traffic.rows().empty());
   for (auto const& row : traffic.rows()) CHECK(row.moved == comm::Moved{});
 }
 
-TEST_CASE("only what steps do is counted, and tells as a table", "[traffic]") {
+TEST_CASE("StepTraffic: calls within and between steps -> only the former are in the table",
+          "[traffic]") {
   comm::Self self;
   StepTraffic traffic(self);
   core::Tensor t = tests::tensor<float>(tests::device(), {3}, {1, 2, 3});

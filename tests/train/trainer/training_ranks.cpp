@@ -10,8 +10,8 @@ using namespace train;
 
 namespace {
 
-/// 37 classes of 16 × 16 random images, 5 batches of 12 and one of 4 an epoch: classes and rows
-/// that do not divide by 2, 3 or 4, and with 4 ranks a batch of one row each.
+/// 37 classes of random 16 × 16 images; 5 batches of 12 and one of 4 per epoch. 2, 3 and 4 ranks do
+/// not divide the classes, and with 4 ranks one batch has a single row per rank.
 Experiment experiment() {
   return parse_experiment("test", R"(
 precision: f32
@@ -25,7 +25,7 @@ schedule: {kind: cosine, warmup_steps: 3}
 )");
 }
 
-/// A run without its folder: a model in training and its data.
+/// A model with its trainer and data, without a run folder.
 struct Training {
   Training(Experiment const& experiment, comm::Communicator& ranks_in, Position const& at = {})
       : ranks(ranks_in),
@@ -57,7 +57,7 @@ struct Training {
     return loss;
   }
 
-  /// With a pixel that is no number in the first rank's first image.
+  /// Runs a step in which the first image of rank 0 has a NaN pixel.
   void poisoned_step() {
     Batch batch;
     loader->next(batch);
@@ -93,7 +93,7 @@ std::vector<NamedTensor> copies(Snapshot const& snapshot) {
 
 }  // namespace
 
-TEST_CASE("losses do not depend on the number of ranks", "[ranks][training]") {
+TEST_CASE("training: any number of ranks -> losses of one rank", "[ranks][training]") {
   auto const experiment = experiment();
   comm::Self self;
   Training alone(experiment, self), together(experiment, tests::world());
@@ -104,11 +104,12 @@ TEST_CASE("losses do not depend on the number of ranks", "[ranks][training]") {
   }
 }
 
-TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][training]") {
+TEST_CASE("training: interrupted and resumed -> bitwise identical to uninterrupted",
+          "[ranks][training]") {
   auto const norm = GENERATE(as<std::string>{}, "local", "sync");
   auto experiment = experiment();
   experiment.model.batch_norm = norm == "sync" ? BatchNormKind::sync : BatchNormKind::local;
-  // The folder is rank 0's; on one host all ranks see it.
+  // All ranks use rank 0's folder; they run on one host.
   tests::TemporaryFolder const mine;
   auto const folder = gather_texts(tests::world(), tests::device(), mine.path().string())[0];
 
@@ -133,7 +134,7 @@ TEST_CASE("interrupted and resumed is uninterrupted, bit for bit", "[ranks][trai
   tests::world().barrier();
 }
 
-TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][training]") {
+TEST_CASE("training: image with NaN -> step skipped, all state stays finite", "[ranks][training]") {
   auto experiment = experiment();
   experiment.model.batch_norm = GENERATE(BatchNormKind::local, BatchNormKind::sync);
   Training training(experiment, tests::world());
@@ -143,7 +144,7 @@ TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][train
   auto const after = copies(training.trainer.snapshot(37));
   for (size_t i = 0; i < before.size(); ++i) {
     INFO(before[i].name);
-    // Where batch norm is local, the ranks with finite images move their statistics.
+    // With local batch norm, ranks with finite images update their running statistics.
     if (before[i].name.find("running") == std::string::npos)
       CHECK(tests::bytes(after[i].tensor) == tests::bytes(before[i].tensor));
     for (double const value : tests::values(after[i].tensor)) CHECK(std::isfinite(value));
@@ -151,7 +152,8 @@ TEST_CASE("an image that is not finite leaves no trace in a run", "[ranks][train
   CHECK(std::isfinite(training.step()));
 }
 
-TEST_CASE("running statistics are the same on every rank after each step", "[ranks][training]") {
+TEST_CASE("training: local batch norm -> same running statistics on every rank after a step",
+          "[ranks][training]") {
   auto experiment = experiment();
   experiment.model.batch_norm = BatchNormKind::local;
   Training training(experiment, tests::world());
