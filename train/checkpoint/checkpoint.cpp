@@ -141,8 +141,9 @@ std::vector<fs::path> Checkpoints::newest_first(core::Device& device) const {
   return folders;
 }
 
-/// Checks this rank's files and returns the manifest. Throws BadData or MissingInput if a file is
-/// damaged or missing, ConfigError if the checkpoint does not match `state`.
+/// Checks this rank's files and returns the manifest.
+/// Throws: BadData or MissingInput if a file is damaged or missing; ConfigError if the checkpoint
+/// does not match `state`.
 Manifest Checkpoints::inspect(fs::path const& folder, Snapshot const& state) const {
   auto manifest = read_manifest(folder);
   check_run(manifest, state, ranks_.size(), folder);

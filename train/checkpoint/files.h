@@ -7,7 +7,7 @@ namespace train {
 
 inline constexpr char const* trunk_file = "trunk.safetensors";
 
-/// "head-0-of-4.safetensors"
+/// File name of a rank's shard: "head-0-of-4.safetensors".
 std::string head_file(int rank, int ranks);
 
 /// Writes manifest.json, then flushes it and the folder's entries to the disk.

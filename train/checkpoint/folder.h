@@ -13,7 +13,7 @@ namespace train {
 
 using Folders = std::vector<std::filesystem::path>;
 
-/// "step-00000120"
+/// Folder name of a step: "step-00000120".
 std::string step_name(int64_t step);
 
 /// Step of a complete checkpoint, from its folder's name; nullopt for any other name.

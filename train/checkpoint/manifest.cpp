@@ -17,7 +17,8 @@ std::string hex(uint32_t value) {
 }
 
 /// Parses an unsigned integer that is stored as a string, since JSON readers that use doubles
-/// lose bits of 64-bit integers. Throws BadData.
+/// lose bits of 64-bit integers.
+/// Throws: BadData.
 uint64_t parse_number(std::string const& text, int base) {
   uint64_t value = 0;
   auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);

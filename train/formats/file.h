@@ -20,6 +20,7 @@ class File {
   ~File();
 
   std::string const& path() const { return path_; }
+  /// The POSIX file descriptor; owned by this object.
   int descriptor() const { return descriptor_; }
   /// Size in bytes.
   /// Throws: BadData if this is not a regular file; IoError.

@@ -69,7 +69,8 @@ uint64_t natural(json const& value, std::string const& where) {
   return value.get<uint64_t>();
 }
 
-/// Size of a tensor in bytes. Throws BadData if it overflows.
+/// Size of a tensor in bytes.
+/// Throws: BadData if it overflows.
 uint64_t byte_count(TensorEntry const& entry, std::string const& where) {
   uint64_t product = core::size_of(entry.dtype);
   for (int64_t const size : entry.shape)

@@ -27,7 +27,7 @@ struct Piece {
 
 fs::path index_of(fs::path const& to) { return to.string() + ".index.json"; }
 
-/// NAME-00001-of-00004.safetensors
+/// Path of a head shard: NAME-00001-of-00004.safetensors.
 fs::path shard_of(fs::path const& to, int64_t number, int64_t shards) {
   auto const five = [](int64_t n) { return part_suffix(n).substr(1); };
   return to.parent_path() / core::join(to.stem().string(), '-', five(number), "-of-", five(shards),

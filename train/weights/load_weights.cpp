@@ -58,8 +58,8 @@ std::string difference(StateDictReader const& file, TensorDeclaration const& exp
                     shape);
 }
 
-/// Throws ConfigError unless the file contains the expected tensors, and no others except those in
-/// `ignored`.
+/// Checks that the file contains the expected tensors, and no others except those in `ignored`.
+/// Throws: ConfigError with the differences, followed by `hint`.
 void check_file(StateDictReader const& file, std::vector<TensorDeclaration> const& expected,
                 std::vector<std::string> const& ignored, std::string const& hint) {
   std::vector<std::string> differences;

@@ -189,7 +189,7 @@ TEST_CASE("loader: Pass::evaluation -> one epoch in order, not augmented; ranks 
   }
 }
 
-TEST_CASE("loader: an empty set ends at once in evaluation and is refused in training") {
+TEST_CASE("loader: empty data set -> no batch in evaluation, core::Error in training") {
   train::Split const split{"none", std::make_shared<Numbered>(0)};
   Loader loader(host(), split, config(4), 7, Pass::evaluation, 0, 1);
   Batch batch;

@@ -210,7 +210,7 @@ bool Font::write(std::u32string_view text, int height, int width, uint8_t* pictu
   for (char32_t const character : text) {
     if (!handles_->load(glyph(character))) return false;
     FT_GlyphSlot const slot = handles_->face->glyph;
-    handles_->line.add(slot->outline, slot->linearHoriAdvance >> 10);  // 16.16
+    handles_->line.add(slot->outline, slot->linearHoriAdvance >> 10);  // 16.16 to 26.6
   }
   FT_Outline outline = handles_->line.outline();
   return handles_->draw(outline, height, width, picture);
