@@ -26,7 +26,7 @@ std::vector<double> losses(Experiment const& experiment, comm::Communicator& ran
 
 /// Small experiment with a trunk without batch norm. The last of its six batches has 4 rows, one or
 /// two per rank.
-Experiment experiment(Settings settings) {
+Experiment make_experiment(Settings settings) {
   settings.insert(settings.end(), {"model.trunk=conv", "model.stride=4", "model.features=auto"});
   return tests::small_experiment(settings);
 }
@@ -34,10 +34,10 @@ Experiment experiment(Settings settings) {
 void check_same_losses(Settings const& settings, std::string const& change) {
   INFO((settings.empty() ? "default settings" : settings.front()) << ", " << change);
   comm::Self self;
-  auto const expected = losses(experiment(settings), self, 8);
+  auto const expected = losses(make_experiment(settings), self, 8);
   auto changed = settings;
   changed.push_back(change);
-  auto const got = losses(experiment(changed), tests::world(), 8);
+  auto const got = losses(make_experiment(changed), tests::world(), 8);
   for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(expected[i]).epsilon(1e-5));
 }
 

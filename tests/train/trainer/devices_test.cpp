@@ -39,7 +39,7 @@ TEST_CASE("training: device under test in bf16 -> losses of the CPU in f32, with
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
   auto const settings = {"optimizer.lr=1.0e-3"};
   SmallTraining here(tests::small_experiment({settings.begin(), settings.end()}), tests::host());
-  auto experiment = here.e;
+  auto experiment = here.experiment;
   experiment.precision = train::Precision::bf16;
   SmallTraining there(experiment, tests::device());
   for (int step = 0; step < 12; ++step) {

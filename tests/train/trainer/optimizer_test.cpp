@@ -50,7 +50,7 @@ Network stepped(Experiment const& experiment, Tensor const& gradient_scale = {})
   Network network(device);
   Optimizer optimizer(network.all(), experiment);
   auto const rule = update_rule(experiment, {}, Role::weight);
-  optimizer.step(make_step_scalars(device, rule, 0.1, 1), factor);
+  optimizer.step(make_step_scalars(device, rule, 0.1, 1), gradient_scale);
   return network;
 }
 

@@ -26,8 +26,8 @@ schedule: {kind: cosine, warmup_steps: 3}
 
 /// A model with its trainer and data, without a run folder.
 struct SmallTraining {
-  SmallTraining(train::Experiment const& e_in, core::Device& device)
-      : e(e_in),
+  SmallTraining(train::Experiment const& given, core::Device& device)
+      : experiment(given),
         task(train::open_task(experiment.data, experiment.seed)),
         model(train::make_model(experiment, device, ranks, task.train.data->shape(), task.classes)),
         trainer(experiment, device, ranks, model, experiment.run.steps),

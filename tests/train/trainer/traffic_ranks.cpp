@@ -12,7 +12,7 @@ namespace {
 /// Batches of 13 rows and a last one of 12: no number of ranks above 1 divides both.
 constexpr int64_t batch = 13, samples = 64, steps = 6, rows_of_steps = 13 * 4 + 12 + 13;
 
-Experiment experiment(std::vector<std::string> settings) {
+Experiment make_experiment(std::vector<std::string> settings) {
   settings.push_back("data.global_batch_size=" + std::to_string(batch));
   return tests::small_experiment(settings);
 }
@@ -54,7 +54,7 @@ TEST_CASE("traffic: step in f32 -> bytes of the formula", "[ranks][traffic]") {
       std::vector<std::string>{"head.kind=row_parallel", "head.chunk=auto"},
       std::vector<std::string>{"model.trunk=conv", "model.features=auto", "model.stride=4"});
   INFO((settings.empty() ? "default settings" : settings.front()));
-  auto const rows = counted_steps(experiment(settings));
+  auto const rows = counted_steps(make_experiment(settings));
   CHECK(rows.size() >= 4);
   for (auto const& row : rows) {
     INFO(row.label << ' ' << comm::name(row.what));
@@ -74,7 +74,7 @@ TEST_CASE("traffic: step on a 2 x 2 mesh -> bytes of the formula", "[ranks][traf
                std::vector<std::string>{"optimizer.max_grad_norm=1"},
                std::vector<std::string>{"optimizer.accumulation_steps=3"});
   INFO(settings.front());
-  auto experiment = experiment(settings);
+  auto experiment = make_experiment(settings);
   experiment.head.shards = 2;
   for (auto const& row : counted_steps(experiment)) {
     INFO(row.label << ' ' << comm::name(row.what));
@@ -86,7 +86,7 @@ TEST_CASE("traffic: step on a 2 x 2 mesh -> bytes of the formula", "[ranks][traf
 
 TEST_CASE("traffic: step in bf16 -> bytes of the formula", "[ranks][traffic]") {
   if (!tests::can_multiply(tests::device(), core::Dtype::bf16)) return;
-  auto const rows = counted_steps(experiment({"precision=bf16"}));
+  auto const rows = counted_steps(make_experiment({"precision=bf16"}));
   for (auto const& row : rows) {
     INFO(row.label << ' ' << comm::name(row.what));
     CHECK(row.sent == row.by_formula);
@@ -99,7 +99,7 @@ TEST_CASE("traffic: step in bf16 -> bytes of the formula", "[ranks][traffic]") {
 TEST_CASE("traffic: more classes -> same bytes for the head", "[ranks][traffic]") {
   int64_t const others = tests::world().size() - 1, ranks = tests::world().size();
   for (auto const* classes : {"data.classes=37", "data.classes=300"}) {
-    auto const rows = counted_steps(experiment({classes}));
+    auto const rows = counted_steps(make_experiment({classes}));
     CHECK(row_of(rows, "features").sent == others * rows_of_steps * 24 * 4);
     CHECK(row_of(rows, "features").calls == steps);
     CHECK(row_of(rows, "labels").sent == others * rows_of_steps * 8);

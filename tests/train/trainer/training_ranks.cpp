@@ -12,7 +12,7 @@ namespace {
 
 /// 37 classes of random 16 × 16 images; 5 batches of 12 and one of 4 per epoch. 2, 3 and 4 ranks do
 /// not divide the classes, and with 4 ranks one batch has a single row per rank.
-Experiment experiment() {
+Experiment make_experiment() {
   return parse_experiment("test", R"(
 precision: f32
 run: {steps: 15}
@@ -94,7 +94,7 @@ std::vector<NamedTensor> copies(Snapshot const& snapshot) {
 }  // namespace
 
 TEST_CASE("training: any number of ranks -> losses of one rank", "[ranks][training]") {
-  auto const experiment = experiment();
+  auto const experiment = make_experiment();
   comm::Self self;
   Training alone(experiment, self), together(experiment, tests::world());
   for (int step = 0; step < 15; ++step) {
@@ -107,7 +107,7 @@ TEST_CASE("training: any number of ranks -> losses of one rank", "[ranks][traini
 TEST_CASE("training: interrupted and resumed -> bitwise identical to uninterrupted",
           "[ranks][training]") {
   auto const norm = GENERATE(as<std::string>{}, "local", "sync");
-  auto experiment = experiment();
+  auto experiment = make_experiment();
   experiment.model.batch_norm = norm == "sync" ? BatchNormKind::sync : BatchNormKind::local;
   // All ranks use rank 0's folder; they run on one host.
   tests::TemporaryFolder const mine;
@@ -135,7 +135,7 @@ TEST_CASE("training: interrupted and resumed -> bitwise identical to uninterrupt
 }
 
 TEST_CASE("training: image with NaN -> step skipped, all state stays finite", "[ranks][training]") {
-  auto experiment = experiment();
+  auto experiment = make_experiment();
   experiment.model.batch_norm = GENERATE(BatchNormKind::local, BatchNormKind::sync);
   Training training(experiment, tests::world());
   training.step();
@@ -154,7 +154,7 @@ TEST_CASE("training: image with NaN -> step skipped, all state stays finite", "[
 
 TEST_CASE("training: local batch norm -> same running statistics on every rank after a step",
           "[ranks][training]") {
-  auto experiment = experiment();
+  auto experiment = make_experiment();
   experiment.model.batch_norm = BatchNormKind::local;
   Training training(experiment, tests::world());
   training.step();

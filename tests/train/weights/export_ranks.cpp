@@ -12,7 +12,7 @@ using namespace train;
 namespace {
 
 /// Experiment with 11 classes, which the numbers of ranks do not divide, and images of 3 channels.
-Experiment experiment(std::string const& out, std::vector<std::string> settings = {}) {
+Experiment make_experiment(std::string const& out, std::vector<std::string> settings = {}) {
   settings.push_back("run.out=" + out);
   return parse_experiment("test", R"(
 precision: f32
@@ -48,8 +48,9 @@ TEST_CASE("export: any number of ranks -> identical file, and init.from reads it
       std::vector<std::string>{"head.storage=bf16"}, std::vector<std::string>{"head.shards=1"});
   tests::SharedFolder shared;
   comm::Self self;
-  auto const alone = experiment(shared.path / core::join("alone", tests::world().rank()), settings);
-  auto const together = experiment(shared.path / "together", settings);
+  auto const alone =
+      make_experiment(shared.path / core::join("alone", tests::world().rank()), settings);
+  auto const together = make_experiment(shared.path / "together", settings);
   auto const initial = exported(alone, self, 0);
   CHECK(exported(together, tests::world(), 0) == initial);
   CHECK(initial.size() > 1000);
@@ -60,19 +61,19 @@ TEST_CASE("export: any number of ranks -> identical file, and init.from reads it
   auto const from = "init.from=" + alone.run.out + "/weights.safetensors";
   auto again = settings;
   again.push_back(from);
-  auto const first = exported(experiment(shared.path / "again", again), tests::world(), 0);
+  auto const first = exported(make_experiment(shared.path / "again", again), tests::world(), 0);
   CHECK(first == trained);
 }
 
 TEST_CASE("init.from: file does not match the model -> ConfigError on every rank", "[ranks]") {
   tests::SharedFolder shared;
   comm::Self self;
-  auto const source = experiment(shared.path / core::join("source", tests::world().rank()));
+  auto const source = make_experiment(shared.path / core::join("source", tests::world().rank()));
   exported(source, self, 2);
   auto const from = "init.from=" + source.run.out + "/weights.safetensors";
   auto const refused = [&](std::vector<std::string> settings) {
     settings.push_back(from);
-    auto const experiment = experiment("unused", settings);
+    auto const experiment = make_experiment("unused", settings);
     auto const task = open_task(experiment.data, experiment.seed);
     auto model = make_model(experiment, tests::device(), tests::world(), task.train.data->shape(),
                             task.classes);
@@ -99,7 +100,7 @@ TEST_CASE("export: head_shards = n -> the same tensors as in one file", "[ranks]
                std::vector<std::string>{"head.storage=bf16", "head.shards=1"});
   auto const shards = GENERATE(4, 11);
   tests::SharedFolder shared;
-  auto const experiment = experiment(shared.path / "run", settings);
+  auto const experiment = make_experiment(shared.path / "run", settings);
   auto const whole = exported(experiment, tests::world(), 2);
   auto const to = experiment.run.out + "/parts.safetensors", index = to + ".index.json";
   std::ostringstream log;
@@ -120,7 +121,7 @@ TEST_CASE("export: head_shards = n -> the same tensors as in one file", "[ranks]
 
   auto again = settings;
   again.push_back("init.from=" + index);
-  CHECK(exported(experiment(shared.path / "again", again), tests::world(), 0) == whole);
+  CHECK(exported(make_experiment(shared.path / "again", again), tests::world(), 0) == whole);
 }
 
 TEST_CASE("export: more shards than classes -> ConfigError; one file -> old index is removed",
@@ -128,7 +129,7 @@ TEST_CASE("export: more shards than classes -> ConfigError; one file -> old inde
   if (tests::world().rank() != 0) return;
   tests::TemporaryFolder folder;
   comm::Self self;
-  auto const experiment = experiment(folder.file("run"));
+  auto const experiment = make_experiment(folder.file("run"));
   std::ostringstream log;
   train(experiment, Existing::refuse, tests::device(), self, {log});
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
@@ -166,7 +167,7 @@ TEST_CASE("init.grow_classes: more classes than the file -> the same on any numb
   auto const with = [&](std::string const& name, std::vector<std::string> const& more) {
     auto all = settings;
     all.insert(all.end(), more.begin(), more.end());
-    return experiment(shared.path / name, all);
+    return make_experiment(shared.path / name, all);
   };
   auto const mine = [](char const* name) { return core::join(name, tests::world().rank()); };
   auto const known = with("known", {}),

@@ -24,7 +24,7 @@ struct Setting {
   core::cpu::Cpu device{1};
   comm::Self self;
 
-  Experiment experiment(std::vector<std::string> settings = {}) {
+  Experiment make_experiment(std::vector<std::string> settings = {}) {
     settings.push_back("init.from=" + path);
     return parse_experiment("test", text, settings);
   }
@@ -45,7 +45,7 @@ struct Setting {
     writer.finish();
   }
   std::string refusal(std::vector<std::string> const& settings = {}) {
-    auto const experiment = experiment(settings);
+    auto const experiment = make_experiment(settings);
     auto network = model(experiment);
     return tests::thrown<ConfigError>([&] { load_weights(experiment, network); });
   }
