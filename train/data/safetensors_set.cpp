@@ -66,8 +66,8 @@ Task open_safetensors(DataConfig const& config) {
   if (!config.eval_path.empty()) {
     auto test = open_test(config, classes);
     if (!(test.data->shape() == train->shape()))
-      throw BadData(core::join(config.eval_path, ": its images have a different shape from those of ",
-                               config.path));
+      throw BadData(core::join(config.eval_path,
+                               ": its images have a different shape from those of ", config.path));
     task.evaluation.push_back(std::move(test));
   }
   return task;
