@@ -4,6 +4,8 @@ import posixpath
 import re
 import textwrap
 
+import rooms
+
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH = re.compile(r"`((?:core|comm|layers|train|tests|bench|configs|docs|\.ci)/[\w./*-]+)`")
 _FENCE = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```", re.M | re.S)
@@ -16,6 +18,8 @@ def check(files):
     words = set(re.findall(r"^  (\w+) ", files["dev"], re.M))
     pages = {name: text for name, text in files.items() if name.endswith(".md")}
     everything = "".join(pages.values())
+    if rooms.PICTURE in files and files[rooms.PICTURE] != rooms.picture(files):
+        yield rooms.PICTURE, 1, "does not show the present includes; run ./dev docs"
     for name, text in files.items():
         if name in pages:
             found = (*_links(name, text, files), *_paths(text, files), *_quotes(text, files),

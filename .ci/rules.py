@@ -44,6 +44,21 @@ CONFINED = [
     (r"nccl\.h$", r"comm/nccl"), (r"(ft2build\.h|freetype/)", r"train/"),
     (r"png\.h$", r"train/|tests/"),
 ]
+# Phrases of comments, messages and pages, each with its replacement: docs/style.md.
+BANNED = [
+    (r"\b(is|are|was|be|being|been|as|nobody|ranks?) told\b", "'receives', 'prints', 'by default'"),
+    (r"(///|//|\*) Gives\b", "'Returns'"),
+    (r"\bfor ever\b", "'no limit', 'no timeout'"),
+    (r"\bthough (they|it) be\b", "'even if'"),
+    (r"(?<!here )\bis no (?!longer|more than|larger|greater|less)\w+", "'is not a', 'is invalid'"),
+    (r"\bso many\b", "the number: 'the first n'"),
+    (r"\bwhat \w+ \w+ comes? to\b", "'is', 'the sum of'"),
+    (r"\bwhat becomes of\b", "the noun: 'logits of the other classes'"),
+    (r"///< (of|that|what)\b", "a noun first: 'standard deviation of ...'"),
+    (r"\bkeeps the books\b", "'records'"),
+    (r"\bany more\b(?! than)", "'no longer'"),
+    (r"\b[Ff]or people\b", "'human-readable'"),
+]
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 
 
@@ -62,6 +77,14 @@ def check_text(name, text):
             yield number, "finish it, or document in docs/ what is missing"
         if name.endswith(CODE + (".py",)) and len(line) > MAX_LINE:
             yield number, f"{len(line)} columns; the limit is {MAX_LINE}"
+
+
+def check_phrases(name, text):
+    """The language of comments, messages and pages; docs/style.md lists the phrases themselves."""
+    if name.endswith(CODE + (".md", ".yaml")) and name != "docs/style.md":
+        for pattern, better in BANNED:
+            for match in re.finditer(pattern, text):
+                yield line_of(text, match.start()), f"'{match.group()}': write {better}"
 
 
 def check_limits(text):
@@ -139,7 +162,8 @@ def check(files):
     for name, text in files.items():
         if text is None:
             continue
-        yield from ((name, *found) for found in check_text(name, text))
+        for rule in (check_text(name, text), check_phrases(name, text)):
+            yield from ((name, *found) for found in rule)
         if name.endswith(CODE):
             for rule in (check_forbidden(name, text), check_includes(name, text),
                          check_limits(text)):

@@ -4,6 +4,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 import docs  # noqa: E402
+import rooms  # noqa: E402
 import rules  # noqa: E402
 import source  # noqa: E402
 
@@ -33,6 +34,18 @@ BROKEN_AND_SOUND = [
     ("core/a.cpp", "int " + "a" * 100 + ";", "int " + "a" * 90 + ";"),
     ("core/a.cpp", "int a;\n" * 400, "int a;\n" * 399),
     ("core/a.cpp", "int f() {\n" + "  g();\n" * 59 + "}", "int f() {\n" + "  g();\n" * 58 + "}"),
+    ("core/a.h", "/// A rank is to" "ld of it.", "/// A rank receives it."),
+    ("core/a.h", "/// Giv" "es the maximum.", "/// Returns the maximum."),
+    ("core/a.cpp", "// 0 is for ev" "er", "// 0: no timeout"),
+    ("README.md", "only these, though they b" "e slower", "only these, even if slower"),
+    ("core/a.cpp", 'fail("this is n' 'o experiment");', 'fail("this is no longer valid");'),
+    ("README.md", "so man" "y words", "the first n words"),
+    ("core/a.h", "/// what a tile come" "s to.", "/// Partial sums of a tile."),
+    ("core/a.h", "/// what becomes o" "f rows", "/// rows"),
+    ("core/a.h", "int a;  ///< o" "f a step", "int a;  ///< number of a step"),
+    ("core/a.h", "/// it keeps the boo" "ks", "/// it records"),
+    ("README.md", "not needed any mo" "re", "any more than one"),
+    ("core/a.h", "/// For peop" "le: a name", "/// Human-readable name"),
     ("README.md", "[a](docs/no" "ne.md)", "[a](dev)"),
     ("README.md", "[a](#none)\n# Some", "[a](#some-thing)\n# Some thing"),
     ("README.md", "`core/none.h`", "`core/a.h`"),
@@ -60,7 +73,10 @@ auto visit(F&& f) -> decltype(f()) {
 
 
 def problems(name, text):
-    files = {"dev": "  build  compile\n", "core/a.h": "int a;\n", name: text + "\n"}
+    return problems_of({"dev": "  build  compile\n", "core/a.h": "int a;\n", name: text + "\n"})
+
+
+def problems_of(files):
     return [*rules.check(files), *docs.check(files)]
 
 
@@ -76,6 +92,14 @@ class Rules(unittest.TestCase):
     def test_include_cycles_are_found(self):
         files = {"core/a.h": '#include "core/b.h"\n', "core/b.h": '#include "core/a.h"\n'}
         self.assertEqual([name for name, *_ in rules.check(files)], ["core/a.h"])
+
+    def test_the_picture_of_rooms_shows_present_includes(self):
+        files = {"dev": "  build  compile\n", "train/commands/a.cpp": '#include "train/errors.h"\n',
+                 "train/errors.h": "int a;\n"}
+        drawn = rooms.picture(files)
+        self.assertEqual(problems_of({**files, rooms.PICTURE: drawn}), [])
+        changed = {**files, "train/commands/a.cpp": '#include "core/a.h"\n'}
+        self.assertEqual(len(problems_of({**changed, rooms.PICTURE: drawn})), 1)
 
     def test_functions_are_counted(self):
         found = [(f.name, f.line, f.lines) for f in source.functions(CODE)]

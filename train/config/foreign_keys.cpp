@@ -1,4 +1,5 @@
 #include "train/config/foreign_keys.h"
+#include "core/check.h"
 #include "train/config/fields.h"
 
 namespace train {
@@ -129,7 +130,7 @@ std::string key_meant_by(std::string_view word) {
     if (theirs == word) return std::string(ours);
   std::string only;
   for (auto const& key : all_keys()) {
-    if (key != word && !key.ends_with("." + std::string(word))) continue;
+    if (key != word && !key.ends_with(core::join('.', word))) continue;
     if (!only.empty()) return "";
     only = key;
   }
