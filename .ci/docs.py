@@ -9,7 +9,7 @@ import rooms
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH = re.compile(r"`((?:core|comm|layers|train|tests|bench|configs|docs|\.ci)/[\w./*-]+)`")
 _FENCE = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```", re.M | re.S)
-_PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
+_PAGE = re.compile(r"(?<![\w/.*-])(\w[\w/-]*\.md)\b(?:, ([A-Z][a-z]+))?")
 _WORD = re.compile(r"\./dev ([a-z]+)")
 
 
@@ -25,7 +25,7 @@ def check(files):
             found = (*_links(name, text, files), *_paths(text, files), *_quotes(text, files),
                      *_words(text, words))
         else:
-            found = _mentions(text or "", files)
+            found = () if name.startswith(".ci/") else _mentions(text or "", files)
         for place, why in found:
             yield name, (text or "").count("\n", 0, place) + 1, why
         if re.match(r"configs/.*\.yaml$", name) and name not in everything:
@@ -66,10 +66,13 @@ def _words(text, words):
 
 
 def _mentions(text, files):
-    """Yields mentions of missing pages in files other than Markdown."""
+    """Pages, and headings of them ("docs/head.md, Margins"), that code refers to."""
     for match in _PAGE.finditer(text):
-        if match.group() not in files:
-            yield match.start(), f"{match.group()} does not exist"
+        page, heading = match.groups()
+        if page not in files:
+            yield match.start(), f"{page} does not exist"
+        elif heading and not any(name.startswith(heading.lower()) for name in _anchors(files[page])):
+            yield match.start(), f"{page} has no heading '{heading}'"
 
 
 def _quotes(text, files):

@@ -53,7 +53,9 @@ BROKEN_AND_SOUND = [
     ("README.md", "```cpp core/a.h\nint b;\n```", "```cpp core/a.h\nint a;\n```"),
     ("README.md", "```cpp\nint a;\n```", "```sh\nls\n```"),
     ("configs/a.yaml", "seed: 1", None),
-    ("core/a.cpp", "// docs/no" "ne.md", "// the docs"),
+    ("core/a.cpp", "// docs/none.md", "// the docs"),
+    ("core/a.cpp", "// NONE.md, section 2", "// README.md"),
+    ("core/a.cpp", "// README.md, Rooms", "// README.md, README"),
 ]
 CODE = """#include <map>
 namespace a {
@@ -73,7 +75,8 @@ auto visit(F&& f) -> decltype(f()) {
 
 
 def problems(name, text):
-    return problems_of({"dev": "  build  compile\n", "core/a.h": "int a;\n", name: text + "\n"})
+    return problems_of({"dev": "  build  compile\n", "core/a.h": "int a;\n",
+                        "README.md": "# README\n", name: text + "\n"})
 
 
 def problems_of(files):

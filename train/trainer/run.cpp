@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include "comm/timeout.h"
 #include "core/cpu/device.h"
 #include "train/errors.h"
 #include "train/evaluation/evaluate.h"
