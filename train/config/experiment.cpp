@@ -11,7 +11,7 @@ namespace {
 /// Larger files are rejected.
 constexpr std::streamsize largest_file = 1 << 20;
 
-/// Defaults that follow from other keys.
+/// Fills in defaults that depend on other keys.
 void fill_defaults(Experiment& experiment, std::string const& name) {
   if (experiment.run.out.empty())
     experiment.run.out = "runs/" + std::filesystem::path(name).stem().string();
@@ -40,7 +40,7 @@ Experiment with_absolute_paths(Experiment experiment) {
   auto const make_absolute = [](std::string& path) {
     if (!path.empty()) path = std::filesystem::absolute(path).lexically_normal().string();
   };
-  // A bare name is looked up in folders of the system.
+  // Bare names are searched in system folders.
   auto const unless_bare = [&](std::string& path) {
     if (path.find('/') != std::string::npos) make_absolute(path);
   };

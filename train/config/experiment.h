@@ -7,9 +7,9 @@
 #include "core/math/margin.h"
 #include "layers/head/options.h"
 
-/// Everything an experiment file can say, with defaults. The structs are the schema: each field is
-/// a key of its name. What a key means and may be is said in fields.h, once for reading, writing
-/// and docs/configuration.md.
+/// The schema of an experiment file, with defaults. Each field of these structs is a key of the
+/// same name. fields.h defines the meaning and valid values of each key, once for reading, for
+/// writing and for docs/configuration.md.
 namespace train {
 
 enum class DeviceChoice { automatic, cpu, cuda };
@@ -59,7 +59,7 @@ struct RunConfig {
   bool operator==(RunConfig const&) const = default;
 };
 
-/// Random changes of a training image, keyed by (seed, epoch, sample). All 0: none.
+/// Random augmentation of a training image, keyed by (seed, epoch, sample). All 0: none.
 struct AugmentConfig {
   double translate = 0;
   double rotation = 0;
@@ -131,7 +131,7 @@ struct ModelConfig {
   bool operator==(ModelConfig const&) const = default;
 };
 
-/// Partial FC.
+/// Class sampling (Partial FC).
 struct SamplingConfig {
   double rate = 1;
   double full_after = 1;
@@ -215,22 +215,25 @@ struct Experiment {
   bool operator==(Experiment const&) const = default;
 };
 
-/// Reads an experiment file (docs/configuration.md), with "key=value" settings that replace what it
-/// says. Throws ConfigError with every mistake, MissingInput when there is no such file.
+/// Reads an experiment file (docs/configuration.md). "key=value" settings override its keys.
+/// Throws: ConfigError with all errors of the file and the settings; MissingInput if the file
+/// cannot be read.
 Experiment read_experiment(std::string const& path, std::vector<std::string> const& settings = {});
 
-/// The same from a text; `name` is what messages call it.
+/// Parses an experiment from a text. `name`: name of the text in messages.
+/// Throws: ConfigError with all errors.
 Experiment parse_experiment(std::string const& name, std::string const& text,
                             std::vector<std::string> const& settings = {});
 
-/// The same experiment with relative paths of files made absolute: data, class weights, initial
-/// weights, and fonts and word lists that are given with a folder.
+/// Returns the experiment with absolute paths: data, class weights, initial weights, and those
+/// fonts and word lists whose path contains a folder. Bare names of fonts and lists are kept.
 Experiment with_absolute_paths(Experiment experiment);
 
-/// As YAML, every key written out. Reads back equal.
+/// Returns the experiment as YAML with all keys. Reads back equal.
 std::string to_yaml(Experiment experiment);
 
-/// Every key with its values, default and meaning, as Markdown: docs/configuration.md.
+/// Returns the reference of all keys with values, default and meaning, as Markdown:
+/// docs/configuration.md.
 std::string configuration_reference();
 
 }  // namespace train

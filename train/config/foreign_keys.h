@@ -6,13 +6,13 @@
 
 namespace train {
 
-/// The key that a word of another trainer means here: "optimizer.lr" for PyTorch's and timm's
-/// "learning_rate", "model.trunk" for insightface's "network"; "" for an unknown word. A word that
-/// is a key of exactly one section here stands for that key: "epochs" for "run.epochs".
+/// Returns the key that corresponds to a name from another trainer: "optimizer.lr" for
+/// "learning_rate" (PyTorch, timm), "model.trunk" for "network" (insightface). A name that is a key
+/// of exactly one section is completed: "epochs" to "run.epochs". Returns "" for an unknown name.
 std::string key_meant_by(std::string_view word);
 
-/// The words of PyTorch, insightface, timm and Lightning that have another name here, each with the
-/// key here.
+/// Names in PyTorch, insightface, timm and Lightning that differ from the key here, each with that
+/// key.
 std::vector<std::pair<std::string_view, std::string_view>> const& foreign_keys();
 
 }  // namespace train

@@ -7,7 +7,7 @@
 namespace train {
 namespace {
 
-/// Marks a value as one from the command line.
+/// Marks a value as set on the command line.
 void forget_place(Node& node) {
   node.at = {};
   for (Node::Entry& entry : node.entries) {
@@ -16,8 +16,9 @@ void forget_place(Node& node) {
   }
 }
 
-/// A value from the command line: the text as typed, or a list or mapping in YAML's flow style. A
-/// text that only looks like one, such as the path "[old]/a", is a text.
+/// Parses a value from the command line: the text as typed, or a list or mapping in YAML's flow
+/// style. A text that begins with a bracket but is not valid YAML, such as the path "[old]/a",
+/// remains a text.
 Node plain_value(std::string const& text) {
   Node value{.kind = Node::Kind::scalar, .text = text};
   if (!text.starts_with('[') && !text.starts_with('{')) return value;
@@ -29,14 +30,15 @@ Node plain_value(std::string const& text) {
   return parsed;
 }
 
-/// The mapping's entry under `key`, added when there is none.
+/// Returns the mapping's entry for `key`; adds it if it is missing.
 Node& entry(Node& mapping, std::string const& key) {
   for (Node::Entry& entry : mapping.entries)
     if (entry.key == key) return entry.value;
   return mapping.entries.emplace_back(Node::Entry{.key = key}).value;
 }
 
-/// The last section or list around a path: "data.glyphs" of "data.glyphs.train", then "data", "".
+/// Returns the path of the enclosing section or list: "data.glyphs" for "data.glyphs.train", then
+/// "data", then "".
 std::string parent(std::string const& path) {
   size_t const end = path.find_last_of(".[");
   return end == std::string::npos ? "" : path.substr(0, end);
@@ -90,7 +92,7 @@ void Document::add(Mistake mistake) {
 
 void Document::finish() {
   if (mistakes_.empty()) return;
-  // The command line, at line 0, comes last.
+  // Errors of the command line (line 0) come last.
   std::ranges::stable_sort(mistakes_, {}, [](Mistake const& mistake) {
     return std::tuple(mistake.at.line == 0, mistake.at.line, mistake.at.column);
   });

@@ -12,10 +12,11 @@
 
 namespace train {
 
-/// An experiment file with the command line's settings put in, and the mistakes found so far.
+/// An experiment file with the settings of the command line, and the errors found so far.
 class Document {
  public:
-  /// `name` is what messages call the text. Throws ConfigError when it is no YAML mapping.
+  /// `name`: name of the text in messages.
+  /// Throws: ConfigError if the text is not a YAML mapping.
   Document(std::string name, std::string const& text);
 
   /// Sets a key from the command line: "optimizer.lr=0.4". The value is the text as typed, without
@@ -24,14 +25,14 @@ class Document {
 
   Node const& root() const { return root_; }
 
-  /// Says where the key at `path` stands, for the messages about it.
+  /// Sets the position of the key at `path`, for its error messages.
   void place(std::string const& path, Mark at) { places_[path] = at; }
-  /// Notes a mistake at the key, or where the nearest section around it stands. The first mistake
-  /// of a key is kept: those after it follow from it.
+  /// Adds an error at the key, or at the nearest section around it whose position is set. Only the
+  /// first error of a key is kept: later ones follow from it.
   void error(std::string const& path, std::string const& message);
-  /// Whether the key, or a section around it, has a mistake already.
+  /// True if the key, or a section around it, has an error.
   bool failed(std::string path) const;
-  /// Throws a ConfigError that lists every mistake, in the order of the text.
+  /// Throws: ConfigError with all errors, in the order of the text, if there are any.
   void finish();
 
  private:
@@ -40,14 +41,14 @@ class Document {
   std::string name_;
   Node root_;
   std::map<std::string, Mark> places_;
-  std::set<std::string> failed_;  ///< keys with a mistake
+  std::set<std::string> failed_;  ///< keys with an error
   std::vector<Mistake> mistakes_;
 };
 
-/// Visitor that fills a struct from a mapping; see fields.h. What no field asks for is a mistake.
+/// Visitor that fills a struct from a mapping; see fields.h. Keys that match no field are errors.
 class Reader {
  public:
-  /// `node` may be null: everything keeps its default.
+  /// `node`: the mapping; if null, all fields keep their defaults.
   Reader(Document& document, Node const* node, std::string path);
 
   template <class T>
@@ -55,7 +56,7 @@ class Reader {
     if (Node const* node = take(key)) number(*node, where(key), into, range);
   }
 
-  /// A number, or the word that stands for its absence.
+  /// A number, or the word for "not set" (Range::word).
   template <class T>
   void field(char const* key, std::optional<T>& into, Range const& range, char const* /*meaning*/) {
     Node const* node = take(key);
@@ -65,7 +66,7 @@ class Reader {
     number(*node, where(key), into.emplace(), range);
   }
 
-  /// A list of so many numbers.
+  /// A list of exactly `count` numbers.
   template <class T, size_t count>
   void field(char const* key, std::array<T, count>& into, Range const& range,
              char const* /*meaning*/) {
@@ -78,7 +79,7 @@ class Reader {
       number(node->entries[i].value, element(key, i, *node), into[i], range);
   }
 
-  /// A number for all, or a list.
+  /// One number, or a list.
   template <class T>
   void field(char const* key, std::vector<T>& into, Range const& range, char const* /*meaning*/) {
     Node const* node = take(key);
@@ -92,7 +93,7 @@ class Reader {
       number(node->entries[i].value, element(key, i, *node), into[i], range);
   }
 
-  /// A list of texts.
+  /// A list of strings.
   void field(char const* key, std::vector<std::string>& into, char const* /*meaning*/) {
     Node const* node = take(key);
     if (!node) return;
@@ -103,7 +104,7 @@ class Reader {
       note(element(key, i, *node), convert(node->entries[i].value, into[i]));
   }
 
-  /// bool and text.
+  /// A boolean or a string.
   template <class T>
   void field(char const* key, T& into, char const* /*meaning*/) {
     if (Node const* node = take(key)) note(where(key), convert(*node, into));
@@ -122,7 +123,7 @@ class Reader {
     into = static_cast<Enum>(place);
   }
 
-  /// A nested struct; `none`: a word that stands for its defaults, or null.
+  /// A nested struct. `none`: word that selects its defaults; null: no such word.
   template <class Struct>
   void section(char const* key, Struct& into, char const* none = nullptr) {
     Node const* node = take(key);
@@ -146,11 +147,11 @@ class Reader {
     }
   }
 
-  /// Notes every key that no field asked for.
+  /// Adds an error for each key that matches no field.
   void done();
 
  private:
-  /// The value of the key, or null; its place is noted.
+  /// Returns the value of the key, or null, and records the position of the key.
   Node const* take(char const* key);
   std::string where(std::string const& key) const {
     return path_.empty() ? key : path_ + "." + key;

@@ -6,7 +6,7 @@
 namespace train {
 namespace {
 
-/// Key, values, default, meaning.
+/// Columns: key, values, default, meaning.
 using Row = std::array<std::string, 4>;
 
 std::string kind(bool) { return "true, false"; }
@@ -39,7 +39,7 @@ std::string fallback(T const& value, Range const& range) {
   return written(value, range);
 }
 
-/// Columns padded, so that it is a table in a terminal too.
+/// Returns a Markdown table with padded columns, readable in a terminal too.
 std::string table(std::vector<Row> const& rows) {
   std::array<size_t, 4> width{};
   for (Row const& row : rows)
@@ -55,7 +55,7 @@ std::string table(std::vector<Row> const& rows) {
   return text;
 }
 
-/// Visitor that describes a struct and those inside it; see fields.h.
+/// Visitor that describes a struct and its nested structs; see fields.h.
 class Reference {
  public:
   explicit Reference(std::string path) : path_(std::move(path)) {}
@@ -102,7 +102,7 @@ class Reference {
 
   std::string path_;
   std::vector<Row> rows_ = {Row{"key", "values", "default", "meaning"}};
-  std::string inner_;  ///< the sections inside, after this one
+  std::string inner_;  ///< text of the nested sections
 };
 
 }  // namespace

@@ -58,7 +58,7 @@ void check_data(Rules& rules, Experiment const& experiment) {
   check_channels(rules, experiment, "data.std", data.std);
 }
 
-/// The fonts of a section.
+/// Checks the fonts of a section.
 void check_fonts(Rules& rules, std::string const& section, std::vector<Face> const& train,
                  std::vector<Face> const& test) {
   std::set<std::pair<std::string, int>> training;

@@ -4,8 +4,8 @@
 
 namespace train {
 
-/// Validation across keys: adds to the document an error for each combination of values that cannot
-/// be, placed at the key to fix.
+/// Validation across keys: adds an error to the document for each invalid combination of values, at
+/// the key to fix.
 void check_rules(Document& document, Experiment const& experiment);
 
 }  // namespace train

@@ -8,7 +8,7 @@
 namespace train {
 namespace {
 
-/// Edits (insert, remove, replace, swap of neighbours) that make one word the other.
+/// Number of edits (insert, remove, replace, swap of neighbors) between two words.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) {
@@ -26,7 +26,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-/// The known word nearest to `wrong` when it is near enough to be meant, or "".
+/// Returns the known word with the smallest edit distance to `wrong`, or "" if none is close
+/// enough.
 std::string_view nearest(std::string_view wrong, std::vector<std::string_view> const& known) {
   std::string_view best;
   size_t fewest = std::max<size_t>(1, wrong.size() / 3) + 1;
@@ -40,14 +41,14 @@ std::string_view nearest(std::string_view wrong, std::vector<std::string_view> c
   return best;
 }
 
-/// Long texts cut, for messages.
+/// Truncates long texts for messages.
 std::string excerpt(std::string const& text) {
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
-/// Removes the underscores between digits. False if one stands elsewhere.
+/// Removes underscores between digits. Returns false if there is one elsewhere.
 bool join_digits(std::string& text) {
   for (size_t i = 0; i < text.size(); ++i)
     if (text[i] == '_' &&
@@ -57,8 +58,8 @@ bool join_digits(std::string& text) {
   return true;
 }
 
-/// What is wrong with a scalar that should be a number, as far as any kind of number goes.
-/// Otherwise "" and its text without underscores.
+/// Checks what all kinds of numbers have in common. Returns an error message, or "" and in `text`
+/// the number without underscores.
 std::string number_text(Node const& node, char const* expected, std::string& text) {
   auto const wrong = core::join("expected ", expected, ", found ", found(node));
   if (node.kind != Node::Kind::scalar) return wrong;
@@ -66,14 +67,14 @@ std::string number_text(Node const& node, char const* expected, std::string& tex
   text = node.text;
   std::string_view const digits = std::string_view(text).substr(text.starts_with('-') ? 1 : 0);
   if (digits.size() > 1 && digits[0] == '0' && (digit(digits[1]) || digits[1] == '_'))
-    return node.text + " begins with 0, which some read as octal; write it without";
+    return node.text + " has a leading zero, which some YAML parsers read as octal; remove it";
   if (digits.starts_with("0x") || digits.starts_with("0o") || digits.starts_with("0b"))
     return node.text + ": write numbers in decimal";
   if (text.empty() || !join_digits(text)) return wrong;
   return "";
 }
 
-/// An exponent that a 64-bit whole number may have.
+/// Parses an exponent in [0, 20), the range for 64-bit whole numbers.
 bool parse_exponent(std::string_view text, int64_t& exponent) {
   if (text.starts_with('+')) text.remove_prefix(1);
   auto const [end, code] = std::from_chars(text.begin(), text.end(), exponent);
@@ -142,9 +143,9 @@ std::string convert(Node const& node, double& into) {
 std::string convert(Node const& node, std::string& into) {
   if (node.kind != Node::Kind::scalar && node.text.empty())
     return "expected text, found " + found(node) +
-           (node.kind == Node::Kind::nothing ? R"(; write "" for none)" : "");
+           (node.kind == Node::Kind::nothing ? R"(; write "" for an empty text)" : "");
   for (char const c : node.text)
-    if ((c >= 0 && c < ' ') || c == 127) return "a control character in the text";
+    if ((c >= 0 && c < ' ') || c == 127) return "the text contains a control character; remove it";
   into = node.text;
   return "";
 }
@@ -169,7 +170,7 @@ std::string convert_digits(Node const& node, std::string& digits) {
   auto const wrong = "expected a whole number, found " + found(node);
   size_t const e = std::min(text.find_first_of("eE"), text.size());
   digits = text.substr(0, e);
-  int64_t zeros = 0;  // what the exponent appends
+  int64_t zeros = 0;  // zeros that the exponent appends
   if (e < text.size()) {
     if (!parse_exponent(text.substr(e + 1), zeros)) return wrong;
     if (size_t const point = digits.find('.'); point != std::string::npos) {

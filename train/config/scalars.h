@@ -12,7 +12,7 @@
 
 namespace train {
 
-/// What a number may be; a word ("auto") may stand for its absence.
+/// Valid range of a number. `word` ("auto") is accepted in place of the number; null: no such word.
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
@@ -20,7 +20,7 @@ struct Range {
   char const* word = nullptr;
 
   bool holds(double value) const;
-  std::string text() const;  ///< " at least 1"; "" where anything goes
+  std::string text() const;  ///< " at least 1"; "" without limits
   constexpr Range or_word(char const* absent) const {
     Range range = *this;
     range.word = absent;
@@ -38,25 +38,27 @@ constexpr Range below(double low, double high) {
 template <size_t count>
 using Names = std::array<std::string_view, count>;
 
-/// How experiments write the values of an enum: those of 0, 1, ... in this order.
+/// Names of the values of an enum in experiment files, in the order of the values 0, 1, ...
 template <class Enum>
 inline constexpr Names<0> names{};
 
-/// "; did you mean 'rate'?", or what there is to choose from.
+/// Returns "; did you mean 'rate'?" if a known word is similar, otherwise "; choose from" and all
+/// of them.
 std::string suggest(std::string_view wrong, std::vector<std::string_view> const& known);
 
-// Conversions of a scalar. They return what is wrong with it, or "".
+// Conversions of a scalar. They return an error message, or "" if the value is valid.
 std::string convert(Node const& node, bool& into);
 std::string convert(Node const& node, double& into);
 std::string convert(Node const& node, std::string& into);
-/// U+4E00
+/// Converts a code point, written U+4E00.
 std::string convert_code_point(Node const& node, uint32_t& into);
-/// The decimal digits of a whole number, which may be written 1_000_000, 1e6 or 2.5e3.
+/// Returns in `digits` the decimal digits of a whole number, which may be written 1_000_000, 1e6 or
+/// 2.5e3.
 std::string convert_digits(Node const& node, std::string& digits);
-/// The place of a word among `names`.
+/// Returns in `into` the index of a word in `names`.
 std::string convert_choice(Node const& node, std::vector<std::string_view> const& names,
                            size_t& into);
-/// "'many'", "a list": as messages say what was found.
+/// Describes a node in messages: "'many'", "a list".
 std::string found(Node const& node);
 
 template <std::integral T>
@@ -69,11 +71,11 @@ std::string convert(Node const& node, T& into) {
          std::to_string(std::numeric_limits<T>::max()) + "], not " + node.text;
 }
 
-// The inverse: as `convert` reads it back.
+// The inverse: text that `convert` reads back as the same value.
 std::string written(bool value);
 std::string written(std::string const& text);  ///< in quotes
-/// The shortest number that reads back the same, with a point before an exponent: readers of
-/// YAML 1.1 take 1e-05 for text.
+/// The shortest text that reads back as the same number, with a point before an exponent, because
+/// YAML 1.1 parsers read 1e-05 as a string.
 std::string written(double value);
 std::string written_code_point(uint32_t value);
 

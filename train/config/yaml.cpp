@@ -12,7 +12,7 @@ namespace {
 
 Mark place(YAML::Mark const& mark) { return {mark.line + 1, mark.column + 1}; }
 
-/// Puts the events of a document together to a tree.
+/// Builds a tree from the parser events of a document.
 class Builder : public YAML::EventHandler {
  public:
   explicit Builder(std::vector<Mistake>& mistakes) : mistakes_(mistakes) {}
@@ -21,18 +21,18 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(YAML::Mark const& mark) override {
     if (++documents_ == 2)
-      refuse(mark, "text after the end: a second document, or a bracket too many");
+      refuse(mark, "text after the end of the document: a second document, or an extra bracket");
   }
   void OnDocumentEnd() override {}
   void OnNull(YAML::Mark const& mark, YAML::anchor_t) override {
     attach({.kind = Node::Kind::nothing, .at = place(mark)});
   }
   void OnAlias(YAML::Mark const& mark, YAML::anchor_t) override {
-    refuse(mark, "aliases (*name) are not read; write the value out");
+    refuse(mark, "aliases (*name) are not supported; write the value itself");
     attach({.kind = Node::Kind::nothing, .at = place(mark)});
   }
   void OnAnchor(YAML::Mark const& mark, std::string const&) override {
-    refuse(mark, "anchors (&name) are not read");
+    refuse(mark, "anchors (&name) are not supported; remove the anchor");
   }
   void OnScalar(YAML::Mark const& mark, std::string const& tag, YAML::anchor_t,
                 std::string const& value) override {
@@ -59,16 +59,16 @@ class Builder : public YAML::EventHandler {
     bool has_key = false;
     std::string key{};
     Mark key_at{};
-    std::map<std::string, int> lines{};  ///< of the keys so far
+    std::map<std::string, int> lines{};  ///< line of each key so far
   };
 
   void refuse(YAML::Mark const& mark, char const* message) {
     mistakes_.push_back({place(mark), path(), message});
   }
 
-  // "?" and "!" are yaml-cpp's own, for plain and quoted scalars.
+  // yaml-cpp itself sets "?" for plain and "!" for quoted scalars.
   void check_tag(YAML::Mark const& mark, std::string const& tag) {
-    if (tag.size() > 1) refuse(mark, "tags (!type) are not read");
+    if (tag.size() > 1) refuse(mark, "tags (!type) are not supported; remove the tag");
   }
 
   std::string path() const {
@@ -101,15 +101,14 @@ class Builder : public YAML::EventHandler {
 
   void start_entry(Node const& key) {
     Open& open = open_.back();
-    if (key.kind != Node::Kind::scalar)
-      mistakes_.push_back({key.at, path(), "a key must be a word"});
+    if (key.kind != Node::Kind::scalar) mistakes_.push_back({key.at, path(), "keys must be text"});
     open.has_key = true;
     open.key = key.text;
     open.key_at = key.at;
     auto const [first, fresh] = open.lines.emplace(key.text, key.at.line);
     if (!fresh)
       mistakes_.push_back(
-          {key.at, path(), core::join("given twice, first on line ", first->second)});
+          {key.at, path(), core::join("duplicate key, first on line ", first->second)});
   }
 
   std::vector<Mistake>& mistakes_;
@@ -118,13 +117,14 @@ class Builder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-/// yaml-cpp ends the text at byte 4 without a word, and takes tabs for indentation or not by turns.
+/// Rejects control characters and tabs: yaml-cpp silently ends the text at byte 4, and accepts tabs
+/// as indentation only in some places.
 void check_characters(std::string const& text, std::vector<Mistake>& mistakes) {
   Mark at{1, 1};
   for (char const c : text) {
-    if (c == '\t') mistakes.push_back({at, "", "a tab; indent with spaces"});
+    if (c == '\t') mistakes.push_back({at, "", "tab character; use spaces"});
     if ((c >= 0 && c < ' ' && c != '\n' && c != '\r' && c != '\t') || c == 127)
-      mistakes.push_back({at, "", "a control character; this is no text file"});
+      mistakes.push_back({at, "", "control character; the file must be plain text"});
     if (!mistakes.empty()) return;
     at = c == '\n' ? Mark{at.line + 1, 1} : Mark{at.line, at.column + 1};
   }
@@ -145,10 +145,10 @@ Node parse_yaml(std::string const& text, std::vector<Mistake>& mistakes) {
   Builder builder(mistakes);
   try {
     YAML::Parser parser(stream);
-    // A third look could go on for ever: yaml-cpp finds an unmatched bracket again and again.
+    // At most two calls: at an unmatched bracket, yaml-cpp reports a new document on every call.
     if (parser.HandleNextDocument(builder)) parser.HandleNextDocument(builder);
   } catch (YAML::DeepRecursion const& error) {
-    mistakes.push_back({place(error.mark), "", "nested too deeply"});
+    mistakes.push_back({place(error.mark), "", "lists or mappings are nested too deeply"});
     return {};
   } catch (YAML::Exception const& error) {
     mistakes.push_back({place(error.mark), "", error.msg});

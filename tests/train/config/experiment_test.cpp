@@ -204,7 +204,7 @@ TEST_CASE("experiment: a file that cannot be read -> an error with its path", "[
   CHECK_THROWS_AS(read_experiment("/"), MissingInput);
 }
 
-TEST_CASE("experiment: the skeleton of the design -> only known keys", "[experiment]") {
+TEST_CASE("experiment: a file with every section -> only known keys", "[experiment]") {
   std::string const text = R"(
 device: auto            # auto | cpu | cuda
 precision: auto         # auto | f32 | bf16

@@ -7,7 +7,7 @@ namespace {
 
 using tests::mistakes;
 
-TEST_CASE("foreign keys: words of other trainers -> did you mean", "[foreign_keys]") {
+TEST_CASE("foreign keys: names from other trainers -> the key as a suggestion", "[foreign_keys]") {
   auto const meant = [](std::string const& word) {
     auto const message = mistakes({word + "=1"});
     auto const quote = message.find("did you mean '");
@@ -33,7 +33,7 @@ TEST_CASE("foreign keys: words of other trainers -> did you mean", "[foreign_key
   CHECK(meant("kind").empty());  // data, head, optimizer and schedule have one each
 }
 
-TEST_CASE("foreign keys: every word of other trainers -> a key that exists", "[foreign_keys]") {
+TEST_CASE("foreign keys: every listed name -> an existing key", "[foreign_keys]") {
   for (auto const& [word, key] : foreign_keys()) {
     INFO(word);
     CHECK(key_meant_by(word) == key);
