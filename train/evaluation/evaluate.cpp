@@ -9,14 +9,14 @@ namespace {
 
 constexpr int places = 5;
 
-/// The trunk's features of a batch, (b, D).
+/// Returns the features of a batch, (b, D), from the trunk.
 core::Tensor features(Model& model, Batch const& batch, core::Device& device) {
   core::Tape tape(core::Mode::inference);
   auto const images = images_on(device, batch.images, model.dtype);
   return model.trunk->forward(tape, core::Tape::constant(images)).value;
 }
 
-/// One row's classes; fewer than five where the task has fewer.
+/// Returns the best classes of one row; fewer than five if the task has fewer.
 std::vector<int64_t> best_classes(layers::TopK const& top, int64_t row) {
   std::vector<int64_t> best;
   for (int place = 0; place < top.k && top.at(row, place) >= 0; ++place)
@@ -30,7 +30,7 @@ void for_each_batch(Model& model, Split const& split, Experiment const& experime
                     core::Device& device, comm::Communicator& ranks, int places,
                     std::function<void(BatchPrediction const&)> const& on_batch) {
   core::cpu::Cpu host(1);
-  // Batches as in training: what fitted there fits here.
+  // The batches of training: if they fit into memory there, they fit here.
   Loader loader(host, split, experiment.data, experiment.seed, Pass::evaluation, ranks.rank(),
                 ranks.size());
   int64_t read = 0;  // samples of earlier batches

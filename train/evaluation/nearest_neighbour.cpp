@@ -4,17 +4,17 @@
 #include "core/kernels.h"
 #include "train/evaluation/accuracy_counter.h"
 
-/// |q - g|² = |q|² - 2 (q·g - |g|² / 2), so the nearest training image g of a sample q has the
-/// largest q·g - |g|² / 2: a product of matrices, and a search through it.
+/// Nearest neighbor by matrix products: |q - g|² = |q|² - 2 (q·g - |g|² / 2), so the training image
+/// g nearest to a sample q is the one with the largest q·g - |g|² / 2.
 namespace train {
 namespace {
 
 constexpr int64_t images_at_a_time = 4096, queries_at_a_time = 256;
 
-/// Some images of a set.
+/// A block of images of a data set.
 struct Block {
-  core::Tensor pixels;           ///< (n, pixels of an image) f32
-  std::vector<float> half_norm;  ///< (n), half the squared norm
+  core::Tensor pixels;           ///< (n, H · W · Ch), f32
+  std::vector<float> half_norm;  ///< (n), half of the squared norm of each image
   std::vector<int64_t> labels;   ///< (n)
 };
 
@@ -34,10 +34,11 @@ Block read_block(Dataset const& set, int64_t begin, int64_t end, core::Device& d
   return block;
 }
 
-/// The best classes one query has met, each once: best score first, then the lower class.
+/// The best classes found so far for one query, each once: highest score first, then the lower
+/// class.
 class Best {
  public:
-  /// What is below it changes nothing.
+  /// Lowest score that can change the list.
   float bar() const { return kept_.size() < places ? lowest : kept_.back().score; }
 
   void offer(float score, int64_t label) {
@@ -72,8 +73,8 @@ class Best {
   std::vector<Candidate> kept_;
 };
 
-/// Offers one query's products with a block of images to its best. Few reach the bar, so images are
-/// looked at in strips: whether one does is a loop of vector instructions.
+/// Updates the best classes of one query with a block of images. Few scores reach the threshold, so
+/// images are processed in strips, and each strip is first tested with vector instructions.
 void search(float const* products, Block const& images, Best& best) {
   constexpr int64_t strip = 64;
   auto const count = std::ssize(images.labels);
@@ -107,13 +108,13 @@ void compare(core::Tensor const& queries, Block const& images, Best* best,
 
 Score nearest_neighbour(Split const& train, Split const& split, core::Device& device,
                         comm::Communicator& ranks) {
-  core::check(train.data->shape() == split.data->shape(), "nearest neighbour: images of '",
+  core::check(train.data->shape() == split.data->shape(), "nearest neighbor: images of '",
               train.name, "' and '", split.name, "' differ in shape");
   auto const counts = comm::split_evenly(split.data->size(), ranks.size());
   int64_t const begin = comm::begin_of(counts, ranks.rank());
   int64_t const count = counts[static_cast<size_t>(ranks.rank())];
 
-  // This rank's samples stay in memory; training images pass by, a block at a time.
+  // This rank's samples stay in memory; training images are read in blocks.
   Block const queries = read_block(*split.data, begin, begin + count, device);
   std::vector<Best> best(static_cast<size_t>(count));
   std::vector<float> products;

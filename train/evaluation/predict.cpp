@@ -12,7 +12,8 @@ namespace {
 using core::Dtype;
 using core::Tensor;
 
-/// A file of rows that grow batch by batch, on rank 0; without a name there is none.
+/// A safetensors file whose tensors are appended batch by batch, on rank 0. Does nothing on other
+/// ranks, or without a path.
 class Output {
  public:
   Output(std::string path, bool writes, std::vector<TensorDeclaration> const& tensors,
@@ -21,7 +22,7 @@ class Output {
     if (writes && !path_.empty()) table_.emplace(partial(), tensors, metadata);
   }
 
-  /// The next values of the tensor declared in this place.
+  /// Appends values to the tensor declared at this index.
   template <class T>
   void append(size_t tensor, std::vector<T> const& values) {
     if (table_) table_->append(tensor, values.data(), values.size() * sizeof(T));
@@ -39,7 +40,7 @@ class Output {
   std::optional<SafetensorsTable> table_;
 };
 
-/// A batch's features of all ranks, (B, D), on the host.
+/// Returns the features of all ranks for a batch, (B, D), in host memory.
 std::vector<float> embeddings(BatchPrediction const& answers, bool cosine,
                               comm::Communicator& ranks) {
   auto& device = answers.features.device();
@@ -56,7 +57,7 @@ std::vector<float> embeddings(BatchPrediction const& answers, bool cosine,
   return values;
 }
 
-/// Labels of samples [begin, end): a set knows them without reading images.
+/// Returns the labels of samples [begin, end), without reading images.
 std::vector<int64_t> labels(Dataset const& set, int64_t begin, int64_t end) {
   std::vector<int64_t> values;
   for (int64_t sample = begin; sample < end; ++sample) values.push_back(set.label(sample));
