@@ -62,7 +62,7 @@ void Canvas::save_png(std::filesystem::path const& path) const {
   image.format = PNG_FORMAT_RGB;
   image.width = static_cast<png_uint_32>(width_);
   image.height = static_cast<png_uint_32>(height_);
-  // Encoded in memory first, so that an error of the disk is told in the system's words.
+  // Encoded in memory first, so that a disk error is reported with the message of the system.
   png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
   std::vector<char> encoded(bytes);
   bool const done =

@@ -10,12 +10,12 @@ struct Colour {
   bool operator==(Colour const&) const = default;
 };
 
-/// A rectangle of pixels; y counts down from the top.
+/// A rectangle in pixels; y is measured from the top.
 struct Box {
   int64_t x, y, width, height;
 };
 
-/// A picture in 8-bit RGB. What passes its edges is not drawn.
+/// An 8-bit RGB picture. Drawing is clipped to its area.
 class Canvas {
  public:
   Canvas(int64_t width, int64_t height, Colour background);
@@ -24,16 +24,18 @@ class Canvas {
   int64_t height() const { return height_; }
 
   void fill(Box const& box, Colour colour);
-  /// A border of `thickness` pixels right outside the box.
+  /// Draws a border of `thickness` pixels around the box, outside of it.
   void frame(Box const& box, int64_t thickness, Colour colour);
-  /// An image of `shape` as a data set gives it, [0, 1], with its first pixel at (x, y) and each
-  /// pixel drawn as a square of `scale`. Three channels are colours; else the first one is grey.
+  /// Draws an image of `shape` with pixels in [0, 1], as Dataset::read returns them, with its top
+  /// left corner at (x, y). Each pixel becomes a square of `scale` pixels. Three channels are RGB;
+  /// with any other number, the first channel is drawn in gray.
   void image(float const* pixels, core::ImageShape const& shape, int64_t x, int64_t y,
              int64_t scale);
-  /// Mixes `colour` into one pixel: `share` of 255.
+  /// Blends `colour` into one pixel with opacity share / 255.
   void blend(int64_t x, int64_t y, Colour colour, uint8_t share);
 
-  /// Throws IoError.
+  /// Writes the picture as a PNG file.
+  /// Throws: IoError if the file cannot be written.
   void save_png(std::filesystem::path const& path) const;
 
  private:

@@ -8,7 +8,7 @@
 namespace train {
 namespace {
 
-/// The first that is there is taken. Noto's CJK fonts have Latin letters too.
+/// Font files, in order of preference. Noto's CJK fonts contain Latin letters too.
 constexpr char const* fonts[] = {"NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "DejaVuSans.ttf",
                                  "LiberationSans-Regular.ttf"};
 
@@ -40,7 +40,7 @@ struct Lettering::Handles {
     if (library != nullptr) FT_Done_FreeType(library);
   }
 
-  /// Calls use(glyph) for each character the font has, drawn.
+  /// Calls use(glyph) with the rendered glyph of each character that the font has.
   template <class F>
   void each_glyph(std::string const& text, int size, F use) {
     FT_Set_Pixel_Sizes(face, 0, static_cast<FT_UInt>(size));

@@ -5,16 +5,17 @@
 
 namespace train {
 
-/// Writes lines of text on a canvas in a font of the system; where none is found, nothing.
+/// Writes text on a canvas in a system font. Does nothing if no font is found.
 class Lettering {
  public:
   Lettering();
   ~Lettering();
 
-  /// Pixels that `text` (UTF-8) is wide, in letters whose em is `size` pixels.
+  /// Returns the width of `text` (UTF-8) in pixels, at an em of `size` pixels.
   int64_t width(std::string const& text, int size);
 
-  /// Writes from x on, the letters' foot at y. Characters the font lacks are left out.
+  /// Writes one line of text that starts at x, with its baseline at y. Characters that the font
+  /// lacks are skipped.
   void write(Canvas& canvas, int64_t x, int64_t y, std::string const& text, int size,
              Colour colour);
 

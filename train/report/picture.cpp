@@ -7,7 +7,7 @@ namespace train {
 namespace {
 
 // Sizes in pixels.
-constexpr int64_t tile = 96;  // a side, or less: images grow by whole factors
+constexpr int64_t tile = 96;  // largest side of an enlarged image; factors are whole numbers
 constexpr int64_t margin = 24, gap = 10, border = 4, label_width = 72;
 constexpr int64_t header_height = 40, caption_height = 20, band_gap = 24;
 constexpr int header_letters = 18, letters = 13;
@@ -15,11 +15,11 @@ constexpr int header_letters = 18, letters = 13;
 constexpr Colour paper{252, 252, 250}, ink{36, 41, 47}, pale_ink{110, 119, 129};
 constexpr Colour right_green{26, 148, 72}, wrong_red{209, 48, 56}, neutral{216, 222, 228};
 
-/// Lines of a band, from the top.
+/// Rows of a band, from the top.
 enum Line { sample_line, prediction_line, truth_line };
 constexpr char const* line_names[] = {"sample", "predicted", "label"};
 
-/// One split's samples, side by side.
+/// The samples of one split, side by side.
 struct Band {
   Split const* split;
   std::vector<Prediction const*> samples;
@@ -37,7 +37,7 @@ std::vector<Band> make_bands(std::vector<Shown> const& samples) {
   return bands;
 }
 
-/// The first training image of each class that the samples speak of.
+/// Returns the index of the first training image of each true or predicted class.
 std::unordered_map<int64_t, int64_t> find_examples(Dataset const& train,
                                                    std::vector<Shown> const& samples) {
   constexpr int64_t none = -1;
@@ -57,7 +57,7 @@ std::unordered_map<int64_t, int64_t> find_examples(Dataset const& train,
   return example;
 }
 
-/// Places on the picture: the same with and without fonts and mistakes.
+/// Positions in the picture. They do not depend on fonts, or on which predictions are correct.
 class Layout {
  public:
   Layout(core::ImageShape const& image, std::vector<Band> const& bands)
@@ -71,7 +71,7 @@ class Layout {
   int64_t scale() const { return scale_; }
   int64_t width() const { return 2 * margin + label_width + columns_ * column_step() - gap; }
   int64_t height() const { return 2 * margin + bands_ * band_step() - band_gap; }
-  /// Of a band's header.
+  /// Top of a band, where its header begins.
   int64_t top(int64_t band) const { return margin + band * band_step(); }
   Box place(int64_t band, int64_t column, Line line) const {
     int64_t y = top(band) + header_height + border;
@@ -89,7 +89,7 @@ class Layout {
   int64_t scale_, tile_width_, tile_height_, bands_, columns_ = 0;
 };
 
-/// Draws bands, one method a thing.
+/// Draws bands.
 class Painter {
  public:
   Painter(Canvas& canvas, Task const& task, Layout const& layout,
@@ -131,7 +131,7 @@ class Painter {
     canvas_.frame(place, border, frame);
   }
 
-  /// A class by its training image, if it has one, and its name.
+  /// Draws the training image of a class, if it has one, and the name of the class.
   void draw_class(Box const& place, int64_t label, Colour frame) {
     if (auto const found = examples_.find(label); found != examples_.end())
       draw_image(place, *task_.train.data, found->second, frame);

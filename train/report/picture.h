@@ -4,36 +4,37 @@
 
 namespace train {
 
-/// A sample of a split with what the model made of it.
+/// A sample of a split with its prediction.
 struct Shown {
   Split const* split;
   Prediction prediction;
 };
 
-/// Writes a PNG: a band a split, headed by its name, with a column a sample: the sample; a training
-/// image of the class predicted, framed green where that is right and red where not; and then one
-/// of the right class. A class's training image is the first of it that the set has. Names are
-/// written where the system has a font. Splits keep the order of their first sample. Throws
-/// IoError.
+/// Writes a PNG picture of predictions. Each split is a band with its name, and each sample a
+/// column of up to three images: the sample; a training image of the predicted class, with a green
+/// frame if the prediction is correct and a red one if not; and, if it is not, a training image of
+/// the true class. The training image of a class is the first one in the data set. Text is written
+/// if the system has a font. Splits are in the order of their first sample.
+/// Throws: IoError if the file cannot be written; core::Error if `samples` is empty.
 void draw_predictions(std::filesystem::path const& png, Task const& task,
                       std::vector<Shown> const& samples);
 
-/// Which samples of a split to show: a draw without repetition that depends on `seed` and the
-/// split's size alone, so that nobody has picked them and another run shows the same. Told of every
-/// prediction by evaluate, it keeps those it drew.
+/// A random selection of samples of a split, without repetition. It depends only on `seed` and the
+/// size of the split, so the selection is unbiased and repeatable. Pass every prediction of
+/// `evaluate` to `see`, which keeps those of selected samples.
 class SampleDraw {
  public:
-  /// Draws `count` samples, or all where there are fewer.
+  /// Selects `count` samples; all if the split has fewer.
   SampleDraw(Split const& split, int64_t count, uint64_t seed);
 
-  /// In the order drawn.
+  /// The selected samples, in the order of selection.
   std::vector<int64_t> const& samples() const { return samples_; }
 
-  /// Takes a prediction of this rank.
+  /// Keeps a prediction of this rank if its sample is selected.
   void see(Prediction const& prediction);
 
-  /// What the ranks have seen of the samples drawn, in the order drawn. Collective; the same on
-  /// every rank. They refer to the split.
+  /// Returns the predictions that all ranks kept, in the order of selection, the same on every
+  /// rank. The result refers to the split. Collective.
   std::vector<Shown> gather(core::Device& device, comm::Communicator& ranks) const;
 
  private:

@@ -7,8 +7,8 @@
 namespace train {
 namespace {
 
-constexpr int64_t places = 5;            // of a prediction's best classes
-constexpr int64_t numbers = places + 2;  // a row on its way: 1 where seen, label, classes + 1
+constexpr int64_t places = 5;            // best classes of a prediction
+constexpr int64_t numbers = places + 2;  // columns of the all-reduce: 1 if seen, label, classes + 1
 
 }  // namespace
 
@@ -27,7 +27,7 @@ void SampleDraw::see(Prediction const& prediction) {
 }
 
 std::vector<Shown> SampleDraw::gather(core::Device& device, comm::Communicator& ranks) const {
-  // Every sample is seen by one rank, so the ranks' rows add up to it.
+  // Each sample is seen by exactly one rank, so the sum over ranks is its row.
   std::vector<int64_t> rows(samples_.size() * numbers, 0);
   for (Prediction const& p : seen_) {
     auto row = rows.begin() + (std::ranges::find(samples_, p.sample) - samples_.begin()) * numbers;
