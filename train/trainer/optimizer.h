@@ -6,34 +6,36 @@
 
 namespace train {
 
-/// The rule of a step for weights of `role`: decay leaves norms and biases alone unless asked.
-/// now: UpdateRule's. The seed is the experiment's.
+/// Returns the update rule of a step for parameters of `role`. Weight decay applies to norms and
+/// biases only with optimizer.decay_norm_and_bias. step_scalars: UpdateRule::step_scalars. The seed
+/// is that of the experiment.
 core::UpdateRule update_rule(Experiment const& experiment, core::Tensor const& step_scalars,
                              core::Role role);
 
-/// How the head takes step `number`, with its share of classes drawn.
+/// Returns the parameters of step `number` for the head. `sampling_rate`: fraction of negative
+/// classes sampled.
 layers::HeadStep head_step(Experiment const& experiment, core::Tensor const& step_scalars,
                            int64_t number, double sampling_rate);
 
-/// Updates replicated parameters; every rank does the same from the summed gradients. LARS takes a
-/// weight as one row, and leaves norms and biases to SGD. The head has its own, inside its
-/// backward.
+/// Updates replicated parameters. Every rank computes the same update from the summed gradients.
+/// LARS treats a weight tensor as one row, and updates norms and biases by SGD. The head is not
+/// included: it updates itself during backward.
 class Optimizer {
  public:
   Optimizer(std::vector<core::Parameter*> const& parameters, Experiment const& experiment);
 
-  /// Updates every trainable parameter from its `grad`, which is then let go. now, factor:
-  /// UpdateRule's.
+  /// Updates every trainable parameter from its `grad`, then releases `grad`. step_scalars,
+  /// gradient_scale: see UpdateRule.
   void step(core::Tensor const& step_scalars, core::Tensor const& gradient_scale = {});
 
-  /// What is kept of the gradients, named after the parameters: P.velocity of SGD with momentum,
-  /// P.first and P.second of Adam.
+  /// Returns the optimizer state, named after the parameters: P.velocity of SGD with momentum,
+  /// P.first and P.second of Adam. The tensors share storage with the optimizer.
   std::vector<NamedTensor> state() const;
 
  private:
   struct Item {
     core::Parameter* parameter;
-    core::Tensor first, second;  ///< UpdateState's
+    core::Tensor first, second;  ///< UpdateState::first and second; may be empty
   };
   void update(Item const& item, core::UpdateRule const& rule);
 

@@ -18,7 +18,7 @@ Phases::Phases(core::Device& device) : Phases(device, steady_seconds) {}
 
 Phases::Phases(core::Device& device, Clock clock) : device_(&device), clock_(std::move(clock)) {}
 
-/// Switches to the phase `name`; to none where it is null.
+/// Begins the phase `name`; null: ends the current phase only.
 void Phases::change(char const* name) {
   device_->synchronize();
   double const now = clock_();

@@ -6,15 +6,15 @@
 
 namespace train {
 
-/// Where the time of a step goes: wall-clock time by named phase, summed over steps.
+/// Wall-clock time of named phases, summed over steps.
 ///
-/// A phase lasts from its begin to the next one, or the step's end. The device is waited for at
-/// each switch, so that queued work counts where it was queued; that costs the overlap of phases,
-/// and the sum is an upper bound of a step without profiling. Made without a device, every call
-/// returns at once.
+/// A phase lasts until the next one begins, or until the step ends. The device is synchronized at
+/// each switch, so queued work counts in the phase that queued it. Phases therefore do not overlap,
+/// and their sum is an upper bound of the time of a step without profiling. Without a device, every
+/// call returns immediately.
 class Phases {
  public:
-  using Clock = std::function<double()>;  ///< seconds, never going back
+  using Clock = std::function<double()>;  ///< monotonic time in seconds
 
   Phases() = default;
   explicit Phases(core::Device& device);
@@ -22,27 +22,26 @@ class Phases {
 
   bool enabled() const { return device_ != nullptr; }
 
-  /// Ends the phase under way and begins the one of this name. A phase may come several times a
-  /// step.
+  /// Ends the current phase and begins the phase `name`. A phase may occur several times in a step.
   void begin(char const* name) {
     if (device_ != nullptr) change(name);
   }
 
-  /// Ends the phase under way and counts a step. What follows until the next begin is not counted.
+  /// Ends the current phase and the step. The time until the next `begin` is not counted.
   void end_step();
 
-  /// Forgets what was counted: after the first steps, which warm up.
+  /// Resets all times, to exclude warm-up steps.
   void clear();
 
   struct Row {
     std::string phase;
-    double milliseconds;  ///< a step, mean
-    double share;         ///< of all phases, in [0, 1]
+    double milliseconds;  ///< mean milliseconds per step
+    double share;         ///< fraction of the time of all phases, in [0, 1]
   };
-  /// In the order the phases first came; empty before a step has ended.
+  /// Returns the phases in the order of their first use; empty before the first step has ended.
   std::vector<Row> rows() const;
 
-  /// The rows as text, with headings and a line of their sum. "" where there are none.
+  /// Returns the rows as a table with headings and a sum; "" if there are no rows.
   std::string table() const;
 
  private:

@@ -6,10 +6,10 @@
 
 namespace train {
 
-/// The learning rate of step `step` (from 0) of `total`: a linear warm-up, where step w of W has
-/// peak (w + 1) / W, and then the schedule over the steps that are left, from peak to
-/// final_lr (cosine, linear, polynomial), or peak times `gamma` for every milestone
-/// passed (step), or peak.
+/// Returns the learning rate of step `step` (from 0) of `total`: a linear warm-up, peak (w + 1) / W
+/// in step w of W; then, over the remaining steps, the schedule: constant at the peak; from the
+/// peak to final_lr (cosine, linear, polynomial); or the peak times `gamma` for each milestone
+/// passed (step).
 inline double lr_at(ScheduleConfig const& s, double peak, int64_t step, int64_t total) {
   if (step < s.warmup_steps) {
     return peak * static_cast<double>(step + 1) / static_cast<double>(s.warmup_steps);

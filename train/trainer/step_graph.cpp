@@ -3,7 +3,7 @@
 namespace train {
 namespace {
 
-/// Libraries choose their algorithms, and communicators connect, in the first steps.
+/// Steps before the capture: libraries choose algorithms and communicators connect in them.
 constexpr int64_t warm_up_steps = 3;
 
 }  // namespace

@@ -5,23 +5,24 @@
 
 namespace train {
 
-/// What a step reads: on the device, and the rows of every rank.
+/// Inputs of a step, on the device, and the number of rows of every rank.
 struct StepInputs {
   core::Tensor images, labels;
   comm::Counts counts;
 };
 
-/// Runs steps; where the device can record, those of the usual batch are recorded once, after a few
-/// have gone as they are, and replayed from then on. Batches of other sizes (the last one of an
-/// epoch) always go as they are.
+/// Runs training steps. If `record` is true, steps of the usual batch size are captured once as a
+/// graph, after some warm-up steps, and replayed from then on. Batches of other sizes (the last one
+/// of an epoch) are always run without a graph.
 class StepGraph {
  public:
-  /// What a step does; gives the loss.
+  /// Runs a step and returns its loss.
   using Step = std::function<core::Tensor(StepInputs const&)>;
 
   StepGraph(core::Device& device, Step step, bool record);
 
-  /// The step's loss, good until the next call. All ranks call with the same counts.
+  /// Runs a step and returns its loss, which is valid until the next call. All ranks must pass the
+  /// same counts.
   core::Tensor run(StepInputs const& inputs);
 
  private:
@@ -30,10 +31,10 @@ class StepGraph {
   core::Device& device_;
   Step step_;
   bool record_;
-  comm::Counts usual_;  ///< counts of the steps that are, or may be, recorded
-  int64_t seen_ = 0;    ///< such steps in a row
-  StepInputs fixed_;    ///< what the recording reads
-  core::Tensor loss_;   ///< what it writes
+  comm::Counts usual_;  ///< counts of the steps that are, or will be, captured
+  int64_t seen_ = 0;    ///< number of consecutive steps with these counts
+  StepInputs fixed_;    ///< input tensors of the graph
+  core::Tensor loss_;   ///< output tensor of the graph
   std::unique_ptr<core::Graph> recording_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 using comm::Collective;
 
-/// "12345.7": so many a step, or the dash of what is not known.
+/// Formats the mean per rank and step, "12345.7"; "-" if `sum` is negative: unknown.
 std::string per_step(int64_t sum, int64_t ranks, int64_t steps) {
   if (sum < 0) return "-";
   std::ostringstream text;
@@ -19,9 +19,10 @@ std::string per_step(int64_t sum, int64_t ranks, int64_t steps) {
   return text.str();
 }
 
-constexpr int64_t wide = 4;  // bytes of an f32, in which sums travel
+constexpr int64_t wide = 4;  // bytes of f32, the dtype in which sums are sent
 
-/// The class-sharded head's: add(ranks of a group, label, collective, bytes over all groups).
+/// Adds the collectives of the class-sharded head by add(ranks of a group, label, collective, bytes
+/// over all groups).
 template <class Add>
 void add_sharded_head(StepSizes const& s, Add const& add) {
   int64_t const shards = s.shards, replicas = s.ranks / shards;
@@ -40,7 +41,8 @@ void add_sharded_head(StepSizes const& s, Add const& add) {
     add(replicas, "margins", Collective::all_gather,
         shards * s.batch * (static_cast<int64_t>(sizeof(int64_t)) + (adaptive ? 1 : 2) * wide));
   add(replicas, "loss", Collective::all_reduce, shards * s.parts * 2 * 8);
-  // With a norm asked for, the weights' gradient is summed once for it and once for the update.
+  // With gradient clipping, the gradient of the weights is summed twice: for the norm and for the
+  // update.
   int64_t const times = s.clipped ? 2 : 1, row = s.features + (s.bias ? 1 : 0);
   add(replicas, "weights' gradient", Collective::all_reduce, times * s.classes * row * wide);
 }
@@ -68,9 +70,9 @@ StepSizes step_sizes(Experiment const& experiment, Model const& model, int ranks
 
 comm::Traffic traffic_by_formula(StepSizes const& s) {
   comm::Traffic traffic;
-  // In sum over P ranks: a gather takes its result to P ranks, each of which has a part of it
-  // already; a scattered sum takes P terms of everything together, one of which is at home; a sum
-  // on all ranks is a scattered one, gathered.
+  // Bytes summed over P ranks: an all-gather sends its result to P ranks, each of which already has
+  // its own part; a reduce-scatter sends P terms of all rows, one of which is local; an all-reduce
+  // is a reduce-scatter followed by an all-gather.
   auto const add_in = [&](int64_t ranks, char const* label, Collective what, int64_t bytes) {
     int64_t const ways = what == Collective::all_reduce ? 2 : 1;
     int64_t const moved = ways * (ranks - 1) * bytes;
@@ -80,8 +82,8 @@ comm::Traffic traffic_by_formula(StepSizes const& s) {
     add_in(s.ranks, label, what, bytes);
   };
   if (s.batch_norm == BatchNormKind::sync)
-    // A channel has a running mean and variance. Forward every rank sends a count, a mean and a
-    // variance for it, backward two sums.
+    // A channel has a running mean and variance. For each channel, every rank sends a count, a mean
+    // and a variance in forward, and two sums in backward.
     add("batch norm", Collective::all_gather, s.ranks * s.statistics_bytes / 2 * (3 + 2));
   if (s.head == HeadKind::row_parallel) {
     int64_t const features = s.batch * s.features;

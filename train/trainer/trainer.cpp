@@ -5,10 +5,10 @@
 namespace train {
 
 std::string why_not_captured(Experiment const& experiment, core::Device const& device) {
-  if (!device.can_capture()) return "this device runs work at once";
-  if (experiment.model.dropout > 0) return "model.dropout draws other numbers in each step";
-  if (experiment.head.sampling.rate < 1) return "head.sampling draws classes on the host";
-  if (experiment.run.profile) return "run.profile waits for the device between phases";
+  if (!device.can_capture()) return "the device executes eagerly; there is nothing to capture";
+  if (experiment.model.dropout > 0) return "model.dropout uses new random numbers in each step";
+  if (experiment.head.sampling.rate < 1) return "head.sampling samples classes on the host";
+  if (experiment.run.profile) return "run.profile synchronizes the device between phases";
   return "";
 }
 
@@ -81,7 +81,7 @@ core::Tensor Trainer::run_step(StepInputs const& inputs) {
     first_sample += part.images.size(0);
   }
   phases_.begin("head update");
-  if (!clips) head.finish();  // while the trunk's gradients are on their way
+  if (!clips) head.finish();  // overlaps the all-reduce of the trunk's gradients
   phases_.begin("gradients over ranks");
   buckets_.finish();
   if (clips) {
@@ -106,7 +106,7 @@ layers::HeadStep Trainer::head_step(bool clips, bool summed) const {
   return step;
 }
 
-/// One part of a batch through the network and back; gradients and updates follow.
+/// Runs forward and backward for one micro-batch.
 core::Tensor Trainer::forward_backward(StepInputs const& inputs, int64_t first_sample) {
   core::Tape tape(core::Mode::training, {experiment_.seed, steps_, first_sample});
   phases_.begin("trunk forward");
@@ -115,11 +115,12 @@ core::Tensor Trainer::forward_backward(StepInputs const& inputs, int64_t first_s
   phases_.begin("head forward");
   auto const loss = model_.head->loss(tape, features, inputs.labels, inputs.counts);
   phases_.begin("head backward");
-  tape.backward(loss, one_);  // starts the buckets
+  tape.backward(loss, one_);  // starts the all-reduce of gradient buckets
   return loss.value;
 }
 
-/// Makes the step's factor such that the whole gradient is no longer than optimizer.max_grad_norm.
+/// Reduces the gradient scale so that the norm of the whole gradient is at most
+/// optimizer.max_grad_norm.
 void Trainer::clip_gradients() {
   auto& kernels = device_.kernels();
   core::Tensor squares(device_, {1}, core::Dtype::f64), factor = model_.head->gradient_scale();

@@ -9,31 +9,34 @@
 
 namespace train {
 
-/// Why the steps of an experiment cannot be recorded and replayed on a device; "" if they can.
+/// Returns the reason why steps of an experiment cannot be captured as a graph on a device; "" if
+/// they can.
 std::string why_not_captured(Experiment const& experiment, core::Device const& device);
 
-/// A step's inputs in parts, each with every rank's share; those that are empty on all ranks are
-/// left out.
+/// Splits the inputs of a step into micro-batches, each with a share of every rank. Micro-batches
+/// that are empty on all ranks are omitted.
 std::vector<StepInputs> parts_of(StepInputs const& whole, int parts);
 
-/// One model in training on one rank.
+/// Trains a model, on one rank.
 class Trainer {
  public:
-  /// `total_steps` is what the schedule runs over. `model` outlives this.
+  /// `total_steps`: length of the learning rate schedule. `model` must outlive the trainer.
   Trainer(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
           Model& model, int64_t total_steps);
 
-  /// One training step, DESIGN.md section 2, on this rank's share of a batch. Gives the loss of the
-  /// global batch: (1), f32, on the device, the same on every rank, good until the next step.
+  /// Runs one training step (docs/architecture.md, "A training step") on this rank's share of a
+  /// batch. Returns the loss of the global batch: (1), f32, on the device, the same on every rank,
+  /// valid until the next step.
   core::Tensor step(Batch const& batch);
 
-  int64_t steps() const { return steps_; }  ///< steps done
+  int64_t steps() const { return steps_; }  ///< completed steps
   double lr() const { return lr_; }         ///< learning rate of the last step
 
-  /// Where the time of the steps went; enabled by run.profile.
+  /// Times of the phases of a step; enabled by run.profile.
   Phases& phases() { return phases_; }
 
-  /// The live state. After loading into it, call `restored`.
+  /// Returns the training state. Its tensors share storage with the model and the optimizer: call
+  /// `restored` after loading into them, with the number of completed steps.
   Snapshot snapshot(int64_t classes);
   void restored(int64_t steps);
 
@@ -42,7 +45,7 @@ class Trainer {
   layers::HeadStep head_step(bool clips, bool summed) const;
   core::Tensor forward_backward(StepInputs const& inputs, int64_t first_sample);
   void clip_gradients();
-  /// x, with a mark on the tape: its gradient begins a phase.
+  /// Returns x. In backward, its gradient begins a phase.
   core::Var marked(core::Tape& tape, core::Var const& x, char const* phase);
 
   Experiment const& experiment_;
@@ -56,10 +59,10 @@ class Trainer {
   Optimizer optimizer_;
   layers::RunningStatistics statistics_;
   core::Tensor one_;           ///< seed of backward
-  core::Tensor step_scalars_;  ///< the step's numbers: UpdateRule::step_scalars
+  core::Tensor step_scalars_;  ///< values of the current step: UpdateRule::step_scalars
   Phases phases_;
   std::unique_ptr<core::InputStage> images_, labels_;
-  int64_t first_sample_ = 0;  ///< place of this rank's first row in the global batch
+  int64_t first_sample_ = 0;  ///< index of this rank's first row in the global batch
   StepGraph step_graph_;
 };
 

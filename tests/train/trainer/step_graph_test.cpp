@@ -44,7 +44,7 @@ TEST_CASE("step graph: dropout, profiling or an eager device -> not captured") {
              Catch::Contains("dropout"));
   CHECK_THAT(why_not_captured(tests::small_experiment({"run.profile=true"}), device),
              Catch::Contains("profile"));
-  CHECK_THAT(why_not_captured(tests::small_experiment(), inner), Catch::Contains("at once"));
+  CHECK_THAT(why_not_captured(tests::small_experiment(), inner), Catch::Contains("eagerly"));
   tests::SmallTraining training(tests::small_experiment({"model.dropout=0.1"}), device);
   for (int i = 0; i < 6; ++i) training.step();
   CHECK(device.recordings == 0);
