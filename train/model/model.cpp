@@ -88,9 +88,9 @@ Model make_model(Experiment const& experiment, core::Device& device, comm::Commu
                  core::ImageShape const& image, int64_t classes) {
   int const shards = experiment.head.shards.value_or(ranks.size());
   if (shards > classes) {
-    throw ConfigError(core::join(shards, " ranks for ", classes,
-                                 " classes: the classifier is split by class; start at most ",
-                                 classes, " ranks, or set head.shards"));
+    throw ConfigError(core::join(shards, " ranks, but the number of classes is ", classes,
+                                 ": a rank would hold none; start at most ", classes,
+                                 ", or set head.shards"));
   }
   if (ranks.size() % shards != 0)
     throw ConfigError(core::join("head.shards: ", shards, " does not divide the ", ranks.size(),
@@ -102,8 +102,8 @@ Model make_model(Experiment const& experiment, core::Device& device, comm::Commu
   if (experiment.model.features.value_or(features) != features) {
     throw ConfigError(core::join("model.features: ", *experiment.model.features, ", but the trunk ",
                                  names<Trunk>[static_cast<size_t>(experiment.model.trunk)],
-                                 " leaves ", features, " features of a ", image.height, "x",
-                                 image.width, " image; leave the key out or set it to ", features));
+                                 " computes ", features, " features from images of ", image.height,
+                                 "x", image.width, "; remove this key, or set it to ", features));
   }
   model.head = make_head(context, experiment, *model.mesh, features, classes);
   return model;

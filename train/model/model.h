@@ -7,25 +7,25 @@
 
 namespace train {
 
-/// A network as an experiment describes it: the replicated trunk and the sharded head.
+/// The network of an experiment: a replicated trunk and a sharded head.
 struct Model {
-  core::Dtype dtype;                 ///< of activations: f32 or bf16
-  std::unique_ptr<comm::Mesh> mesh;  ///< the head's: which ranks hold which classes
+  core::Dtype dtype;                 ///< dtype of activations: f32 or bf16
+  std::unique_ptr<comm::Mesh> mesh;  ///< groups of ranks of the head: shards and replicas
   std::unique_ptr<layers::Trunk> trunk;
   std::unique_ptr<layers::Head> head;
-  core::ImageShape image = {};  ///< of what enters
+  core::ImageShape image = {};  ///< shape of the input images
 };
 
-/// What `precision` means on a device: auto is bf16 where it is fast.
+/// Returns the dtype of activations for `precision` on a device. `auto` is bf16 where it is fast.
 core::Dtype resolve(Precision precision, core::Device const& device);
 
-/// The trunk alone.
+/// Builds the trunk of a model.
 std::unique_ptr<layers::Trunk> make_trunk(layers::Context const& context, ModelConfig const& config,
                                           core::ImageShape const& image);
 
-/// Builds the network for images of `image` and `classes` classes. Weights are functions of the
-/// seed alone. Throws ConfigError when the sizes do not fit together, or there are more ranks than
-/// classes.
+/// Builds the network for images of shape `image` and `classes` classes. Initial weights depend
+/// only on the seed. Collective.
+/// Throws: ConfigError if sizes do not match, or if there are more shards than classes.
 Model make_model(Experiment const& experiment, core::Device& device, comm::Communicator& ranks,
                  core::ImageShape const& image, int64_t classes);
 

@@ -14,7 +14,7 @@ namespace {
 
 using core::cuda::Uuid;
 
-/// Whether no rank is without a GPU (all zeros) and no two have the same.
+/// Returns true if every rank has a GPU of its own. `mine`: all zeros without a GPU.
 bool one_each(Uuid const& mine, comm::Session& session) {
   core::cpu::Cpu host(1);
   comm::Mpi ranks(session);
@@ -44,8 +44,8 @@ std::unique_ptr<core::Device> open_device(Experiment const& experiment, comm::Se
       experiment.device == DeviceChoice::cpu ? core::cuda::Available{} : core::cuda::available();
   int const index = gpus.count == 0 ? 0 : session.local_rank() % gpus.count;
   if (experiment.device == DeviceChoice::cuda && gpus.count == 0)
-    throw ConfigError(core::join("device: cuda, but rank ", session.rank(),
-                                 " can use no GPU: ", gpus.why_none, "; use device: cpu or auto"));
+    throw ConfigError(core::join("device: cuda, but rank ", session.rank(), " has no usable GPU: ",
+                                 gpus.why_none, "; use device: cpu or auto"));
   bool const use_gpu = experiment.device == DeviceChoice::cuda ||
                        (experiment.device == DeviceChoice::automatic &&
                         one_each(gpus.count == 0 ? Uuid{} : core::cuda::uuid(index), session));

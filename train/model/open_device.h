@@ -6,13 +6,14 @@
 
 namespace train {
 
-/// Compute threads of one of so many ranks on a host. A rank bound by its launcher sees its own
-/// cores alone; ranks that are not bound share what the host has.
+/// Returns the number of compute threads of a rank, with `ranks` ranks on the host: run.threads, or
+/// by default a share of the cores. A rank that its launcher has bound to cores uses these; ranks
+/// that are not bound share all cores of the host.
 int threads_of(RunConfig const& run, int ranks);
 
-/// The device that this rank's part of an experiment runs on: a GPU, chosen by the rank's place on
-/// its host, or the CPU. `auto` takes GPUs if every rank has one to itself. Collective. Throws
-/// ConfigError where `device: cuda` cannot be.
+/// Opens the device of this rank: a GPU, selected by the rank's index on its host, or the CPU.
+/// `device: auto` selects GPUs if every rank has one of its own. Collective.
+/// Throws: ConfigError if `device: cuda` is set and this rank has no GPU.
 std::unique_ptr<core::Device> open_device(Experiment const& experiment, comm::Session& session);
 
 }  // namespace train

@@ -129,5 +129,5 @@ TEST_CASE("most_classes, suggestions: memory limit -> classes that fit; smaller 
 TEST_CASE("plan_step: more ranks than classes -> ConfigError", "[plan]") {
   auto const experiment = tests::small_experiment();
   CHECK_THROWS_WITH(train::plan_step(experiment, sizes_of(experiment, 38)),
-                    Catch::Contains("38 ranks for 37"));
+                    Catch::Contains("38 ranks, but the number of classes is 37"));
 }
