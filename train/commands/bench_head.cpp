@@ -23,9 +23,10 @@ using comm::Reduce;
 using core::Tensor;
 using Json = nlohmann::ordered_json;
 
-enum Draw : uint64_t { features, labels };  ///< items of Purpose::synthetic
+enum Draw : uint64_t { features, labels };  ///< streams of Purpose::synthetic
 
-/// The experiment whose head and optimizer are measured.
+/// Returns the experiment whose head and optimizer are measured.
+/// Throws: ConfigError if the settings are invalid.
 Experiment experiment_of(BenchHead const& bench) {
   auto const text =
       core::join("data: {kind: synthetic, global_batch_size: ", bench.batch,
@@ -37,11 +38,12 @@ Experiment experiment_of(BenchHead const& bench) {
   experiment.seed = bench.seed;
   experiment.run.threads = bench.threads;
   if (experiment.head.kind == HeadKind::row_parallel)
-    throw ConfigError("bench head: head.kind row_parallel; the class-sharded head is measured");
+    throw ConfigError(
+        "bench head: head.kind: row_parallel is not supported; choose a class-sharded head");
   return experiment;
 }
 
-/// The rows of one rank, of the features (B, D) in the products' dtype and of the labels (B).
+/// This rank's rows of the batch: features (b, D) in the dtype of the products, and labels (b).
 class Rows {
  public:
   Rows(BenchHead const& bench, core::Device& device, comm::Communicator const& ranks)
@@ -54,7 +56,7 @@ class Rows {
     device.upload(all.data() + first, y);
   }
 
-  comm::Counts counts;  ///< of every rank
+  comm::Counts counts;  ///< rows of every rank
   Tensor x, y;
 
  private:
@@ -79,7 +81,7 @@ class Rows {
   }
 };
 
-/// A head in training on one batch.
+/// A head that is trained on one batch.
 class HeadSteps {
  public:
   HeadSteps(BenchHead const& bench, core::Device& device, comm::Communicator& ranks)
@@ -95,9 +97,9 @@ class HeadSteps {
 
   layers::ShardedHead const& head() const { return *head_; }
   Rows const& rows() const { return rows_; }
-  Tensor const& dx() const { return dx_; }  ///< this rank's rows, of the last step
+  Tensor const& dx() const { return dx_; }  ///< gradient of the features in the last step, (b, D)
 
-  /// The loss (1) of a step.
+  /// Runs a step and returns its loss, (1).
   Tensor step() {
     auto const rule = update_rule(experiment_, {}, core::Role::weight);
     auto const step_scalars =
@@ -114,7 +116,7 @@ class HeadSteps {
     return loss.value;
   }
 
-  /// Seconds of a step, of the slowest rank.
+  /// Runs a step and returns its time in seconds on the slowest rank.
   double timed_step() {
     using Clock = std::chrono::steady_clock;
     device_.synchronize();
@@ -126,7 +128,7 @@ class HeadSteps {
     return over_ranks(mine, Reduce::max, device_, ranks_);
   }
 
-  /// The weight (C, D) of all ranks.
+  /// Returns the weights of all ranks, (C, D).
   Tensor weight() {
     auto const state = head_->state();
     auto const found = std::find_if(state.begin(), state.end(),
@@ -142,19 +144,19 @@ class HeadSteps {
   comm::Communicator& ranks_;
   comm::Mesh mesh_;
   Rows rows_;
-  int64_t number_ = 0;  ///< of the step
+  int64_t number_ = 0;  ///< number of the current step, from 1
   std::unique_ptr<layers::ShardedHead> head_;
   Tensor dx_;
 };
 
-/// f32 of the same values.
+/// Returns a copy in f32.
 Tensor widened(Tensor const& t) {
   Tensor wide(t.device(), t.shape(), core::Dtype::f32);
   t.device().kernels().convert(t, wide);
   return wide;
 }
 
-/// Takes the steps, and rank 0 writes what went in and came out.
+/// Runs the steps; rank 0 writes their inputs and results to a file.
 void write_check(BenchHead const& bench, core::Device& device, comm::Communicator& ranks) {
   HeadSteps steps(bench, device, ranks);
   auto const all = [&](Tensor const& mine) {
@@ -180,15 +182,15 @@ void write_check(BenchHead const& bench, core::Device& device, comm::Communicato
   ranks.barrier();
 }
 
-/// What was measured, the same on every rank.
+/// Measurements, the same on every rank.
 struct Figures {
-  std::vector<double> seconds;  ///< of each step
-  double loss = 0;              ///< of the last step
-  double peak_bytes = 0;        ///< in tensors, of the largest rank
-  double process_bytes = 0;     ///< beyond what it had before the head was made, likewise
+  std::vector<double> seconds;  ///< time of each step
+  double loss = 0;              ///< loss of the last step
+  double peak_bytes = 0;        ///< peak memory of tensors, on the rank that uses the most
+  double process_bytes = 0;     ///< increase of process memory by the head and its steps, likewise
   double all_peak_bytes = 0, all_process_bytes = 0;  ///< sums over ranks
   int64_t chunk = 0;
-  int products = 0;  ///< of B × C_r × D in a step
+  int products = 0;  ///< matrix products B × C_r × D per step
   ProductRates rates;
 };
 
@@ -219,14 +221,15 @@ Figures measure(BenchHead const& bench, core::Device& device, comm::Communicator
   return f;
 }
 
-/// Seconds of the products of a step at their own rates, on the rank with the most classes.
+/// Returns the time in seconds of all matrix products of a step at the rates measured alone, on the
+/// rank with the most classes.
 double product_seconds(BenchHead const& bench, Figures const& f, int64_t most) {
   auto const chunk = static_cast<double>(std::min(f.chunk, bench.classes));
   double const of_a_chunk = f.rates.logits * (f.products - 2) + f.rates.features + f.rates.weights;
   return of_a_chunk * static_cast<double>(most) / chunk;
 }
 
-/// GFLOP/s of a product on one chunk.
+/// Returns the GFLOP/s of a matrix product of one chunk.
 double rate(BenchHead const& bench, Figures const& f, double seconds) {
   auto const chunk = static_cast<double>(std::min(f.chunk, bench.classes));
   return 2e-9 * static_cast<double>(bench.batch) * static_cast<double>(bench.features) * chunk /
@@ -273,28 +276,29 @@ void add(Json& all, BenchHead const& bench, Figures const& f, comm::Communicator
 
 void print(Json const& f, std::ostream& out) {
   auto const number = [&](char const* key) { return f[key].get<double>(); };
-  out << f["device_name"].get<std::string>() << "; " << f["ranks"] << " ranks, " << f["classes"]
-      << " classes, " << f["features"] << " features, batch " << f["batch"] << ", "
-      << f["precision"].get<std::string>() << '\n'
-      << number("ms_a_step") << " ms a step (median of " << f["steps"] << "), loss "
-      << number("loss") << "; logits: " << f["logits"].get<std::string>() << ", chunks of "
-      << f["chunk"] << " classes\n"
-      << "peak memory of a rank: " << 1e-6 * number("peak_bytes") << " MB of tensors; the process "
-      << 1e-6 * number("process_bytes") << " MB more than before\n"
-      << "products of a chunk, alone, GFLOP/s a rank: XW' " << number("gflops_logits") << ", GW "
-      << number("gflops_features") << ", G'X " << number("gflops_weights") << "; large and square "
-      << number("gflops_peak") << '\n'
-      << "of a step, products take " << 100 * number("share_of_products")
-      << " % at those rates, and would take " << 100 * number("share_of_peak")
-      << " % at the last\n";
+  out << f["device_name"].get<std::string>() << "; ranks: " << f["ranks"]
+      << ", classes: " << f["classes"] << ", features: " << f["features"]
+      << ", batch size: " << f["batch"] << ", " << f["precision"].get<std::string>() << '\n'
+      << number("ms_a_step") << " ms per step (median of " << f["steps"] << "), loss "
+      << number("loss") << "; logits: " << f["logits"].get<std::string>()
+      << ", classes per chunk: " << f["chunk"] << "\n"
+      << "peak memory per rank: " << 1e-6 * number("peak_bytes")
+      << " MB in tensors; increase of process memory: " << 1e-6 * number("process_bytes") << " MB\n"
+      << "matrix products alone, in GFLOP/s per rank: X W^T " << number("gflops_logits") << ", G W "
+      << number("gflops_features") << ", G^T X " << number("gflops_weights")
+      << "; large square product " << number("gflops_peak") << '\n'
+      << "fraction of the step that its products would take: " << 100 * number("share_of_products")
+      << " % at the rates of a chunk, " << 100 * number("share_of_peak")
+      << " % at that of the large square product\n";
 }
 
 }  // namespace
 
 void bench_head(BenchHead const& bench, comm::Session& session, std::ostream& out) {
   if (session.size() > bench.classes)
-    throw ConfigError(core::join(session.size(), " ranks for ", bench.classes,
-                                 " classes: start at most ", bench.classes, " ranks"));
+    throw ConfigError(core::join(session.size(), " ranks, but the number of classes is ",
+                                 bench.classes, ": a rank would hold none; start at most ",
+                                 bench.classes, ", or increase --classes"));
   auto const device = open_device(experiment_of(bench), session);
   auto const ranks = comm::open(session, *device);
   auto figures = describe(bench, *device, *ranks);

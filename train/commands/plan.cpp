@@ -29,14 +29,15 @@ void describe(CLI::App& app, Arguments& arguments) {
   app.add_option("--classes", plan.classes, "number of classes (default: the data's)")
       ->check(CLI::PositiveNumber);
   for (auto const& [name, value, meaning] :
-       {std::tuple{"--memory", &plan.memory, "memory of a rank (141GB): what fits, what to change"},
+       {std::tuple{"--memory", &plan.memory,
+                   "memory of a rank (141GB), into which the step must fit"},
         {"--flops", &plan.flops, "FLOP/s of a rank (790T)"},
         {"--bandwidth", &plan.bandwidth, "bytes per second of a rank's memory (4.3TB)"},
         {"--network", &plan.network, "bytes per second that a rank sends (400GB)"},
-        {"--cache", &plan.cache, "cache of a device that is not in this machine: sizes chunks"}})
+        {"--cache", &plan.cache, "cache of the device (25MiB), by which chunks are sized"}})
     app.add_option(name, *value, meaning)->option_text("AMOUNT");
   app.footer(
-      "Runs in one process. Rates that are not given are measured on this machine. The exit code\n"
+      "Runs in one process. Rates that are not set are measured on this machine. The exit code\n"
       "is 71 if the experiment does not fit.");
 }
 
@@ -80,7 +81,7 @@ void print_fit(std::ostream& out, Experiment const& experiment, PlanSizes const&
   out << (peak <= memory ? "it fits " : "it does NOT fit ") << "into " << bytes(memory)
       << "; at most about " << written_quantity(most, "") << " classes fit\n";
   if (peak <= memory) return;
-  out << "changes that make it smaller, each alone\n";
+  out << "changes that reduce the memory, each applied alone\n";
   for (auto const& suggestion : suggestions(experiment, sizes, peak))
     row(out, suggestion.change, bytes(suggestion.peak), suggestion.peak <= memory ? "fits" : "");
 }
@@ -108,12 +109,12 @@ void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int
         rate > 0 ? written_quantity(rate, core::join(unit, "/s")) : "rate unknown");
   };
   rated("products", sum.flops, "FLOP", rates.flops);
-  rated("to and from memory", sum.bytes, "B", rates.memory);
+  rated("memory traffic", sum.bytes, "B", rates.memory);
   auto const time = predicted_time(plan, rates, ranks);
   row(out, "kernels, one after another", milliseconds(time.compute));
   if (ranks == 1) return;
   if (rates.network == 0) {
-    out << "  communication is left out: pass its rate as --network\n";
+    out << "  communication is not included; set its rate with --network\n";
     return;
   }
   row(out, "communication", milliseconds(time.network));
@@ -121,12 +122,12 @@ void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int
   row(out, "a step, with full overlap", milliseconds(std::max(time.compute, time.network)));
 }
 
-/// Prints the memory, traffic and time of a step. One process; the data are opened only if the
+/// Prints the memory, traffic and time of a step, in one process. The data are opened only if the
 /// configuration does not determine the number of classes and the size of the images.
 Exit print_plan(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out) {
   auto const target = target_of(experiment, arguments);
   int64_t const memory = target.traits.capacity;
-  auto rates = given_rates(arguments);  // first: a mistake is found before anything takes time
+  auto rates = given_rates(arguments);  // first, to reject invalid options before anything slow
   auto const sizes = sizes_of(experiment, arguments, target.traits);
   auto const plan = plan_step(experiment, sizes);
   out << arguments.ranks << (arguments.ranks == 1 ? " rank, " : " ranks, ") << sizes.classes

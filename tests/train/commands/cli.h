@@ -4,10 +4,10 @@
 #include <sys/wait.h>
 #include "tests/support/paths.h"
 
-/// The program under test, from its command line.
+/// Runs of the program under test.
 namespace tests {
 
-/// What a command printed, on both of its streams, and its exit code.
+/// Output of a command, from both streams, and its exit code.
 struct Ran {
   int code;
   std::string out;

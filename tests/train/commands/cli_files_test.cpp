@@ -5,7 +5,7 @@
 #include "tests/train/files.h"
 #include "train/formats/safetensors.h"
 
-/// What commands write into files, and the head's benchmark.
+/// Files that commands write, and the benchmark of the head.
 namespace train {
 namespace {
 
@@ -13,7 +13,7 @@ using tests::colonnade;
 using tests::on_two_ranks;
 using tests::tiny;
 
-TEST_CASE("weights are exported and begun with", "[cli]") {
+TEST_CASE("export: a run on two ranks -> one file, with which training can start", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   auto const weights = folder.file("weights.safetensors");
@@ -45,7 +45,8 @@ TEST_CASE("weights are exported and begun with", "[cli]") {
   CHECK(damaged.says("passed over a damaged checkpoint: " + manifest));
 }
 
-TEST_CASE("a head is exported by shards, and grows", "[cli]") {
+TEST_CASE("export: --head-shards 3 -> files with an index, to which classes can be added",
+          "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   auto const weights = folder.file("w.safetensors"), index = weights + ".index.json";
@@ -54,7 +55,7 @@ TEST_CASE("a head is exported by shards, and grows", "[cli]") {
   auto const ran = colonnade("export " + out + " --head-shards 3 --to " + weights);
   CHECK(ran.code == 0);
   CHECK(ran.out == "step 3, 10 classes: " + index + "\n");
-  // conv (2, 1, 3, 3) and its bias, 10 classes of 2 × 2 × 2 features; 4 bytes a number.
+  // conv (2, 1, 3, 3) and its bias, 10 classes of 2 × 2 × 2 features; 4 bytes per number.
   CHECK(nlohmann::json::parse(tests::read_file(index)) ==
         nlohmann::json{{"metadata", {{"total_size", 4 * (18 + 2 + 80)}}},
                        {"weight_map",
@@ -80,7 +81,8 @@ std::vector<T> values(SafetensorsReader const& file, std::string const& name) {
   return all;
 }
 
-TEST_CASE("a checkpoint's answers are written", "[cli]") {
+TEST_CASE("predict: a run on two ranks -> classes, scores and embeddings match its weights",
+          "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   auto const to = folder.file("classes"), embeddings = folder.file("embeddings");
@@ -93,7 +95,7 @@ TEST_CASE("a checkpoint's answers are written", "[cli]") {
   SafetensorsReader const answers(to), features(embeddings);
   CHECK(answers.entry("classes").shape == core::Shape{8, 2});
   CHECK(features.entry("embeddings").shape == core::Shape{8, 8});
-  // The best class is that of the largest product, computed here from the files.
+  // The best class has the largest product, computed here from the files.
   CHECK(colonnade("export " + out + " --to " + folder.file("w")).code == 0);
   auto const x = values<float>(features, "embeddings");
   auto const w = values<float>(SafetensorsReader(folder.file("w")), "fc.weight");
@@ -102,7 +104,7 @@ TEST_CASE("a checkpoint's answers are written", "[cli]") {
   for (size_t i = 0; i < 8; ++i) {
     std::vector<double> logits(10, 0);
     for (size_t c = 0; c < 10; ++c)
-      for (size_t pixel = 0; pixel < 4; ++pixel)  // channels are last here, first in the file
+      for (size_t pixel = 0; pixel < 4; ++pixel)  // channels last in embeddings, first in weights
         for (size_t ch = 0; ch < 2; ++ch)
           logits[c] += double{x[8 * i + 2 * pixel + ch]} * double{w[8 * c + 4 * ch + pixel]};
     auto const best = std::max_element(logits.begin(), logits.end());
@@ -112,14 +114,14 @@ TEST_CASE("a checkpoint's answers are written", "[cli]") {
   }
   auto const wrong = colonnade(predict + " --split test");
   CHECK(wrong.code == 2);
-  CHECK(wrong.says("--split: no 'test'; there are: train"));
+  CHECK(wrong.says("--split: no split 'test'; choose from train"));
 }
 
 std::string const small_head =
     "bench head --classes 11 --features 3 --batch 5 --steps 2 --device cpu --threads 1 "
     "optimizer.lr=1";
 
-TEST_CASE("the steps of a head are written for others, the same from any ranks", "[cli]") {
+TEST_CASE("bench head: --check -> a file with the steps, the same for 1 and 2 ranks", "[cli]") {
   tests::TemporaryFolder folder;
   auto const one = folder.file("one"), two = folder.file("two");
   CHECK(colonnade(small_head + " --check " + one).code == 0);
@@ -145,7 +147,7 @@ TEST_CASE("the steps of a head are written for others, the same from any ranks",
   CHECK(values<float>(a, "updated") != values<float>(a, "weight"));
 }
 
-TEST_CASE("a head is measured", "[cli]") {
+TEST_CASE("bench head: stored and recomputed logits -> times, memory and rates as JSON", "[cli]") {
   for (auto const& [logits, products] : {std::pair{"store", 3}, {"recompute", 4}}) {
     auto const ran = on_two_ranks(small_head + " head.chunk=4 head.logits=" + logits);
     CHECK(ran.code == 0);
@@ -162,7 +164,7 @@ TEST_CASE("a head is measured", "[cli]") {
     double const peak = 1e9 * figures["gflops_peak"].get<double>();
     CHECK(figures["share_of_peak"].get<double>() == Approx(flops / peak / seconds));
   }
-  CHECK(on_two_ranks("bench head --classes 1").says("2 ranks for 1 classes"));
+  CHECK(on_two_ranks("bench head --classes 1").says("2 ranks, but the number of classes is 1"));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ std::string const broken =
     "data: {global_batch_size: 4, classes: 10, samples: 100}\n"
     "optimiser: {rate: 1}\n";
 
-TEST_CASE("help and version", "[cli]") {
+TEST_CASE("colonnade: --help and --version -> commands, options, version", "[cli]") {
   auto const help = colonnade("--help");
   CHECK(help.code == 0);
   for (auto const* command : {"train", "eval", "predict", "export", "plan", "config", "mpirun -n"})
@@ -37,7 +37,7 @@ TEST_CASE("help and version", "[cli]") {
   CHECK(version.out.starts_with("colonnade 0."));
 }
 
-TEST_CASE("a command line that is not understood", "[cli]") {
+TEST_CASE("colonnade: invalid command lines -> exit code 2, and a pointer to --help", "[cli]") {
   for (std::string const arguments :
        {"", "frain", "train", "train a.yaml --fast", "train a.yaml --resume --overwrite", "eval",
         "export", "export run", "export run --to a --head-shards 0", "predict run",
@@ -51,7 +51,8 @@ TEST_CASE("a command line that is not understood", "[cli]") {
   }
 }
 
-TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
+TEST_CASE("plan: an experiment -> memory, traffic and time; exit code 71 if it does not fit",
+          "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml");
   tests::write_file(file, tiny);
@@ -60,7 +61,7 @@ TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
   CHECK(ran.code == 0);
   for (auto const* text :
        {"3 ranks, 10 classes, batch 4", "head weights", "trunk activations", "it fits into 1.00 MB",
-        "trunk gradients, all_reduce", "a step, if nothing overlaps"})
+        "trunk gradients, all_reduce", "a step, without overlap"})
     CHECK(ran.says(text));
 
   auto const large =
@@ -73,7 +74,7 @@ TEST_CASE("`plan` tells of a run that is not started", "[cli]") {
   CHECK(both.out.find("1 rank, 10 classes") == both.out.rfind("1 rank, 10 classes"));
 }
 
-TEST_CASE("`plan` refuses what cannot be", "[cli]") {
+TEST_CASE("plan: invalid options, settings or files -> exit code and reason", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml");
   tests::write_file(file, tiny);
@@ -82,18 +83,18 @@ TEST_CASE("`plan` refuses what cannot be", "[cli]") {
   CHECK(unit.says("--memory: '141XB'; expected a positive number"));
   auto const ranks = colonnade("plan " + file + " --ranks 11");
   CHECK(ranks.code == 2);
-  CHECK(ranks.says("11 ranks for 10 classes"));
+  CHECK(ranks.says("11 ranks, but the number of classes is 10"));
   CHECK(colonnade("plan " + file + " optimizer.rat=1").code == 2);
   CHECK(colonnade("plan no/such.yaml").code == 66);
 }
 
-TEST_CASE("`config` prints the reference", "[cli]") {
+TEST_CASE("config: no arguments -> the reference of all keys", "[cli]") {
   auto const ran = colonnade("config");
   CHECK(ran.code == 0);
   CHECK(ran.out == configuration_reference());
 }
 
-TEST_CASE("files that are not there", "[cli]") {
+TEST_CASE("colonnade: missing files -> exit code 66", "[cli]") {
   auto const config = colonnade("train no/such.yaml");
   CHECK(config.code == 66);
   CHECK(config.out == "colonnade: error: cannot read the experiment file no/such.yaml\n");
@@ -101,7 +102,7 @@ TEST_CASE("files that are not there", "[cli]") {
   CHECK(colonnade("eval " + empty.path().string()).code == 66);
 }
 
-TEST_CASE("all mistakes of a configuration are told, one a line", "[cli]") {
+TEST_CASE("train: several errors in a configuration -> all printed, one per line", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("broken.yaml");
   tests::write_file(file, broken);
@@ -114,7 +115,7 @@ TEST_CASE("all mistakes of a configuration are told, one a line", "[cli]") {
                        "command line: seed: expected a whole number, found 'x'\n");
 }
 
-TEST_CASE("ranks that make the same mistake tell it once", "[cli]") {
+TEST_CASE("train: the same configuration error on two ranks -> printed once", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("broken.yaml");
   tests::write_file(file, broken);
@@ -127,18 +128,19 @@ TEST_CASE("ranks that make the same mistake tell it once", "[cli]") {
   }
 }
 
-TEST_CASE("more ranks than classes", "[cli]") {
+TEST_CASE("train: more ranks than classes -> exit code 2", "[cli]") {
   tests::TemporaryFolder folder;
   tests::write_file(folder.file("tiny.yaml"), tiny);
   auto const ran = on_two_ranks("train " + folder.file("tiny.yaml") +
                                 " data.classes=1 run.out=" + folder.file("run"));
   CHECK(ran.code == 2);
-  CHECK(ran.says("2 ranks for 1 classes"));
+  CHECK(
+      ran.says("2 ranks, but the number of classes is 1: a rank would hold none; start at most 1"));
 }
 
-TEST_CASE("every experiment of configs/ trains a step", "[cli]") {
+TEST_CASE("train: every experiment in configs/ -> completes a step", "[cli]") {
   tests::TemporaryFolder folder;
-  // Most word lists are large, and in no package that a test needs.
+  // Most word lists are large, and not in a package that the tests require.
   tests::write_file(folder.file("words"), "alpha\nbeta\ngamma\ndelta\n");
   for (auto const& entry :
        std::filesystem::directory_iterator(tests::source_folder() + "/configs")) {
@@ -160,7 +162,9 @@ TEST_CASE("every experiment of configs/ trains a step", "[cli]") {
   }
 }
 
-TEST_CASE("a run is trained, kept, continued and replaced", "[cli]") {
+TEST_CASE(
+    "train: an existing run -> kept by default, --resume continues it, --overwrite replaces it",
+    "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   tests::write_file(file, tiny);
@@ -186,7 +190,7 @@ TEST_CASE("a run is trained, kept, continued and replaced", "[cli]") {
   CHECK(tests::read_file(out + "/metrics.jsonl").find("\"step\":5") == std::string::npos);
 }
 
-TEST_CASE("a profile tells of phases, and on several ranks of what moves", "[cli]") {
+TEST_CASE("train: --profile -> table of phases, and of bytes sent on several ranks", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml");
   tests::write_file(file, tiny);
@@ -203,7 +207,7 @@ TEST_CASE("a profile tells of phases, and on several ranks of what moves", "[cli
   CHECK_FALSE(on_two_ranks(train).says("trunk forward"));
 }
 
-TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli]") {
+TEST_CASE("train: an error on all ranks -> printed once, with its exit code", "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("arrays.yaml");
   tests::write_file(
@@ -218,14 +222,14 @@ TEST_CASE("what goes wrong on all ranks is told once, with its exit code", "[cli
 
 }  // namespace
 
-TEST_CASE("steps that must be recorded and cannot be are refused, and leave nothing", "[cli]") {
+TEST_CASE("train: cuda_graph: on, but steps cannot be captured -> exit code 2, no run folder",
+          "[cli]") {
   tests::TemporaryFolder folder;
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   tests::write_file(file, tiny);
   auto const ran = colonnade("train " + file + " device=cpu run.cuda_graph=on run.out=" + out);
   CHECK(ran.code == 2);
-  CHECK(
-      ran.says("run.cuda_graph: on, but steps cannot be recorded: this device runs work at once"));
+  CHECK(ran.says("run.cuda_graph: on, but steps cannot be captured: the device executes eagerly"));
   CHECK(!std::filesystem::exists(out));
 }
 
