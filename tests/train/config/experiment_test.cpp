@@ -76,7 +76,7 @@ TEST_CASE("experiment: every word of an enum -> its value", "[experiment]") {
             .data.kind == DataKind::words);
 }
 
-TEST_CASE("experiment: defaults derived from other keys", "[experiment]") {
+TEST_CASE("experiment: omitted keys -> defaults derived from other keys", "[experiment]") {
   CHECK(parse({}).run.out == "runs/fig");
   CHECK(parse({"data.kind=idx"}).data.path == "/usr/share/datasets/fashion-mnist");
   auto const experiment = parse({"data.glyphs.train=[{path: fonts/Kai.ttf}]"});
