@@ -39,8 +39,8 @@ void round(std::vector<double> const& sums, Tensor& to) {
   for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<T>(sums[i]);
 }
 
-/// T: element type; Wide: its accumulator type.
-template <class T, class Wide>
+/// T: element type; Acc: its accumulator type.
+template <class T, class Acc>
 void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
             int64_t groups, Tensor& y) {
   T const *const in = x.data<T>(), *const weight = w.data<T>();
@@ -51,7 +51,7 @@ void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& 
                });
   if (bias)
     for (size_t i = 0; i < sums.size(); ++i)
-      sums[i] += bias.data<Wide>()[i % static_cast<size_t>(bias.count())];
+      sums[i] += bias.data<Acc>()[i % static_cast<size_t>(bias.count())];
   round<T>(sums, y);
 }
 
@@ -67,7 +67,7 @@ void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& wind
   round<T>(sums, dx);
 }
 
-template <class T, class Wide>
+template <class T, class Acc>
 void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                              int64_t groups, Tensor& dw) {
   T const *const in = x.data<T>(), *const out = dy.data<T>();
@@ -76,7 +76,7 @@ void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& wi
                [&](int64_t ix, int64_t iw, int64_t iy) {
                  sums[static_cast<size_t>(iw)] += double{in[ix]} * double{out[iy]};
                });
-  round<Wide>(sums, dw);
+  round<Acc>(sums, dw);
 }
 
 /// c (m, n) := alpha op(a) op(b) + beta c, all f64; c is not read if beta is 0.

@@ -81,10 +81,10 @@ core::Tensor draw_classes(ClassSampler const& draw, ClassShard const& rows,
   auto at = sampled.begin();
   for (ClassSet& set : sets) {
     auto const last = std::lower_bound(at, sampled.end(), set.end);
-    std::vector<int64_t> places(at, last);
-    if (draw.log_q) set.shift = log_q(device, wide, draw.rate, places, positives);
-    for (int64_t& place : places) place -= set.begin;
-    set.sampled = on_device(device, core::Dtype::i64, places);
+    std::vector<int64_t> indices(at, last);
+    if (draw.log_q) set.shift = log_q(device, wide, draw.rate, indices, positives);
+    for (int64_t& place : indices) place -= set.begin;
+    set.sampled = on_device(device, core::Dtype::i64, indices);
     set.first = at - sampled.begin();
     set.count = last - at;
     at = last;

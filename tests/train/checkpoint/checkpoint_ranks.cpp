@@ -1,6 +1,7 @@
 #include "tests/train/checkpoint/state.h"
 #include "tests/train/shared_folder.h"
 #include "train/checkpoint/folder.h"
+#include "train/errors.h"
 
 using Catch::Contains;
 using tests::thrown;

@@ -5,6 +5,7 @@
 #include "tests/train/checkpoint/state.h"
 #include "train/checkpoint/folder.h"
 #include "train/checkpoint/manifest.h"
+#include "train/errors.h"
 
 using Catch::Contains;
 using tests::read_file;

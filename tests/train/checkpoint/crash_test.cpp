@@ -6,6 +6,7 @@
 #include "comm/self.h"
 #include "tests/support/device.h"
 #include "tests/train/checkpoint/state.h"
+#include "train/errors.h"
 
 using Catch::Contains;
 

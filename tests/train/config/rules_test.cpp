@@ -30,7 +30,7 @@ TEST_CASE("rules: a key that the optimizer does not use -> an error at the key",
             "optimizer.nesterov: needs a momentum above 0"},
            {{"optimizer.kind=adam", "optimizer.nesterov=true"},
             "optimizer.nesterov: not used by optimizer.kind: adam; remove this key"},
-           {{"optimizer.kind=adamw", "optimizer.nesterov=true", "optimizer.momentum=0"},
+           {{"optimizer.kind=adamw", "optimizer.nesterov=true"},
             "optimizer.nesterov: not used by optimizer.kind: adamw"},
            {{"optimizer.betas=[0.9, 0.99]"}, "optimizer.betas: not used by optimizer.kind: sgd"},
            {{"optimizer.kind=lars", "optimizer.eps=1"},
@@ -85,7 +85,8 @@ TEST_CASE("rules: keys that do not go together -> one error with its reason", "[
   std::string const fonts = "data.glyphs.train=[{path: a}, {path: b}]", glyphs = "data.kind=glyphs";
   for (auto const& [settings, mistake] : std::vector<Impossible>{
            {{"run.epochs=0"}, "run.epochs: set run.epochs or run.steps: one of them"},
-           {{"data.classes=0"}, "data.classes: required for random images: the number of classes"},
+           {{"data.classes=auto"},
+            "data.classes: required for random images: the number of classes"},
            {{"data.samples=0"}, "data.samples: required for random images: the number of samples"},
            {{"data.kind=safetensors"}, "data.path: required: the safetensors file"},
            {{glyphs}, "data.glyphs.train: required: the fonts to train on"},

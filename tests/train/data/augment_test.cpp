@@ -1,6 +1,7 @@
 #include "train/data/augment.h"
 #include <catch2/catch.hpp>
 #include <cmath>
+#include "train/errors.h"
 
 using core::ImageShape;
 using train::AugmentConfig;

@@ -2,6 +2,7 @@
 #include <zlib.h>
 #include "tests/train/files.h"
 #include "train/data/dataset.h"
+#include "train/errors.h"
 
 using namespace std::string_literals;
 using Catch::Contains;

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <thread>
 #include "tests/support/device.h"
+#include "train/errors.h"
 
 using tests::host;
 using train::Batch;

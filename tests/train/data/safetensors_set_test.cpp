@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include "tests/train/files.h"
 #include "train/data/dataset.h"
+#include "train/errors.h"
 #include "train/formats/safetensors.h"
 
 using Catch::Contains;

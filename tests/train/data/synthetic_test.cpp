@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 #include "train/data/dataset.h"
+#include "train/errors.h"
 
 namespace {
 

@@ -1,6 +1,7 @@
 #include "train/plan/plan.h"
 #include "tests/support/reference.h"
 #include "tests/train/plan/plan_cases.h"
+#include "train/errors.h"
 
 using train::Experiment;
 

@@ -8,6 +8,7 @@
 #include "tests/support/device.h"
 #include "tests/train/files.h"
 #include "tests/train/known_model.h"
+#include "train/errors.h"
 #include "train/report/canvas.h"
 #include "train/report/lettering.h"
 

@@ -4,6 +4,7 @@
 #include <sstream>
 #include <thread>
 #include "tests/train/files.h"
+#include "train/errors.h"
 
 namespace train {
 namespace {

@@ -1,5 +1,6 @@
 #include "train/trainer/trainer.h"
 #include <catch2/catch.hpp>
+#include "tests/support/device.h"
 #include "tests/train/trainer/small_training.h"
 
 TEST_CASE("Trainer::lr -> the learning rate of the last step", "[trainer]") {

@@ -2,6 +2,7 @@
 #include "comm/self.h"
 #include "tests/train/checkpoint/state.h"
 #include "tests/train/shared_folder.h"
+#include "train/errors.h"
 #include "train/trainer/run.h"
 #include "train/weights/export.h"
 #include "train/weights/load_weights.h"

@@ -4,6 +4,7 @@
 #include "core/cpu/device.h"
 #include "tests/train/checkpoint/state.h"
 #include "tests/train/files.h"
+#include "train/errors.h"
 #include "train/weights/state_dict.h"
 
 namespace train {
@@ -80,7 +81,7 @@ TEST_CASE("load_weights: f32, f64 or bf16 file -> weights in channels-last order
   SECTION("f32") { s.write<float>(whole); }
   SECTION("f64") { s.write<double>(whole); }
   SECTION("bf16") { s.write<core::bf16>(whole); }
-  auto const experiment = s.experiment({"precision=f32"});
+  auto const experiment = s.make_experiment({"precision=f32"});
   auto model = s.model(experiment);
   CHECK(load_weights(experiment, model) ==
         "weights from " + s.path + ": the trunk and the classifier");
@@ -97,7 +98,7 @@ TEST_CASE("load_weights: f32, f64 or bf16 file -> weights in channels-last order
 TEST_CASE("load_weights: bf16 precision -> compute copies are updated", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
-  auto const experiment = s.experiment({"precision=bf16"});
+  auto const experiment = s.make_experiment({"precision=bf16"});
   auto model = s.model(experiment);
   load_weights(experiment, model);
   auto const& weight = *layers::parameters(*model.trunk)[0];
@@ -109,7 +110,7 @@ TEST_CASE("load_weights: no classifier in the file or init.head: skip -> head un
           "[load_weights]") {
   Setting s;
   s.write<float>(trunk);
-  auto experiment = s.experiment();
+  auto experiment = s.make_experiment();
   auto model = s.model(experiment), untouched = s.model(experiment);
   auto const same = [&] {
     return numbers(model.head->state()[0].tensor) == numbers(untouched.head->state()[0].tensor);
@@ -117,7 +118,7 @@ TEST_CASE("load_weights: no classifier in the file or init.head: skip -> head un
   CHECK(load_weights(experiment, model).ends_with("the trunk; it has no classifier"));
   CHECK(same());
   s.write<float>(with({{"fc.weight", Dtype::f32, {7, 18}}, {"fc.bias", Dtype::f32, {7}}}));
-  experiment = s.experiment({"init.head=skip"});
+  experiment = s.make_experiment({"init.head=skip"});
   CHECK(load_weights(experiment, model).ends_with("the trunk, not the classifier"));
   CHECK(same());
   CHECK_THAT(s.refusal(), Catch::Contains("'fc.weight' is f32 (7, 18), expected f32 (5, 18)") &&
@@ -142,7 +143,7 @@ TEST_CASE("load_weights: init.grow_classes -> the file's classes first, others u
           "[load_weights]") {
   Setting s;
   s.write<float>(with({{"fc.weight", Dtype::f32, {3, 18}}, {"fc.bias", Dtype::f32, {3}}}));
-  auto const experiment = s.experiment({"init.grow_classes=true"});
+  auto const experiment = s.make_experiment({"init.grow_classes=true"});
   auto model = s.model(experiment), untouched = s.model(experiment);
   CHECK(load_weights(experiment, model).ends_with("the classifier of 3 classes; 2 are new"));
   auto const weight = numbers(model.head->state()[0].tensor);
@@ -163,7 +164,7 @@ TEST_CASE("load_weights: init.grow_classes -> the file's classes first, others u
 TEST_CASE("load_weights: head.storage=bf16 -> rounded weights", "[load_weights]") {
   Setting s;
   s.write<float>(whole);
-  auto const experiment = s.experiment({"head.storage=bf16"});
+  auto const experiment = s.make_experiment({"head.storage=bf16"});
   auto model = s.model(experiment);
   load_weights(experiment, model);
   auto const weight = model.head->state()[0].tensor;
@@ -175,7 +176,8 @@ TEST_CASE("load_weights: head.storage=bf16 -> rounded weights", "[load_weights]"
 TEST_CASE("load_weights: num_batches_tracked -> read if present, else unchanged",
           "[load_weights]") {
   Setting s;
-  auto const experiment = s.experiment({"model.trunk=small", "model.width=1", "model.stride=1"});
+  auto const experiment =
+      s.make_experiment({"model.trunk=small", "model.width=1", "model.stride=1"});
   auto model = s.model(experiment);
   std::vector<TensorDeclaration> all;
   for (auto const* p : layers::parameters(*model.trunk)) all.push_back(in_file(*p));
@@ -203,7 +205,7 @@ TEST_CASE("load_weights: num_batches_tracked -> read if present, else unchanged"
 
 TEST_CASE("load_weights: file missing or invalid -> MissingInput or BadData", "[load_weights]") {
   Setting s;
-  auto const experiment = s.experiment();
+  auto const experiment = s.make_experiment();
   auto model = s.model(experiment);
   CHECK_THROWS_AS(load_weights(experiment, model), MissingInput);
   tests::write_file(s.path, "no tensors");

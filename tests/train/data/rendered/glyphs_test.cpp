@@ -6,6 +6,7 @@
 #include "train/data/dataset.h"
 #include "train/data/rendered/font.h"
 #include "train/data/rendered/glyph_sheet.h"
+#include "train/errors.h"
 
 using Catch::Contains;
 using tests::TemporaryFolder;

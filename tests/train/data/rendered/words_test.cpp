@@ -8,6 +8,7 @@
 #include "train/data/loader.h"
 #include "train/data/rendered/font.h"
 #include "train/data/rendered/word_list.h"
+#include "train/errors.h"
 
 using Catch::Contains;
 using tests::TemporaryFolder;
