@@ -71,7 +71,8 @@ def _mentions(text, files):
         page, heading = match.groups()
         if page not in files:
             yield match.start(), f"{page} does not exist"
-        elif heading and not any(name.startswith(heading.lower()) for name in _anchors(files[page])):
+        elif heading and not any(name.startswith(heading.lower())
+                                 for name in _anchors(files[page])):
             yield match.start(), f"{page} has no heading '{heading}'"
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Packs a folder of pictures, one subfolder per class, into a file that `data.kind: safetensors` reads.
+"""Packs a folder of pictures, one subfolder per class, into a file for `data.kind: safetensors`.
 
     python3 docs/examples/pack_images.py photos/ photos.safetensors --size 112 --hold-out 10
 
-Needs NumPy and Pillow. Classes are the subfolders in alphabetical order; their names are written, one
-per line, beside the file. --hold-out N puts every Nth picture of each class into a second file,
-photos-eval.safetensors, for data.eval_path.
+Needs NumPy and Pillow. Classes are the subfolders in alphabetical order; their names are written,
+one per line, to photos.classes.txt. --hold-out N puts every Nth picture of each class into a second
+file, photos-eval.safetensors, for data.eval_path.
 """
 import argparse
 import json

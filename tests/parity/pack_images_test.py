@@ -1,4 +1,4 @@
-"""docs/examples/pack_images.py: folders of pictures -> a file that colonnade trains on, as in the README."""
+"""docs/examples/pack_images.py: folders of pictures -> a file that colonnade trains on."""
 import pathlib
 import subprocess
 import sys
@@ -53,7 +53,8 @@ class PackImages(unittest.TestCase):
              "run.steps=3", "schedule.warmup_steps=0", "data.global_batch_size=8"],
             cwd=self.path, capture_output=True, text=True)
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertIn("run runs/own_images: 3 classes, 24 training images of 32 x 32 x 3", run.stdout)
+        self.assertIn("run runs/own_images: 3 classes, 24 training images of 32 x 32 x 3\n",
+                      run.stdout)
         self.assertIn("test: top-1", run.stdout)
 
     def test_no_classes(self):
