@@ -10,7 +10,7 @@ Shortcut::Shortcut(Context const& context, std::string const& name, int64_t in, 
   if (in == out && stride == 1) return;
   conv_.emplace(
       context, name + ".0",
-      Conv2d::Options{.in = in, .out = out, .kernel = 1, .stride = stride, .stddev = stddev});
+      Conv2d::Options{.in = in, .out = out, .kernel = 1, .stride = stride, .init_std = stddev});
   bn_.emplace(context, name + ".1", out);
 }
 
@@ -83,12 +83,12 @@ IresnetBlock::IresnetBlock(Context const& context, std::string const& name, int6
                            int64_t stride)
     : bn1_(context, name + ".bn1", in),
       conv1_(context, name + ".conv1",
-             {.in = in, .out = out, .kernel = 3, .padding = 1, .stddev = stddev}),
+             {.in = in, .out = out, .kernel = 3, .padding = 1, .init_std = stddev}),
       bn2_(context, name + ".bn2", out),
       prelu_(context, name + ".prelu", out),
       conv2_(
           context, name + ".conv2",
-          {.in = out, .out = out, .kernel = 3, .stride = stride, .padding = 1, .stddev = stddev}),
+          {.in = out, .out = out, .kernel = 3, .stride = stride, .padding = 1, .init_std = stddev}),
       bn3_(context, name + ".bn3", out),
       shortcut_(context, name + ".downsample", in, out, stride, stddev) {}
 

@@ -19,7 +19,7 @@ Conv2d::Conv2d(Context const& context, std::string const& name, Options const& o
   auto const fan_out = static_cast<double>(options.kernel * options.kernel * options.out);
   weight_ = normal(context, name + ".weight", Role::weight,
                    {options.out, options.kernel, options.kernel, inputs},
-                   options.stddev > 0 ? options.stddev : std::sqrt(2 / fan_out));
+                   options.init_std > 0 ? options.init_std : std::sqrt(2 / fan_out));
   if (options.bias) {
     bias_ = uniform(context, name + ".bias", Role::bias, {options.out}, 1 / std::sqrt(fan_in));
   }

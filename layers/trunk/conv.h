@@ -4,8 +4,8 @@
 namespace layers {
 
 /// A 2D convolution with a square kernel, like torch.nn.Conv2d. The weight (out, kernel, kernel, in
-/// / groups) is initialized from a normal distribution with standard deviation `stddev`, by default
-/// sqrt(2 / (kernel² out)) (He et al. 2015, fan out). The bias is initialized uniformly in
+/// / groups) is initialized from a normal distribution with standard deviation `init_std`, by
+/// default sqrt(2 / (kernel² out)) (He et al. 2015, fan out). The bias is initialized uniformly in
 /// ±1/sqrt(kernel² in / groups), as in torch.nn.Conv2d.
 class Conv2d final : public Layer {
  public:
@@ -13,7 +13,7 @@ class Conv2d final : public Layer {
     int64_t in, out, kernel;
     int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
     bool bias = false;
-    double stddev = 0;  ///< standard deviation of the initial weights; 0: the default
+    double init_std = 0;  ///< standard deviation of the initial weights; 0: the default
   };
 
   /// Throws: core::Error if `groups` does not divide `in` and `out`.

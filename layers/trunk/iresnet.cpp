@@ -20,7 +20,7 @@ class Iresnet final : public Trunk {
                .out = options.width,
                .kernel = 3,
                .padding = 1,
-               .stddev = IresnetBlock::stddev}),
+               .init_std = IresnetBlock::stddev}),
         stem_bn_(context, "bn1", options.width),
         stem_prelu_(context, "prelu", options.width),
         stages_(context, options.width,

@@ -69,7 +69,7 @@ Tensor random(core::Shape const& shape, Dtype dtype, unsigned seed) {
 void check_column(Sizes const& s, bool bias, GatherOutput gather, Dtype dtype, double bound) {
   INFO(s << ", bias " << bias << ", gather " << int(gather) << ", " << dtype);
   ColumnParallelLinear::Options const options{
-      .in = s.in, .out = s.out, .bias = bias, .stddev = 1, .gather_output = gather};
+      .in = s.in, .out = s.out, .bias = bias, .init_std = 1, .gather_output = gather};
   ColumnParallelLinear layer({device(), dtype}, world(), "fc", options);
   int64_t const begin = layer.begin(), end = begin + layer.count();
   auto const w = whole_weight<ColumnParallelLinear>(dtype, options);
@@ -91,7 +91,7 @@ void check_column(Sizes const& s, bool bias, GatherOutput gather, Dtype dtype, d
 
 void check_row(Sizes const& s, bool bias, Dtype dtype, double bound) {
   INFO(s << ", bias " << bias << ", " << dtype);
-  RowParallelLinear::Options const options{.in = s.in, .out = s.out, .bias = bias, .stddev = 1};
+  RowParallelLinear::Options const options{.in = s.in, .out = s.out, .bias = bias, .init_std = 1};
   RowParallelLinear layer({device(), dtype}, world(), "fc", options);
   auto const w = whole_weight<RowParallelLinear>(dtype, options);
   auto const b = bias ? random({s.out}, core::accumulator(dtype), 1) : Tensor{};

@@ -31,7 +31,7 @@ checkpoint: {initial: true}
 /// Trains on `ranks`, exports the checkpoint of `step` on rank 0 and returns the file's bytes.
 std::string exported(Experiment const& experiment, comm::Communicator& ranks, int64_t step) {
   std::ostringstream log;
-  train(experiment, Existing::overwrite, tests::device(), ranks, {log});
+  train::train(experiment, Existing::overwrite, tests::device(), ranks, {log});
   ranks.barrier();
   auto const to = experiment.run.out + "/weights.safetensors";
   if (ranks.rank() == 0) export_weights(experiment, {to, step}, log);
@@ -132,7 +132,7 @@ TEST_CASE("export: more shards than classes -> ConfigError; one file -> old inde
   comm::Self self;
   auto const experiment = make_experiment(folder.file("run"));
   std::ostringstream log;
-  train(experiment, Existing::refuse, tests::device(), self, {log});
+  train::train(experiment, Existing::refuse, tests::device(), self, {log});
   auto const to = folder.file("w.safetensors"), index = to + ".index.json";
   auto const why = tests::thrown<ConfigError>([&] {
     export_weights(experiment, {to, {}, 12}, log);
