@@ -147,7 +147,29 @@ dnnl::matmul::primitive_desc product(dnnl::engine const& engine, Desc const& a, 
   return {{a, b, c}, options, engine};
 }
 
+/// A copy in f32.
+Tensor widened(Tensor const& t) {
+  Tensor wide(t.device(), t.shape(), Dtype::f32);
+  t.device().kernels().convert(t, wide);
+  return wide;
+}
+
+/// Calls f(result) with an f32 tensor in place of `t`, and rounds it to `t` if that is bf16.
+template <class F>
+void narrow_after(Tensor& t, F const& f) {
+  if (t.dtype() == Dtype::f32) return f(t);
+  Tensor wide(t.device(), t.shape(), Dtype::f32);
+  f(wide);
+  t.device().kernels().convert(wide, t);
+}
+
 }  // namespace
+
+bool onednn_has_bf16() {
+  auto const isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  auto const needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  return (isa & needed) == needed;
+}
 
 size_t OneDnn::Hash::operator()(Key const& key) const {
   uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, one number at a time
@@ -162,8 +184,7 @@ OneDnn::Plan const& OneDnn::plan(Key const& key, Make make) {
   try {
     return plans_.emplace(key, make()).first->second;
   } catch (dnnl::error const& error) {
-    fail("oneDNN does not support this operation on this processor (bf16 requires AVX-512): ",
-         error.what());
+    fail("oneDNN does not support this operation on this processor: ", error.what());
   }
 }
 
@@ -188,6 +209,9 @@ memory OneDnn::packed(Plan const& plan, Tensor const& w) {
 
 void OneDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
                     int64_t groups, Tensor& y) {
+  if (emulated(x.dtype()))
+    return narrow_after(
+        y, [&](Tensor& out) { conv2d(widened(x), widened(w), bias, window, groups, out); });
   auto const& plan = this->plan(convolution_key(Kind::forward, x, w, bias, window, groups), [&] {
     Convolution const c(x, w, bias, window, groups, y);
     auto const best = c.forward(engine_);
@@ -204,6 +228,10 @@ void OneDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window
 
 void OneDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
                                    int64_t groups, Tensor& dx) {
+  if (emulated(dy.dtype()))
+    return narrow_after(dx, [&](Tensor& out) {
+      conv2d_backward_input(widened(dy), widened(w), window, groups, out);
+    });
   auto const& plan =
       this->plan(convolution_key(Kind::backward_input, dx, w, {}, window, groups), [&] {
         Convolution const c(dx, w, {}, window, groups, dy);
@@ -219,6 +247,8 @@ void OneDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window con
 
 void OneDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                      int64_t groups, Tensor& dw) {
+  if (emulated(x.dtype()))
+    return conv2d_backward_weights(widened(x), widened(dy), window, groups, dw);
   auto const& plan =
       this->plan(convolution_key(Kind::backward_weights, x, dw, {}, window, groups), [&] {
         Convolution const c(x, dw, {}, window, groups, dy);
@@ -241,6 +271,11 @@ void OneDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window c
 
 void OneDnn::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                     double beta, Tensor& c) {
+  if (emulated(a.dtype()))
+    return narrow_after(c, [&](Tensor& out) {
+      if (beta != 0 && out.raw() != c.raw()) out.device().kernels().convert(c, out);
+      matmul(widened(a), ta, widened(b), tb, alpha, beta, out);
+    });
   auto const scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
   Key const key{static_cast<int64_t>(Kind::product),
                 static_cast<int64_t>(a.dtype()),

@@ -6,8 +6,12 @@
 
 namespace core::cpu {
 
+/// True if oneDNN has bf16 kernels for this processor.
+bool onednn_has_bf16();
+
 /// Interface to oneDNN (2.6): convolutions and matrix products of nonempty f32 and bf16 tensors.
-/// Sums are f32.
+/// Sums are f32. On a processor without AVX-512, for which oneDNN has no bf16 kernels, bf16
+/// operands are converted to f32 and the result is rounded: the same arithmetic, slower than f32.
 ///
 /// Activations are plain NHWC. Weights are passed as plain (Out, h, w, In) and are reordered at
 /// each call to the layout that oneDNN prefers. Primitives are cached by shape. Calls must come
@@ -47,12 +51,16 @@ class OneDnn {
   template <class Make>
   Plan const& plan(Key const& key, Make make);
 
+  /// True if operands of this dtype must be converted to f32.
+  bool emulated(Dtype dtype) const { return dtype == Dtype::bf16 && !has_bf16_; }
+
   dnnl::memory view(Desc const& desc, Tensor const& t) const;
   /// Returns a convolution's weights in the layout that the primitive uses.
   dnnl::memory packed(Plan const& plan, Tensor const& w);
   /// Returns memory for packed weights, valid until the next call.
   dnnl::memory room(Desc const& desc);
 
+  bool has_bf16_ = onednn_has_bf16();
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::unordered_map<Key, Plan, Hash> plans_;

@@ -347,7 +347,7 @@ Tensor ShardedHead::scatter(Tensor const& dx, Features const& features) {
 }
 
 TopK ShardedHead::top_k(Tensor const& x, comm::Counts const& counts, int k) {
-  core::check(k > 0, "head: top ", k);
+  core::check(k > 0, "head: top_k needs a positive k, not ", k);
   auto const features = gather(x, counts);
   auto& kernels = device_.kernels();
   int64_t const batch = features.x.size(0);

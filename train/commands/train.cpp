@@ -38,10 +38,12 @@ int run(Arguments const& arguments, int& argc, char**& argv) {
   auto const existing = arguments.resume      ? Existing::resume
                         : arguments.overwrite ? Existing::overwrite
                                               : Existing::refuse;
+  // Before MPI starts: a single process then sets the variables of a launcher for itself.
+  bool const redraw = redraws(experiment.run.progress);
   return run_on_ranks(argc, argv, [&](comm::Session& session) {
     auto const device = open_device(experiment, session);
     auto const ranks = comm::open(session, *device);
-    Console const console{std::cout, redraws(experiment.run.progress)};
+    Console const console{std::cout, redraw};
     train(experiment, existing, *device, *ranks, console);
   });
 }

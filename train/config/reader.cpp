@@ -81,6 +81,8 @@ void Document::error(std::string const& path, std::string const& message) {
 }
 
 bool Document::failed(std::string path) const {
+  auto const element = failed_.lower_bound(path + '[');
+  if (element != failed_.end() && element->starts_with(path + '[')) return true;
   while (!path.empty() && !failed_.contains(path)) path = parent(path);
   return !path.empty();
 }

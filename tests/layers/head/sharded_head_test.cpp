@@ -182,8 +182,10 @@ TEST_CASE("sharded head: more than 2^32 logits per batch -> correct", "[cpu][lar
   auto const dx = tests::values(result.dx), w = tests::values(weight);
   for (int64_t const r : {int64_t{0}, int64_t{999}, int64_t{1000}, rows - 1})
     CHECK(dx[size_t(r)] == Approx((in_last - (r < 1000 ? 0 : 1)) / double(rows)).epsilon(1e-4));
-  CHECK(w[0] == Approx(-(low - share)).epsilon(1e-4));
-  CHECK(w[size_t(classes) - 1] == Approx(1 - (high - (1 - share))).epsilon(1e-4));
+  // dW sums 66,000 rows in f32. How oneDNN blocks that sum depends on the processor; one term after
+  // another, its relative error is at most rows * 2^-24 = 4e-3, and 3e-4 with AVX2.
+  CHECK(w[0] == Approx(-(low - share)).epsilon(1e-3));
+  CHECK(w[size_t(classes) - 1] == Approx(1 - (high - (1 - share))).epsilon(1e-3));
   for (int64_t const c : {int64_t{1}, half - 1}) CHECK(w[size_t(c)] == Approx(-low).epsilon(1e-4));
   for (int64_t const c : {half, classes - 2})
     CHECK(1 - w[size_t(c)] == Approx(high).epsilon(0.02));  // f32 rounding near 1

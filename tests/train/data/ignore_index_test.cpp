@@ -57,8 +57,11 @@ TEST_CASE("ignore_index: ignored images in the batch -> same training as without
   CHECK(counted.losses[2] != counted.losses[0]);
   double error = 0;
   for (size_t i = 0; i < counted.state.size(); ++i)
-    error = std::max(error, std::abs(more.state[i] - counted.state[i]));
-  CHECK(error < 1e-5);
+    error = std::max(error, std::abs(more.state[i] - counted.state[i]) /
+                                std::max(1.0, std::abs(counted.state[i])));
+  // Products of 6 and of 9 rows are blocked differently, and three steps magnify their rounding:
+  // 1.2e-5 with AVX2. An ignored image that counted would change the state by percents.
+  CHECK(error < 5e-5);
 }
 
 TEST_CASE("ignore_index: batch with only ignored images -> loss 0, training continues") {

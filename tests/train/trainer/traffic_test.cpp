@@ -27,7 +27,8 @@ TEST_CASE("traffic_by_formula: large head -> volume independent of the classes",
                         .features = 512,
                         .feature_bytes = 2,
                         .classes = 8'000'000,
-                        .gradient_bytes = 44'000'000};
+                        .gradient_bytes = 44'000'000,
+                        .shards = 8};
   auto const traffic = traffic_by_formula(sizes);
   CHECK(sent(traffic, "features", Collective::all_gather, 8) == 1'048'576 * 7 / 8);
   CHECK(sent(traffic, "features' gradient", Collective::reduce_scatter, 8) == 2'097'152 * 7 / 8);
@@ -40,7 +41,7 @@ TEST_CASE("traffic_by_formula: large head -> volume independent of the classes",
 }
 
 TEST_CASE("traffic_by_formula: row_parallel -> all-reduce of the logits", "[traffic]") {
-  StepSizes sizes{.ranks = 8, .batch = 1024, .features = 512, .feature_bytes = 2};
+  StepSizes sizes{.ranks = 8, .batch = 1024, .features = 512, .feature_bytes = 2, .shards = 8};
   sizes.classes = 8'000'000;
   sizes.head = train::HeadKind::row_parallel;
   auto const traffic = traffic_by_formula(sizes);
@@ -52,7 +53,7 @@ TEST_CASE("traffic_by_formula: row_parallel -> all-reduce of the logits", "[traf
 
 TEST_CASE("traffic_by_formula: synchronized batch norm -> five numbers per channel and rank",
           "[traffic]") {
-  StepSizes sizes{.ranks = 4, .batch = 8, .features = 2};
+  StepSizes sizes{.ranks = 4, .batch = 8, .features = 2, .shards = 4};
   sizes.statistics_bytes = 2 * 4 * 10;  // 10 channels
   CHECK(traffic_by_formula(sizes).find("batch norm", Collective::all_gather) == nullptr);
   sizes.batch_norm = train::BatchNormKind::sync;
