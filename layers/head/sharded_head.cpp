@@ -106,7 +106,7 @@ int64_t ShardedHead::chunk(int64_t batch) const {
 ShardedHead::Storing ShardedHead::storing(int64_t batch) const {
   int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
   int64_t const state = most * static_cast<int64_t>(rows_.bytes_a_class());
-  int64_t const share = std::max(int64_t{64} << 20, state / 4);
+  int64_t const share = std::max(int64_t{100} << 20, state / 4);
   int64_t const room =
       options_.memory > 0 ? (options_.memory - state) / 2 : std::numeric_limits<int64_t>::max();
   return {batch * most * static_cast<int64_t>(core::size_of(dtype_)), share, room};
