@@ -172,7 +172,8 @@ TEST_CASE("experiment: 0 -> a number; auto, all and none -> words", "[experiment
   CHECK(!parse({"optimizer.max_grad_norm=none"}).optimizer.max_grad_norm);
   CHECK(mistakes({"head.chunk=0"}) ==
         "command line: head.chunk: must be at least 1 or auto, not 0");
-  CHECK(mistakes({"head.margin=none"}).starts_with("command line: head.margin: expected a finite number"));
+  CHECK(mistakes({"head.margin=none"})
+            .starts_with("command line: head.margin: expected a finite number"));
 }
 
 TEST_CASE("experiment: command-line values -> the text as typed", "[experiment]") {
