@@ -10,6 +10,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH = re.compile(r"`((?:core|comm|layers|train|tests|bench|configs|docs|\.ci)/[\w./*-]+)`")
 _FENCE = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```", re.M | re.S)
 _PAGE = re.compile(r"(?<![\w/.*-])(\w[\w/-]*\.md)\b(?:, ([A-Z][a-z]+))?")
+MAX_LINE = 120
 _WORD = re.compile(r"\./dev ([a-z]+)")
 
 
@@ -23,13 +24,23 @@ def check(files):
     for name, text in files.items():
         if name in pages:
             found = (*_links(name, text, files), *_paths(text, files), *_quotes(text, files),
-                     *_words(text, words))
+                     *_words(text, words), *_wrapped(text))
         else:
             found = () if name.startswith(".ci/") else _mentions(text or "", files)
         for place, why in found:
             yield name, (text or "").count("\n", 0, place) + 1, why
         if re.match(r"configs/.*\.yaml$", name) and name not in everything:
             yield name, 1, "not mentioned in any page; document it in docs/"
+
+
+def _wrapped(text):
+    """Prose wraps at 120 columns; tables, code and lines without a space to wrap at may be longer."""
+    prose = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    place = 0
+    for line in prose.splitlines(keepends=True):
+        if len(line) > MAX_LINE + 1 and not line.startswith("|") and " " in line.strip():
+            yield place, f"{len(line) - 1} columns; prose wraps at {MAX_LINE}"
+        place += len(line)
 
 
 def _anchors(text):

@@ -49,6 +49,8 @@ BROKEN_AND_SOUND = [
     ("README.md", "[a](docs/no" "ne.md)", "[a](dev)"),
     ("README.md", "[a](#none)\n# Some", "[a](#some-thing)\n# Some thing"),
     ("README.md", "`core/none.h`", "`core/a.h`"),
+    ("README.md", "word " * 24 + "w", "| word " * 24 + "|"),
+    ("README.md", "word " * 24 + "w", "```sh\n" + "word " * 24 + "w\n```"),
     ("README.md", "./dev dance", "./dev build"),
     ("README.md", "```cpp core/a.h\nint b;\n```", "```cpp core/a.h\nint a;\n```"),
     ("README.md", "```cpp\nint a;\n```", "```sh\nls\n```"),

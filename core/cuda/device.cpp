@@ -16,9 +16,9 @@ cudaMemPool_t default_pool(int index) {
 }
 
 /// Captured graph; replay() queues it on the stream it was captured from.
-class GraphRecording final : public Graph {
+class InstantiatedGraph final : public core::Graph {
  public:
-  GraphRecording(GraphExec graph, cudaStream_t stream)
+  InstantiatedGraph(GraphExec graph, cudaStream_t stream)
       : graph_(std::move(graph)), stream_(stream) {}
   void replay() override { check(cudaGraphLaunch(graph_.get(), stream_)); }
 
@@ -136,7 +136,7 @@ void Cuda::synchronize() {
 
 std::unique_ptr<InputStage> Cuda::input_stage() { return std::make_unique<CudaInputStage>(*this); }
 
-std::unique_ptr<Graph> Cuda::capture(std::function<void()> const& work) {
+std::unique_ptr<core::Graph> Cuda::capture(std::function<void()> const& work) {
   memory_->give_back_cached();  // graphs allocate their memory separately
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   std::exception_ptr failure;
@@ -152,7 +152,7 @@ std::unique_ptr<Graph> Cuda::capture(std::function<void()> const& work) {
   check(ended);
   cudaGraphExec_t exec = nullptr;
   check(cudaGraphInstantiate(&exec, graph.get(), cudaGraphInstantiateFlagAutoFreeOnLaunch));
-  return std::make_unique<GraphRecording>(GraphExec(exec), stream());
+  return std::make_unique<InstantiatedGraph>(GraphExec(exec), stream());
 }
 
 }  // namespace core::cuda

@@ -42,7 +42,7 @@ class Cuda final : public Device {
   bool can_capture() const override { return true; }
   /// Captures a CUDA graph. `work` may use the communication stream if the compute stream waits for
   /// it at the end.
-  std::unique_ptr<Graph> capture(std::function<void()> const& work) override;
+  std::unique_ptr<core::Graph> capture(std::function<void()> const& work) override;
 
  private:
   struct Memory;
