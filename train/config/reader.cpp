@@ -99,7 +99,7 @@ void Document::finish() {
     return std::tuple(mistake.at.line == 0, mistake.at.line, mistake.at.column);
   });
   std::string text;
-  if (mistakes_.size() > 1) text = core::join(mistakes_.size(), " mistakes");
+  if (mistakes_.size() > 1) text = core::join(mistakes_.size(), " errors");
   for (Mistake const& mistake : mistakes_) {
     if (!text.empty()) text += '\n';
     if (mistake.at.line == 0)

@@ -108,7 +108,7 @@ TEST_CASE("train: several errors in a configuration -> all printed, one per line
   tests::write_file(file, broken);
   auto const ran = colonnade("train " + file + " seed=x data.kind=safetensors");
   CHECK(ran.code == 2);
-  CHECK(ran.out == "colonnade: error: 4 mistakes\n" + file +
+  CHECK(ran.out == "colonnade: error: 4 errors\n" + file +
                        ":1:15: run.epochs: expected a whole number, found 'many'\n" + file +
                        ":2:1: data.path: required: the safetensors file with the images\n" + file +
                        ":3:1: optimiser: unknown key; did you mean 'optimizer'?\n"

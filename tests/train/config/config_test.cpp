@@ -48,7 +48,7 @@ TEST_CASE("config: several errors -> all listed, in the order of the file", "[co
       "  nesterov: yes\n"
       "model: 3\n";
   CHECK(mistakes(text, {"foo", "seed=-1", "optimizer.momentun=3"}) ==
-        "17 mistakes\n"
+        "17 errors\n"
         "f.yaml:1:1: sed: unknown key; did you mean 'seed'?\n"
         "f.yaml:2:15: run.epochs: 010 has a leading zero, which some YAML parsers read as octal; "
         "remove it\n"

@@ -158,7 +158,7 @@ TEST_CASE("rules: every optimizer -> accepts its own keys", "[experiment]") {
 
 TEST_CASE("rules: a missing key -> the error is at the section around it", "[experiment]") {
   CHECK(mistakes({}, "seed: 1\ndata:\n  kind: synthetic\n") ==
-        "4 mistakes\n"
+        "4 errors\n"
         "a/fig.yaml:1:1: run.epochs: set run.epochs or run.steps: one of them must end the run\n"
         "a/fig.yaml:2:1: data.global_batch_size: required: the number of samples of a step, over "
         "all ranks\n"
