@@ -34,7 +34,7 @@ def check(files):
 
 
 def _wrapped(text):
-    """Prose wraps at 120 columns; tables, code and lines without a space to wrap at may be longer."""
+    """Prose wraps at 120 columns; tables, code and lines without a space may be longer."""
     prose = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
     place = 0
     for line in prose.splitlines(keepends=True):
