@@ -175,8 +175,9 @@ void Report::note(std::string const& text) {
 
 void Report::end() {
   if (!console_) return;
-  auto text =
-      core::join("done: ", counted(last_step_, "step"), " in ", duration(seconds_since(began_)));
+  auto text = core::join("done: ", counted(last_step_ - facts_.first_step, "step"), " in ",
+                         duration(seconds_since(began_)));
+  if (facts_.first_step > 0) text += core::join(", ", last_step_, " in all");
   if (best_)
     text += core::join("; best: ", best_->score.split, " top-1 ", percent(best_->score.top1),
                        " at step ", best_->step);

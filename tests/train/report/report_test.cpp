@@ -185,6 +185,17 @@ TEST_CASE("Report::end -> steps, best score of the first split, folder", "[repor
       "\ndone: 20 steps in 0s; best: a top-1 90.00 % at step 10; runs/a\n"));
 }
 
+TEST_CASE("Report::end: resumed run -> its own steps, and all of them", "[report]") {
+  Captured captured;
+  auto resumed = facts;
+  resumed.first_step = 15;
+  auto report = captured.report();
+  report.begin(resumed);
+  report.step({.step = 20, .epoch = 1, .loss = 1, .lr = 1});
+  report.end();
+  CHECK(captured.out.str().ends_with("\ndone: 5 steps in 0s, 20 in all; runs/a\n"));
+}
+
 TEST_CASE("Report: terminal -> one line redrawn, ended by the destructor", "[report]") {
   Captured captured;
   {
