@@ -52,10 +52,12 @@ inline void barrier(Call const& call) {
   if (!skipped || *skipped != Site(call.at)) Block::current().meet(call);
 }
 
-/// A stream, which the simulator ignores, and the source position of the call that passes it.
+/// A stream, and the source position of the call that passes it.
 struct Caller {
+  core::cuda::StreamHandle stream;
   core::Place at;
-  Caller(core::cuda::StreamHandle, core::Place at = core::Place::here()) : at(at) {}
+  Caller(core::cuda::StreamHandle stream, core::Place at = core::Place::here())
+      : stream(stream), at(at) {}
 };
 
 }  // namespace tests::host_cuda
@@ -132,12 +134,14 @@ struct Grid {
   size_t shared = 0;
 };
 
-/// Runs kernel(arguments...) on the grid; it has finished when the call returns.
+/// Runs kernel(arguments...) on the grid: at once if the stream is null, otherwise as the queue of
+/// the simulator decides.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Grid const& grid, tests::host_cuda::Caller caller,
             A const&... arguments) {
-  tests::host_cuda::run(
-      {caller.at, grid.blocks, grid.threads, grid.shared, [&] { kernel(arguments...); }});
+  tests::host_cuda::launch(
+      caller.stream,
+      {caller.at, grid.blocks, grid.threads, grid.shared, [=] { kernel(arguments...); }});
 }
 
 template <class T>

@@ -95,6 +95,18 @@ void run(Launch const& launch) {
   grid.finish();
 }
 
+namespace {
+Queue stream_queue = nullptr;
+}
+
+void set_queue(Queue queue) { stream_queue = queue; }
+
+void launch(CUstream_st* stream, Launch const& launch) {
+  if (stream == nullptr) return run(launch);
+  core::check(stream_queue != nullptr, "a launch on a stream, without a runtime that has streams");
+  stream_queue(stream, launch);
+}
+
 void fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 std::set<Site> take_barriers_met() {

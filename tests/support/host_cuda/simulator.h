@@ -4,6 +4,8 @@
 #include <utility>
 #include "tests/support/host_cuda/block.h"
 
+struct CUstream_st;
+
 /// Runs CUDA kernels on the host, for tests: docs/testing.md.
 namespace tests::host_cuda {
 
@@ -42,6 +44,13 @@ class Under {
 ///  threads, more than 1024 threads, 2^31 - 1 blocks in x or 65,535 in y and z, or 48 KiB of
 ///  dynamic shared memory. (Static shared memory of a kernel is not checked.)
 void run(Launch const& launch);
+
+/// Receives the launches of streams, instead of `run`: a stand-in for the CUDA runtime.
+using Queue = void (*)(CUstream_st*, Launch const&);
+void set_queue(Queue queue);
+/// Queues the launch on the stream. Without a stream it runs at once.
+///  Throws: core::Error as `run` does, or the queue.
+void launch(CUstream_st* stream, Launch const& launch);
 
 /// Returns the positions of the __syncthreads and __syncwarp calls executed since the process began
 /// or since the last call.
