@@ -119,7 +119,10 @@ TEST_CASE(
   Result const fast(c, x, w, bias, dy);
   CHECK(tests::distance(fast.y, exact.y) < tests::tolerance(dtype));
   CHECK(tests::distance(fast.dx, exact.dx) < tests::tolerance(dtype));
-  CHECK(tests::distance(fast.dw, exact.dw) < tests::f32_reduction);
+  // cuDNN rounds the gradient of the weights of bf16 images to bf16: core/cuda/cudnn.h.
+  bool const rounded = dtype == Dtype::bf16 && !device.on_host();
+  CHECK(tests::distance(fast.dw, exact.dw) <
+        (rounded ? tests::tolerance(dtype) : tests::f32_reduction));
 
   Result const again(c, x, w, bias, dy);
   CHECK(values(again.y) == values(fast.y));
