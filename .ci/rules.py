@@ -30,7 +30,7 @@ FORBIDDEN = [
     (r"\bstatic\s+(?!assert|cast)(?![^=;{(]*\b(const|constexpr|constinit)\b)[\w:<>,&* ]+\s*[;={]",
      r"(core|comm|layers|train)/", None, "static variables must be const"),
     (r"\bthread_local\b", r"(core|comm|layers|train)/", None, "thread_local is not allowed"),
-    (r"\bcuda(Memcpy|Malloc|Free|Memset)\w*\s*\(", r"", r"core/cuda/",
+    (r"\bcuda(Memcpy|Malloc|Free|Memset)\w*\s*\(", r"", r"core/cuda/|tests/(support/)?fake_cuda/",
      "use the methods of Device to manage device memory"),
     (r"^\s*#\s*define\b", r"(core|comm|layers|train)/", r"core/math/host_device\.h", "no macros"),
     (r"\busing\s+namespace\b", r".*\.h$", None, "headers must not contain using namespace"),
@@ -40,8 +40,9 @@ CONFINED = [
     (r"dnnl", r"core/cpu/onednn"), (r"mpi\.h$", r"comm/|tests/|bench/"),
     (r"yaml-cpp/", r"train/|tests/"), (r"nlohmann/", r"train/|tests/|bench/"),
     (r"CLI/", r"train/|bench/"), (r"catch2/", r"tests/"),
-    (r"(cuda|cublas|cudnn)\w*\.h$", r"core/cuda/|core/dtype\.h|tests/kernels/"),
-    (r"nccl\.h$", r"comm/nccl"), (r"(ft2build\.h|freetype/)", r"train/"),
+    (r"(cuda|cublas|cudnn)\w*\.h$",
+     r"core/cuda/|core/dtype\.h|tests/kernels/|tests/(support/)?fake_cuda/"),
+    (r"nccl\.h$", r"comm/nccl|tests/(support/)?fake_cuda/"), (r"(ft2build\.h|freetype/)", r"train/"),
     (r"png\.h$", r"train/|tests/"),
 ]
 # Phrases of comments, messages and pages, each with its replacement: docs/style.md.
