@@ -95,7 +95,7 @@ std::vector<Settings> all_settings() {
           {"head.storage=bf16_moments"},
           {"model.batch_norm=sync"},
           {"model.dropout=0.2"},
-          {"model.trunk=conv"},
+          {"model.trunk=conv", "model.features=auto"},
           {"data.global_batch_size=13"},
           {"data.global_batch_size=64"},
           {"optimizer.kind=adam", "optimizer.lr=1.0e-4"},

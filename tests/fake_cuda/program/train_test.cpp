@@ -24,7 +24,7 @@ std::string const glyphs =
     "  augment: {translate: 0.06, rotation: 6}\n"
     "  glyphs:\n"
     "    {classes: 60, size: 16, min_fonts: 2,\n"
-    "     train: [{path: wqy-zenhei.ttc}, {path: uming.ttc}], test: [{path: uming.ttc}]}\n"
+    "     train: [{path: wqy-zenhei.ttc}, {path: uming.ttc}], test: [{path: TW-Kai-98_1.ttf}]}\n"
     "model: {trunk: small, width: 8, features: 32}\n"
     "head: {chunk: 16}\n"
     "optimizer: {lr: 1.0e-3, momentum: 0.9}\n"
