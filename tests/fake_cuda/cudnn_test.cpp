@@ -31,7 +31,7 @@ void check_refused(char const* status, F const& call) {
   CHECK(misuses() == 1);
 }
 
-Descriptor finalised(Descriptor descriptor) {
+Descriptor finalized(Descriptor descriptor) {
   check(descriptor.finalise());
   return descriptor;
 }
@@ -64,14 +64,13 @@ Descriptor backward_data(Descriptor const& dx, Descriptor const& w, Descriptor c
   operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, dx)
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, w)
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, dy)
-      .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, finalised(window()))
+      .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, finalized(window()))
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0f)
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, beta);
   return operation;
 }
 
-/// A process' use of cuDNN: a stream, a handle and 4096 bytes for each of x, w, y and the
-/// workspace.
+/// A stream, a handle, and memory for x, w, y and any workspace.
 struct Session {
   static constexpr size_t floats = 2048;
 
@@ -86,12 +85,15 @@ struct Session {
     check(cudaMallocFromPoolAsync(&data, (size_t{1} << 30) + (1 << 20), pool, stream.get()));
     memory = static_cast<float*>(data);
   }
-  ~Session() {
-    if (memory) check(cudaFreeAsync(memory, stream.get()));
-  }
+  ~Session() { free(); }
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;
 
+  void free() {
+    if (!memory) return;
+    check(cudaFreeAsync(std::exchange(memory, nullptr), stream.get()));
+    check(cudaStreamSynchronize(stream.get()));
+  }
   float* x() const { return memory; }
   float* w() const { return memory + floats; }
   float* y() const { return memory + 2 * floats; }
@@ -115,9 +117,9 @@ struct Session {
     graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation)
         .set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle.get());
     Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, finalised(std::move(graph)))
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, finalized(std::move(graph)))
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_HEUR_MODE_A);
-    return finalised(std::move(heuristics))
+    return finalized(std::move(heuristics))
         .get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
   }
   Descriptor plan(Descriptor const& config) const {
@@ -148,9 +150,9 @@ int64_t workspace_of(Descriptor const& plan) {
 
 /// Gradient of an image of 64 pixels with 4 channels, by weights of one pixel.
 Descriptor gradient(float beta = 0, int64_t alignment = 16) {
-  return finalised(backward_data(finalised(tensor(1, {1, 4, 8, 8}, {256, 1, 32, 4}, alignment)),
-                                 finalised(tensor(2, {4, 4, 1, 1}, {4, 1, 4, 4}, alignment)),
-                                 finalised(tensor(3, {1, 4, 8, 8}, {256, 1, 32, 4}, alignment)),
+  return finalized(backward_data(finalized(tensor(1, {1, 4, 8, 8}, {256, 1, 32, 4}, alignment)),
+                                 finalized(tensor(2, {4, 4, 1, 1}, {4, 1, 4, 4}, alignment)),
+                                 finalized(tensor(3, {1, 4, 8, 8}, {256, 1, 32, 4}, alignment)),
                                  beta));
 }
 
@@ -159,7 +161,7 @@ Descriptor plain_plan(Session const& session, Descriptor const& operation) {
   for (Descriptor const& config : session.configs(operation)) {
     Descriptor plan = session.plan(config);
     if (notes_of(config) == Notes{CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP})
-      return finalised(std::move(plan));
+      return finalized(std::move(plan));
   }
   throw Error("no plan");
 }
@@ -170,9 +172,9 @@ TEST_CASE("stand-in for cuDNN: strides of NCHW -> read and written as such; beta
   Session const session;
   // Two channels of 1 x 2 pixels; dx = wᵀ dy per pixel, with w = (1 2; 3 4).
   auto const operation = [&](float beta) {
-    return finalised(backward_data(finalised(tensor(1, {1, 2, 1, 2}, {4, 2, 2, 1})),
-                                   finalised(tensor(2, {2, 2, 1, 1}, {2, 1, 2, 2})),
-                                   finalised(tensor(3, {1, 2, 1, 2}, {4, 2, 2, 1})), beta));
+    return finalized(backward_data(finalized(tensor(1, {1, 2, 1, 2}, {4, 2, 2, 1})),
+                                   finalized(tensor(2, {2, 2, 1, 1}, {2, 1, 2, 2})),
+                                   finalized(tensor(3, {1, 2, 1, 2}, {4, 2, 2, 1})), beta));
   };
   float const nan = std::numeric_limits<float>::quiet_NaN();
   session.write(session.w(), {1, 2, 3, 4});
@@ -228,7 +230,7 @@ TEST_CASE("stand-in for cuDNN: a nondeterministic engine -> other last bits for 
   auto const configs = session.configs(gradient());
   REQUIRE(notes_of(configs[0]) == Notes{CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC});
   auto const run = [&] {
-    check(session.execute(finalised(session.plan(configs[0])), session.pack()));
+    check(session.execute(finalized(session.plan(configs[0])), session.pack()));
     return session.read(session.x(), 256);
   };
   CHECK(run() != run());
@@ -251,29 +253,29 @@ TEST_CASE("stand-in for cuDNN: wrong attributes -> refused and reported") {
                                                   {{1, 2, 3, 4}, {24, 1, 7, 2}, 16},
                                                   {{1, 2, 3, 4}, {24, 1, 8, 2}, 6}})
     check_refused("BAD_PARAM", [&, &sizes = sizes, &strides = strides, &alignment = alignment] {
-      finalised(tensor(1, sizes, strides, alignment));
+      finalized(tensor(1, sizes, strides, alignment));
     });
-  check_refused("BAD_PARAM", [] { finalised(Descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)); });
+  check_refused("BAD_PARAM", [] { finalized(Descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)); });
 }
 
 TEST_CASE("stand-in for cuDNN: operations that do not fit -> refused and reported") {
-  auto const dy = finalised(tensor(3, {1, 2, 2, 2}, {8, 1, 4, 2}));
-  auto const w = finalised(tensor(2, {2, 4, 1, 1}, {4, 1, 4, 4}));
+  auto const dy = finalized(tensor(3, {1, 2, 2, 2}, {8, 1, 4, 2}));
+  auto const w = finalized(tensor(2, {2, 4, 1, 1}, {4, 1, 4, 4}));
   Descriptor const open = tensor(1, {1, 4, 2, 2}, {16, 1, 8, 4});
   check_refused("BAD_PARAM_NOT_FINALIZED", [&] { backward_data(open, w, dy, 0); });
-  check_refused("BAD_PARAM_DESCRIPTOR_TYPE", [&] { backward_data(finalised(window()), w, dy, 0); });
+  check_refused("BAD_PARAM_DESCRIPTOR_TYPE", [&] { backward_data(finalized(window()), w, dy, 0); });
   check_refused("BAD_PARAM", [&] {  // 3 rows
-    finalised(backward_data(finalised(tensor(1, {1, 4, 3, 2}, {24, 1, 8, 4})), w, dy, 0));
+    finalized(backward_data(finalized(tensor(1, {1, 4, 3, 2}, {24, 1, 8, 4})), w, dy, 0));
   });
   check_refused("BAD_PARAM", [&] {  // 3 channels
-    finalised(backward_data(finalised(tensor(1, {1, 3, 2, 2}, {12, 1, 6, 3})), w, dy, 0));
+    finalized(backward_data(finalized(tensor(1, {1, 3, 2, 2}, {12, 1, 6, 3})), w, dy, 0));
   });
   check_refused("BAD_PARAM_DUPLICATED_ENTRIES", [&] {
     Session().configs(
-        finalised(backward_data(finalised(tensor(2, {1, 4, 2, 2}, {16, 1, 8, 4})), w, dy, 0)));
+        finalized(backward_data(finalized(tensor(2, {1, 4, 2, 2}, {16, 1, 8, 4})), w, dy, 0)));
   });
   check_refused("BAD_PARAM",
-                [] { finalised(Descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)); });
+                [] { finalized(Descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)); });
 }
 
 TEST_CASE("stand-in for cuDNN: executions that break the plan's promises -> refused, reported") {
@@ -301,7 +303,7 @@ TEST_CASE("stand-in for cuDNN: a freed operand -> reported when the plan runs") 
   Session session;
   Descriptor const plan = plain_plan(session, gradient());
   Descriptor const pack = session.pack();
-  check(cudaFreeAsync(std::exchange(session.memory, nullptr), session.stream.get()));
+  session.free();
   check(session.execute(plan, pack));
   fake_cuda::finish();
   CHECK(misuses() == 1);

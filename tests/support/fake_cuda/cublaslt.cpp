@@ -47,7 +47,7 @@ void set(std::map<Name, T>& values, Name name, void const* data, size_t bytes) {
   std::memcpy(&found->second, data, sizeof(T));
 }
 
-void initialised(cublasLtHandle_t handle) {
+void require_handle(cublasLtHandle_t handle) {
   if (handle) return;
   misuse("cuBLASLt: no handle");
   throw Refused{CUBLAS_STATUS_NOT_INITIALIZED};
@@ -149,7 +149,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
                                               cublasLtMatmulHeuristicResult_t* results,
                                               int* found) {
   return status_of([&] {
-    initialised(handle);
+    require_handle(handle);
     require(found != nullptr && results != nullptr && most > 0, "no place for algorithms");
     *found = 0;
     Problem const problem(operation, a, b, c, d);
@@ -165,7 +165,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
                               cublasLtMatrixLayout_t d_layout, cublasLtMatmulAlgo_t const* algo,
                               void* workspace, size_t workspace_bytes, cudaStream_t stream) {
   return status_of([&] {
-    initialised(handle);
+    require_handle(handle);
     require(stream != nullptr, "the default stream, which is not implemented");
     Problem const problem(operation, a_layout, b_layout, c_layout, d_layout);
     cudaDataType const type = problem.operation.scale;

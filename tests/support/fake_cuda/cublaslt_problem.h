@@ -99,7 +99,7 @@ struct Problem {
     check('C', this->c);
     check('D', this->d);
     check_sizes();
-    support(types_are_supported());
+    check_types();
   }
 
   bool transposed(cublasLtMatmulDescAttributes_t which) const {
@@ -151,8 +151,10 @@ struct Problem {
             "C and D differ in size or type");
   }
 
-  /// Rows of the table in cublasLtMatmul's documentation for the types of this project.
-  bool types_are_supported() const {
+  /// Refuses types without a row in the table of cublasLtMatmul's documentation, of which these are
+  /// the rows that this project may use. A scale type that no row combines with the compute type is
+  /// reported as misuse.
+  void check_types() const {
     struct Row {
       cublasComputeType_t compute;
       cudaDataType scale, ab, cd;
@@ -164,10 +166,16 @@ struct Problem {
         {CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, CUDA_R_32F, CUDA_R_32F},
         {CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_64F, CUDA_R_64F},
     };
-    return a.type == b.type && std::any_of(std::begin(table), std::end(table), [&](Row const& row) {
-             return row.compute == operation.compute && row.scale == operation.scale &&
-                    row.ab == a.type && row.cd == c.type;
-           });
+    auto const has = [](auto const& fits) {
+      return std::any_of(std::begin(table), std::end(table), fits);
+    };
+    auto const scales = [&](Row const& row) {
+      return row.compute == operation.compute && row.scale == operation.scale;
+    };
+    if (!has(scales)) misuse("cuBLASLt: the scale type does not fit the compute type");
+    support(a.type == b.type && has([&](Row const& row) {
+              return scales(row) && row.ab == a.type && row.cd == c.type;
+            }));
   }
 };
 

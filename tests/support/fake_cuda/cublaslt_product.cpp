@@ -112,11 +112,12 @@ Numbers columns_of(Numbers const& matrix, int64_t rows, int64_t columns, int64_t
   return slice;
 }
 
-/// Significant bits of the sums of parts.
+/// Significant bits of the sums of parts. Those in the type of the result have two less than it, so
+/// that tests notice them.
 int partial_bits(Product const& p) {
   Dtype const out = p.problem.d.dtype();
   bool const wide = p.algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-  return significant_bits(wide ? core::accumulator(out) : out);
+  return wide ? significant_bits(core::accumulator(out)) : significant_bits(out) - 2;
 }
 
 /// Returns left right: in one sum in f64, or added in parts, rounded after each.

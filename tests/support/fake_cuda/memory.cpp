@@ -206,6 +206,11 @@ void pool_trim() {
   for (auto* const data : unused) destroy(data);
 }
 
+void forget_stream(CUstream_st const* stream) {
+  for (auto& item : gpu().blocks)
+    if (item.second.on == stream) item.second.on = nullptr;
+}
+
 void open(void* memory, size_t bytes) {
   gpu().blocks.at(static_cast<std::byte*>(memory)).open = bytes;
   ASAN_UNPOISON_MEMORY_REGION(memory, bytes);

@@ -52,6 +52,8 @@ void* pool_allocate(size_t bytes, CUstream_st* stream);
 bool pool_free(void* memory, CUstream_st* stream);
 /// Gives memory of the pool that is freed, and whose free has run, back to the GPU.
 void pool_trim();
+/// The stream is destroyed: a later one at its address is another stream.
+void forget_stream(CUstream_st const* stream);
 size_t pool_bytes();   ///< taken from the GPU
 size_t graph_bytes();  ///< taken from the GPU by all graphs
 /// Gives the memory of graphs that do not run back to the GPU.

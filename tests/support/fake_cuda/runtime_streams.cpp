@@ -1,4 +1,5 @@
 // Streams and events of the CUDA runtime.
+#include "tests/support/fake_cuda/memory.h"
 #include "tests/support/fake_cuda/runtime.h"
 
 namespace tests::fake_cuda {
@@ -36,6 +37,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   CALL;
   if (stream->end.capture) misuse("a stream is destroyed during its capture");
+  forget_stream(stream);
   delete stream;
   return cudaSuccess;
 }
