@@ -194,11 +194,13 @@ void check_split(Communicator& ranks, core::Device& device) {
 }  // namespace
 
 void check_communicator(Communicator& ranks, core::Device& device) {
-  Counts const none(static_cast<size_t>(ranks.size()), 0);
+  auto const size = static_cast<size_t>(ranks.size());
+  Counts const none(size, 0), equal(size, 5);
+  auto const some_counts = {uneven(ranks.size()), none, equal,
+                            comm::split_evenly(257, ranks.size())};
   for (Dtype const dtype :
        {Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::i32, Dtype::i64, Dtype::u8}) {
-    for (Counts const& counts : {uneven(ranks.size()), none, comm::split_evenly(257, ranks.size())})
-      check_all_gather(ranks, device, dtype, counts);
+    for (Counts const& counts : some_counts) check_all_gather(ranks, device, dtype, counts);
     check_all_to_all(ranks, device, dtype);
     for (int64_t const count : {0, 1, 33}) check_broadcast(ranks, device, dtype, count);
   }
@@ -206,8 +208,7 @@ void check_communicator(Communicator& ranks, core::Device& device) {
     for (int64_t const count : {0, 1, 3, 31, 257, 5000})
       check_all_reduce(ranks, device, dtype, count);
   for (Dtype const dtype : {Dtype::f32, Dtype::f64})
-    for (Counts const& counts : {uneven(ranks.size()), none, comm::split_evenly(257, ranks.size())})
-      check_reduce_scatter(ranks, device, dtype, counts);
+    for (Counts const& counts : some_counts) check_reduce_scatter(ranks, device, dtype, counts);
   check_stacked_all_gather(ranks, device);
   check_in_flight(ranks, device);
   check_same_bits(ranks, device);
