@@ -8,6 +8,7 @@
 #include "core/cuda/device.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 #include "tests/support/fake_cuda/nccl.h"
+#include "tests/support/fake_cuda/streams.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
 
@@ -142,8 +143,11 @@ TEST_CASE("stand-in for NCCL: calls without polling -> misuse, invalid argument"
           "[ranks][fake_cuda]") {
   Group const group;
   Tensor t = ones(3);
-  CHECK(group.all_reduce(t) == ncclInProgress);
-  CHECK(group.all_reduce(t) == ncclInvalidArgument);
+  {
+    std::scoped_lock const hold(fake_cuda::mutex());  // no call can complete
+    CHECK(group.all_reduce(t) == ncclInProgress);
+    CHECK(group.all_reduce(t) == ncclInvalidArgument);
+  }
   CHECK_THAT(misuse(), Contains("ncclAllReduce before the last call has completed"));
   CHECK(group.settle() == ncclSuccess);
 }

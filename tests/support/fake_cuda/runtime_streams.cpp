@@ -64,6 +64,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  CALL;
+  if (auto const error = check_safe(__func__)) return error;
+  let_run();
+  return done(stream->end) ? cudaSuccess : cudaErrorNotReady;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   CALL;
   if (auto const error = check_valid(stream)) return error;
