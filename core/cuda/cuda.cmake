@@ -7,7 +7,7 @@ set(COLONNADE_HAS_CUDA OFF)
 
 # Sources and headers that only one kind of build compiles, with or without CUDA.
 set(with_cuda
-  "/core/cuda/(.*\\.cpp|(check|handle|device|staging|input_stage|cudnn_[a-z]+)\\.h)$|/comm/open\\.cpp$|/comm/nccl/(communicator|group|stream)\\.(cpp|h)$")
+  "/core/cuda/(.*\\.cpp|(check|handle|ignored|memory|device|staging|input_stage|cudnn_[a-z]+)\\.h)$|/comm/open\\.cpp$|/comm/nccl/(communicator|group|stream)\\.(cpp|h)$")
 set(without_cuda "/without_(cuda|nccl)\\.cpp$")
 
 if(COLONNADE_CUDA STREQUAL "OFF")

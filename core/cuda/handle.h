@@ -2,15 +2,18 @@
 #include <memory>
 #include <type_traits>
 #include "core/cuda/check.h"
+#include "core/cuda/ignored.h"
 
 namespace core::cuda {
 
-/// Deleter of a C handle. The status is ignored, because a destructor cannot report it.
+/// Deleter of a C handle. Its status is ignored, because a destructor cannot throw.
 template <auto destroy>
 struct Destroy {
   template <class T>
   void operator()(T* handle) const noexcept {
-    static_cast<void>(destroy(handle));
+    auto const status = destroy(handle);
+    if constexpr (std::is_same_v<decltype(status), cudaError_t const>)
+      ignore(status, "the destruction of a CUDA handle");
   }
 };
 
@@ -34,6 +37,14 @@ inline Event make_event() {
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   return Event(event);
+}
+
+/// Returns true if the GPU has reached the event.
+inline bool reached(cudaEvent_t event) {
+  auto const status = cudaEventQuery(event);
+  if (status == cudaErrorNotReady) return false;
+  check(status);
+  return true;
 }
 
 /// Returns true if the stream is being captured into a graph.

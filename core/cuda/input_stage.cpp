@@ -6,7 +6,9 @@ namespace core::cuda {
 CudaInputStage::CudaInputStage(Cuda& device) : device_(device) {}
 
 /// Waits: pinned memory must not be freed while a copy reads it.
-CudaInputStage::~CudaInputStage() { cudaStreamSynchronize(copies_.get()); }
+CudaInputStage::~CudaInputStage() {
+  ignore(cudaStreamSynchronize(copies_.get()), "cudaStreamSynchronize");
+}
 
 Tensor CudaInputStage::next(void const* host, Shape const& shape, Dtype dtype) {
   check(cudaEventRecord(slots_[newest_].read.get(), device_.stream()));

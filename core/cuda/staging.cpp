@@ -21,7 +21,9 @@ std::byte* page_locked(size_t bytes) {
 
 Pinned::Pinned(size_t bytes) : bytes_(page_locked(bytes)), size_(bytes) {}
 
-void Pinned::Free::operator()(std::byte* bytes) const noexcept { cudaFreeHost(bytes); }
+void Pinned::Free::operator()(std::byte* bytes) const noexcept {
+  ignore(cudaFreeHost(bytes), "cudaFreeHost");
+}
 
 void Staging::copy(void const* host, size_t bytes, std::byte* device, cudaStream_t stream) {
   Block const& block = take(bytes);
@@ -38,7 +40,7 @@ Staging::Block& Staging::take(size_t bytes) {
   for (Block& block : blocks_) {
     held += block.memory.size();
     if (block.memory.size() < bytes) continue;
-    if (cudaEventQuery(block.copied.get()) == cudaSuccess) return block;
+    if (reached(block.copied.get())) return block;
     if (oldest == nullptr) oldest = &block;
   }
   if (oldest == nullptr || held + bytes <= most_bytes)
