@@ -33,12 +33,13 @@ class Graph {
   Graph& operator=(Graph const&) = delete;
 
   /// Queues the recorded work again, on the tensors it was recorded with.
+  /// Throws: OutOfMemory if the device has not enough memory for the graph.
   virtual void replay() = 0;
 };
 
 /// Bytes allocated by a device.
 struct MemoryUse {
-  size_t now = 0;   ///< bytes in live tensors
+  size_t now = 0;   ///< bytes in live tensors, and bytes that captured graphs reserve
   size_t peak = 0;  ///< largest value of `now` so far
 };
 
@@ -94,10 +95,14 @@ class Device {
   virtual std::unique_ptr<InputStage> input_stage() = 0;
 
   virtual bool can_capture() const = 0;
+  /// Runs `work` and measures the memory of its tensors, which a capture of the same work then
+  /// reserves as one block.
+  virtual void rehearse(std::function<void()> const& work) { work(); }
   /// Records the kernels that `work` queues, without running them. `work` must have run before with
-  /// the same shapes. It must not download or upload, and must write its results to tensors
-  /// allocated before the call.
-  /// Throws: Error if the device cannot record.
+  /// the same shapes, the last time in `rehearse`. It must not download or upload, and must write
+  /// its results to tensors allocated before the call; its own tensors must not outlive it. The
+  /// device must outlive the graph.
+  /// Throws: Error if the device cannot record; OutOfMemory if it has not enough memory.
   virtual std::unique_ptr<Graph> capture(std::function<void()> const& work) = 0;
 };
 

@@ -1,82 +1,22 @@
 #include "core/cuda/device.h"
-#include <cstring>
+#include <algorithm>
 #include <exception>
-#include <mutex>
+#include <utility>
 #include "core/cuda/input_stage.h"
 
 namespace core::cuda {
-namespace {
-
-constexpr size_t least_bytes = 256;  // alignment of every allocation
-
-cudaMemPool_t default_pool(int index) {
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, index));
-  return pool;
-}
 
 /// Captured graph; replay() queues it on the stream it was captured from.
-class InstantiatedGraph final : public core::Graph {
+class Cuda::CapturedGraph final : public core::Graph {
  public:
-  InstantiatedGraph(GraphExec graph, cudaStream_t stream)
-      : graph_(std::move(graph)), stream_(stream) {}
-  void replay() override { check(cudaGraphLaunch(graph_.get(), stream_)); }
+  CapturedGraph(Cuda& device, GraphExec graph, std::vector<std::shared_ptr<void>> kept)
+      : device_(device), kept_(std::move(kept)), graph_(std::move(graph)) {}
+  void replay() override { device_.replay(graph_); }
 
  private:
-  GraphExec graph_;
-  cudaStream_t stream_;
-};
-
-}  // namespace
-
-/// Compute stream and the CUDA runtime's memory pool, whose allocations are ordered on it.
-struct Cuda::Memory {
-  explicit Memory(int index) : stream(make_stream()), pool(default_pool(index)) {
-    // Keep freed memory for later tensors instead of releasing it at each synchronization.
-    uint64_t keep = UINT64_MAX;
-    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
-  }
-
-  std::byte* take(size_t bytes) {
-    void* memory = nullptr;
-    auto status = cudaMallocFromPoolAsync(&memory, bytes, pool, stream.get());
-    if (status == cudaErrorMemoryAllocation && !capturing(stream.get())) {
-      cudaGetLastError();
-      give_back_cached();
-      status = cudaMallocFromPoolAsync(&memory, bytes, pool, stream.get());
-    }
-    if (status == cudaErrorMemoryAllocation) fail_without_memory(bytes);
-    check(status);
-    std::scoped_lock const lock(mutex);
-    use.now += bytes;
-    use.peak = std::max(use.peak, use.now);
-    return static_cast<std::byte*>(memory);
-  }
-
-  void give_back(std::byte* memory, size_t bytes) noexcept {
-    cudaFreeAsync(memory, stream.get());
-    std::scoped_lock const lock(mutex);
-    use.now -= bytes;
-  }
-
-  /// Releases cached memory of the pool to the GPU, after all queued work is done.
-  void give_back_cached() const {
-    check(cudaStreamSynchronize(stream.get()));
-    check(cudaMemPoolTrimTo(pool, 0));
-  }
-
-  [[noreturn]] void fail_without_memory(size_t bytes) const {
-    cudaGetLastError();
-    size_t free = 0, total = 0;
-    cudaMemGetInfo(&free, &total);
-    throw OutOfMemory(join("out of memory: requested ", bytes, " bytes with ", use.now,
-                           " bytes in use, and ", free, " of ", total, " bytes free on the GPU"));
-  }
-
-  Stream stream;
-  cudaMemPool_t pool;
-  mutable std::mutex mutex;
-  MemoryUse use;
+  Cuda& device_;
+  std::vector<std::shared_ptr<void>> kept_;
+  GraphExec graph_;  // destroyed before what it uses
 };
 
 Cuda::Cuda(int index, Options const& options) : index_(index) {
@@ -95,24 +35,17 @@ Cuda::Cuda(int index, Options const& options) : index_(index) {
 }
 
 /// Waits: libraries may still use memory they were given.
-Cuda::~Cuda() { cudaStreamSynchronize(stream()); }
+Cuda::~Cuda() { ignore(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
-StreamHandle Cuda::stream() const { return memory_->stream.get(); }
+StreamHandle Cuda::stream() const { return memory_->stream(); }
 
 void Cuda::bind() const { check(cudaSetDevice(index_)); }
 
 std::string Cuda::describe() const { return description_; }
 
-std::shared_ptr<std::byte> Cuda::allocate(size_t bytes) {
-  size_t const size = std::max(bytes, least_bytes);
-  std::byte* const memory = memory_->take(size);
-  return {memory, [owner = memory_, size](std::byte* freed) { owner->give_back(freed, size); }};
-}
+std::shared_ptr<std::byte> Cuda::allocate(size_t bytes) { return memory_->allocate(bytes); }
 
-MemoryUse Cuda::memory() const {
-  std::scoped_lock const lock(memory_->mutex);
-  return memory_->use;
-}
+MemoryUse Cuda::memory() const { return memory_->use(); }
 
 void Cuda::upload(void const* host, Tensor& tensor) {
   if (tensor.bytes() > 0) staging_.copy(host, tensor.bytes(), tensor.raw(), stream());
@@ -136,23 +69,40 @@ void Cuda::synchronize() {
 
 std::unique_ptr<InputStage> Cuda::input_stage() { return std::make_unique<CudaInputStage>(*this); }
 
+void Cuda::keep_with_graph(std::shared_ptr<void> const& used) {
+  if (std::ranges::find(kept_, used) == kept_.end()) kept_.push_back(used);
+}
+
 std::unique_ptr<core::Graph> Cuda::capture(std::function<void()> const& work) {
-  memory_->give_back_cached();  // graphs allocate their memory separately
+  memory_->give_back_cached();  // graphs reserve their memory separately
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   std::exception_ptr failure;
   try {
+    memory_->begin_capture();
     work();
+    memory_->end_capture();
   } catch (...) {
     failure = std::current_exception();
+    memory_->abandon_capture();
   }
   cudaGraph_t raw = nullptr;
   auto const ended = cudaStreamEndCapture(stream(), &raw);  // always, or the stream stays unusable
+  auto kept = std::exchange(kept_, {});                     // destroyed after the graph
   Graph const graph(raw);
-  if (failure) std::rethrow_exception(failure);
+  if (failure) {
+    cudaGetLastError();  // the capture that the failure has invalidated
+    std::rethrow_exception(failure);
+  }
   check(ended);
-  cudaGraphExec_t exec = nullptr;
-  check(cudaGraphInstantiate(&exec, graph.get(), cudaGraphInstantiateFlagAutoFreeOnLaunch));
-  return std::make_unique<InstantiatedGraph>(GraphExec(exec), stream());
+  return std::make_unique<CapturedGraph>(*this, memory_->instantiate(graph), std::move(kept));
+}
+
+void Cuda::replay(GraphExec const& graph) const {
+  auto const launch = [&] { memory_->launch(graph); };
+  if (around_replay_)
+    around_replay_(launch);
+  else
+    launch();
 }
 
 }  // namespace core::cuda

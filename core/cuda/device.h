@@ -1,6 +1,7 @@
 #pragma once
 #include "core/cuda/handle.h"
 #include "core/cuda/kernels.h"
+#include "core/cuda/memory.h"
 #include "core/cuda/staging.h"
 #include "core/device.h"
 
@@ -25,6 +26,14 @@ class Cuda final : public Device {
   /// results are used. It throws if work has failed that the CUDA runtime considers complete: an
   /// aborted collective. Null: no check.
   void after_wait(std::function<void()> check) { after_wait_ = std::move(check); }
+  /// Sets a function that is called in place of the launch of a graph. It must call its argument,
+  /// which launches the graph on the compute stream. Null: graphs are launched directly.
+  void around_replay(std::function<void(std::function<void()> const& launch)> function) {
+    around_replay_ = std::move(function);
+  }
+  /// Makes the graph that is being captured an owner of `used`, which its work refers to: a
+  /// communicator. The graph is destroyed first.
+  void keep_with_graph(std::shared_ptr<void> const& used);
 
   std::string describe() const override;
   bool fast_bf16() const override { return true; }
@@ -40,12 +49,15 @@ class Cuda final : public Device {
   void synchronize() override;
   std::unique_ptr<InputStage> input_stage() override;
   bool can_capture() const override { return true; }
+  void rehearse(std::function<void()> const& work) override { memory_->rehearse(work); }
   /// Captures a CUDA graph. `work` may use the communication stream if the compute stream waits for
   /// it at the end.
   std::unique_ptr<core::Graph> capture(std::function<void()> const& work) override;
 
  private:
-  struct Memory;
+  class CapturedGraph;
+  void replay(GraphExec const& graph) const;
+
   int index_;
   std::string description_;
   int64_t cache_bytes_ = 0, capacity_ = 0;
@@ -54,6 +66,8 @@ class Cuda final : public Device {
   Staging staging_;
   std::unique_ptr<CudaKernels> kernels_;
   std::function<void()> after_wait_;
+  std::function<void(std::function<void()> const&)> around_replay_;
+  std::vector<std::shared_ptr<void>> kept_;  ///< objects of the graph that is being captured
 };
 
 }  // namespace core::cuda

@@ -17,12 +17,20 @@ core::Tensor StepGraph::run(StepInputs const& inputs) {
     usual_ = inputs.counts;
     seen_ = 0;
   }
-  if (inputs.counts != usual_ || seen_++ < warm_up_steps) return step_(inputs);
+  if (inputs.counts != usual_) return step_(inputs);
+  if (++seen_ < warm_up_steps) return step_(inputs);
+  if (seen_ == warm_up_steps) return rehearse(inputs);
   if (!recording_) record(inputs);
   device_.copy(inputs.images, fixed_.images);
   device_.copy(inputs.labels, fixed_.labels);
   recording_->replay();
   return loss_;
+}
+
+core::Tensor StepGraph::rehearse(StepInputs const& inputs) {
+  core::Tensor loss;
+  device_.rehearse([&] { loss = step_(inputs); });
+  return loss;
 }
 
 void StepGraph::record(StepInputs const& like) {

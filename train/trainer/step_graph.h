@@ -26,6 +26,7 @@ class StepGraph {
   core::Tensor run(StepInputs const& inputs);
 
  private:
+  core::Tensor rehearse(StepInputs const& inputs);
   void record(StepInputs const& like);
 
   core::Device& device_;
