@@ -5,30 +5,14 @@
 namespace comm {
 namespace {
 
-/// Whether the GPU has reached an event. If not, clears the error state that the query leaves in
-/// CUDA.
-bool reached(NcclStream::Event const& event) {
-  auto const status = cudaEventQuery(event.get());
-  if (status == cudaErrorNotReady) {
-    cudaGetLastError();
-    return false;
-  }
-  core::cuda::check(status);
-  return true;
-}
-
-/// A collective between two events; it has ended when both have been reached.
-struct BetweenEvents final : WatchedCollective {
+struct WatchedCall final : BetweenEvents {
   Collective what;
   core::Dtype dtype;
   int rank, size;
-  NcclStream::Event ready, done;
 
   std::string name() const override {
     return core::join(what, " of ", dtype, " on rank ", rank, " of ", size);
   }
-  bool begun() const override { return reached(ready); }
-  bool ended() const override { return reached(done); }
 };
 
 class NcclPending final : public Pending {
@@ -78,16 +62,13 @@ std::exception_ptr in(std::string const& name) {
 Nccl::Nccl(std::unique_ptr<Communicator> hosts, std::shared_ptr<NcclStream> stream)
     : hosts_(std::move(hosts)),
       stream_(std::move(stream)),
-      group_(*hosts_, stream_->timeout()),
-      exceptions_(std::uncaught_exceptions()) {
-  stream_->add(group_);
-}
+      group_(NcclStream::join(stream_, *hosts_)),
+      exceptions_(std::uncaught_exceptions()) {}
 
 Nccl::~Nccl() {
   if (std::uncaught_exceptions() > exceptions_)
     stream_->watchdog().fail(
         std::make_exception_ptr(core::Error("this rank failed with an exception")));
-  stream_->remove(group_);
 }
 
 PendingPtr Nccl::all_reduce(core::Tensor& t, Reduce how) {
@@ -134,14 +115,16 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
     check_device(*this, what, t, &t.device() == &stream_->device(),
                  "the memory of this rank's GPU");
   stream_->watchdog().check();
-  auto const collective = std::make_shared<BetweenEvents>();
+  auto const collective = std::make_shared<WatchedCall>();
   collective->what = what;
   collective->dtype = tensors.front().dtype();
   collective->rank = rank();
   collective->size = size();
   collective->ready = stream_->follow_compute();
+  bool const recording = stream_->recording();
+  if (recording) stream_->device().keep_with_graph(group_);
   try {
-    group_.enqueue(transfers, stream_->handle());
+    group_->enqueue(transfers, stream_->handle());
   } catch (...) {
     // Other ranks may be waiting for this one. If the watchdog detected a failure first, its reason
     // is thrown.
@@ -149,7 +132,7 @@ PendingPtr Nccl::start(Collective what, std::vector<core::Tensor> tensors,
     stream_->watchdog().check();
   }
   collective->done = stream_->mark();
-  if (!stream_->recording()) stream_->watchdog().add(collective);
+  if (!recording) stream_->watchdog().add(collective);  // else the replay is watched
   return std::make_unique<NcclPending>(*stream_, collective->done, std::move(tensors),
                                        moved_by(transfers, rank(), size()));
 }

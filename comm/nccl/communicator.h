@@ -9,7 +9,8 @@ namespace comm {
 /// `Pending::wait` orders streams and does not block the host, so a failure may be detected after
 /// it has returned. The next call here, or the device when the host waits for results, then throws
 /// it. NCCL determines the order of sums; the bits are the same on every rank.
-/// Must outlive everything that it returns, and the graphs that captured its collectives.
+/// Must outlive everything that it returns. Graphs that captured its collectives keep the NCCL
+/// communicators and the stream alive.
 class Nccl final : public Communicator {
  public:
   /// Collective. Joins the ranks of `hosts` (an MPI communicator).
@@ -41,7 +42,7 @@ class Nccl final : public Communicator {
 
   std::unique_ptr<Communicator> hosts_;
   std::shared_ptr<NcclStream> stream_;
-  NcclGroup group_;
+  std::shared_ptr<NcclGroup> group_;
   int exceptions_;  // std::uncaught_exceptions() at construction
 };
 

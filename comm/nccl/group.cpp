@@ -1,5 +1,7 @@
 #include "comm/nccl/group.h"
-#include <cstring>
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
 #include <nccl.h>
 #include <thread>
 #include "core/cpu/device.h"
@@ -60,6 +62,10 @@ ncclResult_t begin(Transfer const& t, ncclComm* comm, cudaStream_t stream) {
   return ncclInvalidArgument;
 }
 
+/// NCCL registers the buffers of captured collectives with the other GPUs of the host. Ours belong
+/// to the graph, which maps their memory only while it runs. A setting of the user is kept.
+void leave_buffers_unregistered() { setenv("NCCL_GRAPH_REGISTER", "0", 0); }
+
 /// Created on rank 0 and broadcast.
 ncclUniqueId shared_id(Communicator& hosts) {
   core::cpu::Cpu host(1);
@@ -74,44 +80,51 @@ ncclUniqueId shared_id(Communicator& hosts) {
 
 }  // namespace
 
-NcclGroup::NcclGroup(Communicator& hosts, Clock::duration timeout) : timeout_(timeout) {
+struct NcclGroup::State {
+  ncclComm* comm = nullptr;
+  std::timed_mutex mutex;               // held during calls, other than the abort
+  std::atomic<bool> abandoned = false;  // set before the abort, which owns `comm` from then on
+
+  /// Throws: core::Error after an abort.
+  void check_usable() const { core::check(!abandoned, "the NCCL communicator was aborted"); }
+};
+
+NcclGroup::NcclGroup(Communicator& hosts, Clock::duration timeout)
+    : timeout_(timeout), state_(std::make_shared<State>()) {
+  leave_buffers_unregistered();
   auto const id = shared_id(hosts);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  ncclComm* comm = nullptr;
-  check(ncclCommInitRankConfig(&comm, hosts.size(), id, hosts.rank(), &config), nullptr);
-  comm_ = comm;
+  check(ncclCommInitRankConfig(&state_->comm, hosts.size(), id, hosts.rank(), &config), nullptr);
   try {
     settle();
   } catch (...) {
-    end();
+    ncclCommAbort(state_->comm);
     throw;
   }
 }
 
 NcclGroup::~NcclGroup() {
+  if (state_->abandoned) return;
   try {
     close();
   } catch (core::Error const&) {  // the other ranks do not respond, and a destructor must not throw
+    ncclCommAbort(state_->comm);
   }
-  end();
 }
 
 void NcclGroup::close() {
-  ncclComm* const comm = comm_;
-  if (comm == nullptr) return;
-  check(ncclCommFinalize(comm), comm);
+  check(ncclCommFinalize(state_->comm), state_->comm);
   settle();
-  comm_ = nullptr;
-  ncclCommDestroy(comm);
+  ncclCommDestroy(state_->comm);
 }
 
 void NcclGroup::enqueue(Transfers const& transfers, core::cuda::StreamHandle stream) {
   if (transfers.empty()) return;
   {
-    std::scoped_lock const lock(mutex_);
-    ncclComm* const comm = comm_;
-    core::check(comm != nullptr, "the NCCL communicator was aborted");
+    std::scoped_lock const lock(state_->mutex);
+    state_->check_usable();
+    ncclComm* const comm = state_->comm;
     check(ncclGroupStart(), comm);
     auto status = ncclSuccess;
     for (Transfer const& t : transfers)
@@ -127,12 +140,11 @@ void NcclGroup::settle() {
   auto const begin = Clock::now();
   for (;; std::this_thread::yield()) {
     {
-      std::scoped_lock const lock(mutex_);
-      ncclComm* const comm = comm_;
-      core::check(comm != nullptr, "the NCCL communicator was aborted");
+      std::scoped_lock const lock(state_->mutex);
+      state_->check_usable();
       auto status = ncclSuccess;
-      check(ncclCommGetAsyncError(comm, &status), comm);
-      check(status, comm);
+      check(ncclCommGetAsyncError(state_->comm, &status), state_->comm);
+      check(status, state_->comm);
       if (status == ncclSuccess) return;
     }
     if (timeout_ > timeout_.zero() && Clock::now() - begin > timeout_)
@@ -142,20 +154,21 @@ void NcclGroup::settle() {
 }
 
 std::string NcclGroup::error() {
-  std::unique_lock const lock(mutex_, std::try_to_lock);
-  ncclComm* const comm = comm_;
-  if (!lock || comm == nullptr) return "";
+  std::unique_lock const lock(state_->mutex, std::try_to_lock);
+  if (!lock || state_->abandoned) return "";
   auto status = ncclSuccess;
-  auto const asked = ncclCommGetAsyncError(comm, &status);
-  if (failed(asked)) return text_of(asked, comm);
-  return failed(status) ? text_of(status, comm) : "";
+  auto const asked = ncclCommGetAsyncError(state_->comm, &status);
+  if (failed(asked)) return text_of(asked, state_->comm);
+  return failed(status) ? text_of(status, state_->comm) : "";
 }
 
-void NcclGroup::end() noexcept {
-  // After the timeout, continues without the lock: the call that holds it can return only after the
-  // abort.
-  std::unique_lock const lock(mutex_, longest_call);
-  if (ncclComm* const comm = comm_.exchange(nullptr)) ncclCommAbort(comm);
+std::function<void()> NcclGroup::abandon() noexcept {
+  state_->abandoned = true;
+  return [state = state_] {
+    // No call begins from now on. One that is blocked can return only after the abort.
+    static_cast<void>(std::unique_lock(state->mutex, longest_call));
+    ncclCommAbort(state->comm);
+  };
 }
 
 }  // namespace comm

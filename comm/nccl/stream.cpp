@@ -7,6 +7,10 @@ namespace {
 /// Interval between two checks, and so the maximum delay before a failure is noticed.
 constexpr std::chrono::milliseconds pause{10};
 
+struct RecordedStep final : BetweenEvents {
+  std::string name() const override { return "a recorded step"; }
+};
+
 }  // namespace
 
 /// Pool of events: creating an event takes longer than recording it.
@@ -34,12 +38,15 @@ NcclStream::NcclStream(core::cuda::Cuda& device, Clock::duration timeout)
       watchdog_(*this, timeout),
       thread_([this] { run(); }) {
   device_.after_wait([this] { watchdog_.check(); });
+  device_.around_replay([this](std::function<void()> const& launch) { replay(launch); });
 }
 
 NcclStream::~NcclStream() {
   stop_ = true;
   thread_.join();
+  if (aborting_.joinable()) aborting_.join();
   device_.after_wait(nullptr);
+  device_.around_replay(nullptr);
 }
 
 void NcclStream::run() {
@@ -61,15 +68,14 @@ NcclStream::Event NcclStream::event() {
 }
 
 NcclStream::Event NcclStream::follow_compute() {
-  auto event = this->event();
-  core::cuda::check(cudaEventRecord(event.get(), device_.stream()));
+  auto event = mark(device_.stream());
   core::cuda::check(cudaStreamWaitEvent(handle(), event.get()));
   return event;
 }
 
-NcclStream::Event NcclStream::mark() {
+NcclStream::Event NcclStream::mark(core::cuda::StreamHandle stream) {
   auto event = this->event();
-  core::cuda::check(cudaEventRecord(event.get(), handle()));
+  core::cuda::check(cudaEventRecord(event.get(), stream));
   return event;
 }
 
@@ -79,14 +85,28 @@ void NcclStream::precede_compute(Event const& mark) const {
 
 bool NcclStream::recording() const { return core::cuda::capturing(device_.stream()); }
 
-void NcclStream::add(NcclGroup& group) {
-  std::scoped_lock const lock(mutex_);
-  groups_.push_back(&group);
+void NcclStream::replay(std::function<void()> const& launch) {
+  watchdog_.check();
+  auto const step = std::make_shared<RecordedStep>();
+  step->ready = mark(device_.stream());
+  launch();
+  step->done = mark(device_.stream());
+  watchdog_.add(step);
 }
 
-void NcclStream::remove(NcclGroup& group) {
-  std::scoped_lock const lock(mutex_);
-  std::erase(groups_, &group);
+std::shared_ptr<NcclGroup> NcclStream::join(std::shared_ptr<NcclStream> const& stream,
+                                            Communicator& hosts) {
+  std::shared_ptr<NcclGroup> group(new NcclGroup(hosts, stream->timeout()),
+                                   [stream](NcclGroup* closed) {
+                                     {
+                                       std::scoped_lock const lock(stream->mutex_);
+                                       std::erase(stream->groups_, closed);
+                                     }
+                                     delete closed;
+                                   });
+  std::scoped_lock const lock(stream->mutex_);
+  stream->groups_.push_back(group.get());
+  return group;
 }
 
 std::string NcclStream::error() {
@@ -97,10 +117,17 @@ std::string NcclStream::error() {
 }
 
 void NcclStream::end() {
-  std::scoped_lock const lock(mutex_);
-  ncclGroupStart();
-  for (NcclGroup* const group : groups_) group->end();
-  ncclGroupEnd();
+  std::vector<std::function<void()>> aborts;
+  {
+    std::scoped_lock const lock(mutex_);
+    for (NcclGroup* const group : groups_) aborts.push_back(group->abandon());
+  }
+  // An abort waits until no graph holds the group. The thread that called may own such a graph.
+  aborting_ = std::thread([aborts = std::move(aborts)] {
+    ncclGroupStart();
+    for (auto const& abort : aborts) abort();
+    ncclGroupEnd();
+  });
 }
 
 }  // namespace comm

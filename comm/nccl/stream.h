@@ -12,9 +12,9 @@ namespace comm {
 /// order in which they were called, so two ranks cannot run two of them in different order. A
 /// thread watches the collectives in flight.
 ///
-/// Supports graph capture (Device::capture): events then become edges of the graph. For captured
-/// collectives the watchdog sees only the errors that NCCL reports; they run after every collective
-/// that has been waited for.
+/// Supports graph capture (Device::capture): events then become edges of the graph. The watchdog
+/// watches each replay as a whole, as if it were one collective; its collectives run after every
+/// collective that has been waited for.
 class NcclStream final : Transport {
  public:
   using Event = std::shared_ptr<CUevent_st>;
@@ -35,19 +35,23 @@ class NcclStream final : Transport {
   /// event marks the end of that work.
   Event follow_compute();
   /// Returns an event that marks the end of the work now queued here.
-  Event mark();
+  Event mark() { return mark(handle()); }
   /// Orders later work on the compute stream after `mark`. Does not block the host.
   void precede_compute(Event const& mark) const;
   /// True during graph capture.
   bool recording() const;
 
-  /// Adds a group to those that are watched for errors.
-  void add(NcclGroup& group);
-  void remove(NcclGroup& group);
+  /// Collective. Joins the ranks of `hosts` to a group, which is watched for errors until it is
+  /// destroyed. The group owns the stream too.
+  /// Throws: as NcclGroup's constructor.
+  static std::shared_ptr<NcclGroup> join(std::shared_ptr<NcclStream> const& stream,
+                                         Communicator& hosts);
 
  private:
   struct Events;
   Event event();
+  Event mark(core::cuda::StreamHandle stream);
+  void replay(std::function<void()> const& launch);
   void run();
   std::string error() override;
   void end() override;
@@ -59,7 +63,15 @@ class NcclStream final : Transport {
   std::vector<NcclGroup*> groups_;
   Watchdog watchdog_;
   std::atomic<bool> stop_ = false;
-  std::thread thread_;  // last member, because it uses the others
+  std::thread thread_;    // calls run()
+  std::thread aborting_;  // aborts the groups after a failure
+};
+
+/// Work of the GPU between two events; it has ended when both have been reached.
+struct BetweenEvents : WatchedCollective {
+  NcclStream::Event ready, done;
+  bool begun() const override { return core::cuda::reached(ready.get()); }
+  bool ended() const override { return core::cuda::reached(done.get()); }
 };
 
 }  // namespace comm
