@@ -10,10 +10,10 @@ namespace comm {
 /// outlive everything that communicates.
 class Session {
  public:
-  /// `timeout`: maximum time to wait for a message in a collective before it throws Timeout; 0: no
-  /// limit.
-  /// Throws: core::Error if MPI fails to start or lacks MPI_THREAD_MULTIPLE.
-  Session(int& argc, char**& argv, Clock::duration timeout = {});
+  /// `timeout`: maximum time to wait for other ranks in a collective before it throws Timeout; 0:
+  /// no limit. The default is longer than the work that one rank does alone, such as writing a
+  /// file. Throws: core::Error if MPI fails to start or lacks MPI_THREAD_MULTIPLE.
+  Session(int& argc, char**& argv, Clock::duration timeout = std::chrono::minutes(10));
   ~Session();
   Session(Session const&) = delete;
   Session& operator=(Session const&) = delete;

@@ -52,7 +52,7 @@ Command bench_command(CLI::App& program) {
   auto const bench = std::make_shared<BenchHead>();
   describe(*head, *bench);
   return {app, [=](int& argc, char**& argv) {
-            return run_on_ranks(argc, argv, [&](comm::Session& session) {
+            return run_on_ranks(argc, argv, RunConfig{}.timeout, [&](comm::Session& session) {
               bench_head(*bench, session, std::cout);
             });
           }};

@@ -17,6 +17,13 @@ char const* rank_variable() {
   return nullptr;
 }
 
+/// A timeout that the clock cannot represent is none.
+comm::Clock::duration in_clock_time(double seconds) {
+  double const most = std::chrono::duration<double>(comm::Clock::duration::max()).count();
+  if (seconds >= most / 2) return {};
+  return std::chrono::duration_cast<comm::Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
 }  // namespace
 
 int launched_rank() {
@@ -42,8 +49,9 @@ void print_error(std::string const& message, int rank) {
   std::cerr << core::join("colonnade: error: ", whose, message, '\n') << std::flush;
 }
 
-int run_on_ranks(int& argc, char**& argv, std::function<void(comm::Session&)> const& command) {
-  comm::Session session(argc, argv);
+int run_on_ranks(int& argc, char**& argv, double timeout,
+                 std::function<void(comm::Session&)> const& command) {
+  comm::Session session(argc, argv, in_clock_time(timeout));
   auto const body = [&] {
     command(session);
     return code(Exit::done);

@@ -24,7 +24,8 @@ int exit_code(std::exception const& error);
 void print_error(std::string const& message, int rank);
 
 /// Runs `command` on every rank of an MPI session and returns the exit code. An error is printed
-/// and ends all ranks.
-int run_on_ranks(int& argc, char**& argv, std::function<void(comm::Session&)> const& command);
+/// and ends all ranks. `timeout`: run.timeout, in seconds.
+int run_on_ranks(int& argc, char**& argv, double timeout,
+                 std::function<void(comm::Session&)> const& command);
 
 }  // namespace train

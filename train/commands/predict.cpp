@@ -84,7 +84,7 @@ Command predict_command(CLI::App& program) {
   describe(*app, *arguments);
   return {app, [=](int& argc, char**& argv) {
             auto const experiment = read_run(arguments->run, arguments->settings);
-            return run_on_ranks(argc, argv, [&](comm::Session& session) {
+            return run_on_ranks(argc, argv, experiment.run.timeout, [&](comm::Session& session) {
               predict_run(experiment, *arguments, session, std::cout);
             });
           }};

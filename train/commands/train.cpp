@@ -40,7 +40,7 @@ int run(Arguments const& arguments, int& argc, char**& argv) {
                                               : Existing::refuse;
   // Before MPI starts: a single process then sets the variables of a launcher for itself.
   bool const redraw = redraws(experiment.run.progress);
-  return run_on_ranks(argc, argv, [&](comm::Session& session) {
+  return run_on_ranks(argc, argv, experiment.run.timeout, [&](comm::Session& session) {
     auto const device = open_device(experiment, session);
     auto const ranks = comm::open(session, *device);
     Console const console{std::cout, redraw};

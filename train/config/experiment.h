@@ -52,6 +52,7 @@ struct RunConfig {
   int64_t eval_every_epochs = 1;
   Progress progress = Progress::automatic;
   std::optional<int> threads;
+  double timeout = 600;
   bool profile = false;
   CudaGraph cuda_graph = CudaGraph::automatic;
   bool tf32 = false;

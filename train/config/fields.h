@@ -61,6 +61,8 @@ void fields(V& v, RunConfig& c) {
            "console output: one line that is redrawn, or plain lines; auto: by the terminal");
   v.field("threads", c.threads, between(1, 4096).or_word("auto"),
           "compute threads of a rank; auto: the cores of the host, divided by its ranks");
+  v.field("timeout", c.timeout, at_least(0),
+          "seconds to wait for other ranks in a collective before the run ends; 0: no limit");
   v.field("profile", c.profile,
           "measure the phases of a step and the bytes sent between ranks; printed at the end");
   v.choice("cuda_graph", c.cuda_graph,
