@@ -9,6 +9,7 @@
 #include "train/commands/exit.h"
 #include "train/plan/quantity.h"
 #include "train/plan/target.h"
+#include "train/trainer/trainer.h"
 
 namespace train {
 namespace {
@@ -56,7 +57,8 @@ void row(std::ostream& out, std::string const& name, std::string const& value,
   out << '\n';
 }
 
-void print_memory(std::ostream& out, StepPlan const& plan) {
+/// `captures`: steps are captured as a CUDA graph.
+void print_memory(std::ostream& out, StepPlan const& plan, bool captures) {
   std::vector<std::pair<int64_t, std::string>> parts;
   int64_t others = plan.peak;
   for (auto const& [name, most] : plan.peak_of_parts)
@@ -71,6 +73,7 @@ void print_memory(std::ostream& out, StepPlan const& plan) {
   }
   row(out, "other", bytes(others));
   row(out, "sum", bytes(plan.peak));
+  if (captures) row(out, "more while memory is free: eager steps", "", bytes(plan.temporary));
   row(out, "host memory: batches of the loader", bytes(plan.loader));
   out << "  (tensors alone, without the memory of libraries and drivers)\n";
 }
@@ -122,6 +125,13 @@ void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int
   row(out, "a step, with full overlap", milliseconds(std::max(time.compute, time.network)));
 }
 
+/// True if the target is a GPU and the experiment's steps are captured there.
+bool captures(Experiment const& experiment, Target const& target) {
+  if (experiment.run.cuda_graph == CudaGraph::off) return false;
+  if (target.here) return why_not_captured(experiment, *target.here).empty();
+  return experiment.device != DeviceChoice::cpu;
+}
+
 /// Prints the memory, traffic and time of a step, in one process. The data are opened only if the
 /// configuration does not determine the number of classes and the size of the images.
 Exit print_plan(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out) {
@@ -134,7 +144,7 @@ Exit print_plan(Experiment const& experiment, PlanArguments const& arguments, st
       << " classes, batch " << experiment.data.global_batch_size << ", " << core::name(plan.dtype)
       << ", on " << target.traits.name << '\n'
       << plan.head << '\n';
-  print_memory(out, plan);
+  print_memory(out, plan, captures(experiment, target));
   if (memory > 0) print_fit(out, experiment, sizes, plan.peak, memory);
   print_traffic(out, plan, arguments.ranks);
   if (target.here) rates = measured_rates(rates, plan, *target.here);

@@ -149,12 +149,15 @@ StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
   book_state(trainer, model, device);
   auto const batch = batch_of(experiment, sizes, host);
   plan.loader = (experiment.data.prefetch_batches + 1) * bytes_of(batch);
+  size_t between_steps = 0;
   for (int step = 0; step < 2; ++step) {  // the first step allocates lazily created state
+    between_steps = device.memory().now;
     device.reset();
     device.enter(images);
     trainer.step(batch);
   }
   plan.peak = static_cast<int64_t>(device.memory().peak);
+  plan.temporary = plan.peak - static_cast<int64_t>(between_steps);
   plan.parts_at_peak = named_parts(device.parts_at_peak());
   plan.peak_of_parts = named_parts(device.peak_of_parts());
   plan.work = device.work();

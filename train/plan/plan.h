@@ -18,6 +18,7 @@ struct PlanSizes {
 /// running the real training step on a device without memory or arithmetic (core/dry).
 struct StepPlan {
   int64_t peak = 0;                ///< peak memory of tensors, in bytes
+  int64_t temporary = 0;           ///< bytes of them that only exist during a step
   core::dry::Parts parts_at_peak;  ///< bytes of each part at the time of the peak
   core::dry::Parts peak_of_parts;  ///< peak bytes of each part, at any time in the step
   int64_t loader = 0;              ///< host memory of batches, prefetched and current, in bytes

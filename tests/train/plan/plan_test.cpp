@@ -76,6 +76,16 @@ TEST_CASE("plan_step: parts -> sizes of weights, optimizer state and buffers", "
   CHECK(shared.loader == 5 * 13 * (16 * 16 * 4 + 8));
 }
 
+TEST_CASE("plan_step: temporary tensors -> the peak without what exists between steps", "[plan]") {
+  auto const experiment = tests::large_head({"head.logits=store", "head.bias=false"});
+  auto const plan = train::plan_step(experiment, sizes_of(experiment));
+  int64_t const weights = 20011 * 128 * 4;
+  CHECK(plan.temporary > plan.peak_of_parts.at("exponentials"));
+  // Weights and momentum of the head; the trunk's are small.
+  CHECK(plan.peak - plan.temporary > 2 * weights);
+  CHECK(plan.peak - plan.temporary < 2.1 * weights);
+}
+
 TEST_CASE("plan_step: work -> FLOPs of the head's products", "[plan]") {
   // Three products of 52 x 20011 x 128 with stored logits, four without, plus those of the trunk.
   auto const flops = [](std::string const& logits) {
