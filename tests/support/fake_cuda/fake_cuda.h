@@ -70,6 +70,8 @@ bool allocated_by_graph(CUstream_st* stream, void const* data);
 
 /// Runs everything that is queued.
 void finish();
+/// Runs some queued work, if any can run now.
+void run_some();
 
 /// The next call of the runtime function of this name returns `status` (a cudaError_t) and does
 /// nothing else.

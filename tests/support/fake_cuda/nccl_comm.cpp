@@ -81,6 +81,7 @@ bool ncclComm::wait(std::function<bool()> const& done, std::string const& what) 
       misuse(name() + ": " + what + "; NCCL has no limit for this");
       return false;
     }
+    if (size_ == 1) run_some();  // nothing runs in the background
     std::this_thread::sleep_for(poll);
   }
   return true;

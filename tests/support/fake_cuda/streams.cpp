@@ -123,9 +123,7 @@ bool run_towards(Frontier const& frontier) {
 void run_while_idle() {
   for (;; std::this_thread::sleep_for(microseconds(500))) {
     std::scoped_lock const lock(mutex());
-    if (Clock::now() - all().last_call < std::chrono::milliseconds(2)) continue;
-    for (int i = 0; i < 64 && run_any(); ++i) {
-    }
+    if (Clock::now() - all().last_call >= std::chrono::milliseconds(2)) run_some();
   }
 }
 
@@ -232,6 +230,12 @@ void queue(OperationPtr operation) {
 
 bool done(Frontier const& frontier) {
   return std::ranges::all_of(frontier.operations, [](auto const& o) { return o->done; });
+}
+
+void run_some() {
+  std::scoped_lock const lock(mutex());
+  for (int i = 0; i < 64 && run_any(); ++i) {
+  }
 }
 
 void let_run() {
