@@ -68,12 +68,15 @@ class Device {
   virtual MemoryUse memory() const = 0;
 
   /// Bytes of the fastest memory that holds one kernel's output until the next kernel reads it: one
-  /// core's share of the CPU cache, or the L2 cache of a GPU. Work on large tensors is split into
-  /// pieces of this size.
+  /// core's share of the CPU cache, or the L2 cache of a GPU. On the CPU, work on large tensors is
+  /// split into pieces of this size.
   virtual int64_t cache_bytes() const = 0;
 
   /// Total memory in bytes.
   virtual int64_t capacity() const = 0;
+
+  /// Memory in bytes that is not in use, by this or any other process; 0: unknown.
+  virtual int64_t free_memory() const = 0;
 
   /// True where the memory is the host's: the processes of a host share its capacity.
   virtual bool on_host() const = 0;

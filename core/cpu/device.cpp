@@ -130,4 +130,8 @@ void Cpu::copy(Tensor const& from, Tensor& to) { std::memmove(to.raw(), from.raw
 
 int64_t Cpu::capacity() const { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE); }
 
+int64_t Cpu::free_memory() const {
+  return int64_t{sysconf(_SC_AVPHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace core::cpu

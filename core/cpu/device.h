@@ -24,6 +24,7 @@ class Cpu final : public Device {
   void synchronize() override {}
   int64_t cache_bytes() const override { return int64_t{4} << 20; }
   int64_t capacity() const override;
+  int64_t free_memory() const override;
   bool on_host() const override { return true; }
   std::unique_ptr<InputStage> input_stage() override;
   bool can_capture() const override { return false; }

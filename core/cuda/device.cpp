@@ -47,6 +47,8 @@ std::shared_ptr<std::byte> Cuda::allocate(size_t bytes) { return memory_->alloca
 
 MemoryUse Cuda::memory() const { return memory_->use(); }
 
+int64_t Cuda::free_memory() const { return memory_->free(); }
+
 void Cuda::upload(void const* host, Tensor& tensor) {
   if (tensor.bytes() > 0) staging_.copy(host, tensor.bytes(), tensor.raw(), stream());
 }

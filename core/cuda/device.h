@@ -41,6 +41,7 @@ class Cuda final : public Device {
   MemoryUse memory() const override;
   int64_t cache_bytes() const override { return cache_bytes_; }
   int64_t capacity() const override { return capacity_; }
+  int64_t free_memory() const override;
   bool on_host() const override { return false; }
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;

@@ -35,6 +35,15 @@ MemoryUse Memory::use() const {
   return {tensors_ + graphs_, peak_};
 }
 
+int64_t Memory::free() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
+  uint64_t reserved = 0, used = 0;
+  check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved));
+  check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used));
+  return static_cast<int64_t>(free + reserved - used);
+}
+
 std::shared_ptr<std::byte> Memory::allocate(size_t bytes) {
   size_t const size = std::max(bytes, Arena::alignment);
   return capture_ ? allocate_captured(size) : allocate_pooled(size);

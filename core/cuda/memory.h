@@ -21,6 +21,9 @@ class Memory : public std::enable_shared_from_this<Memory> {
   /// Throws: OutOfMemory.
   std::shared_ptr<std::byte> allocate(size_t bytes);
 
+  /// Memory of the GPU that is not in use, and freed memory that the pool keeps, in bytes.
+  int64_t free() const;
+
   /// Runs `work` and measures the memory that the graph captured next needs for it.
   void rehearse(std::function<void()> const& work);
 

@@ -81,6 +81,10 @@ void DryRunDevice::reset() {
 
 MemoryUse DryRunDevice::memory() const { return books_->use; }
 
+int64_t DryRunDevice::free_memory() const {
+  return std::max(int64_t{0}, traits_.capacity - static_cast<int64_t>(books_->use.now));
+}
+
 void DryRunDevice::add_work(double flops, std::initializer_list<Tensor const*> tensors) {
   Work work{flops, 0};
   for (auto const* t : tensors)

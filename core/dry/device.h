@@ -19,6 +19,7 @@ struct Traits {
   int64_t cache_bytes;
   bool fast_bf16;
   int64_t capacity = 0;  ///< bytes of memory; 0: unknown
+  bool on_host = false;
 };
 
 /// Bytes by part of the program.
@@ -59,7 +60,8 @@ class DryRunDevice final : public Device {
   std::shared_ptr<std::byte> allocate(size_t bytes) override;
   MemoryUse memory() const override;
   int64_t capacity() const override { return traits_.capacity; }
-  bool on_host() const override { return false; }
+  int64_t free_memory() const override;
+  bool on_host() const override { return traits_.on_host; }
   int64_t cache_bytes() const override { return traits_.cache_bytes; }
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;

@@ -95,6 +95,23 @@ void ShardedHead::check_sampling(HeadStep const& step) const {
 
 int64_t ShardedHead::chunk(int64_t batch) const {
   if (options_.chunk > 0) return options_.chunk;
+  return device_.on_host() ? cached_chunk(batch) : large_chunk(batch);
+}
+
+/// Products of this size fill a GPU and hide the launch of a kernel. Chunks of a shard are equal,
+/// and the same on every rank.
+int64_t ShardedHead::large_chunk(int64_t batch) const {
+  constexpr int64_t large = 32768, small = 16384;
+  // f32 logits and their probabilities, the rounded weights and their f32 gradient.
+  int64_t const bytes_a_class = batch * 6 + options_.features * 6;
+  bool const scarce = device_.capacity() > 0 && large * bytes_a_class > device_.capacity() / 64;
+  int64_t const widest = scarce ? small : large;
+  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
+  int64_t const chunks = (most + widest - 1) / widest, even = (most + chunks - 1) / chunks;
+  return (even + 63) / 64 * 64;
+}
+
+int64_t ShardedHead::cached_chunk(int64_t batch) const {
   // The cache holds f32 logits and their probabilities, and the rounded weights and their f32
   // gradient.
   int64_t const bytes_a_class = batch * 6 + options_.features * 6, cache = device_.cache_bytes();

@@ -90,6 +90,8 @@ class ShardedHead final : public Head {
   };
 
   void check_sampling(HeadStep const& step) const;
+  int64_t large_chunk(int64_t batch) const;
+  int64_t cached_chunk(int64_t batch) const;
   Storing storing(int64_t batch) const;
   std::vector<ClassSet> all_sets(int64_t batch, double sampling_rate) const;
   comm::Counts of_this_replica(comm::Counts const& counts) const;

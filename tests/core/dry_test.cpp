@@ -30,6 +30,11 @@ TEST_CASE("dry-run device: traits given -> returned by its queries; capture is a
   CHECK(device.cache_bytes() == cache);
   CHECK(device.fast_bf16());
   CHECK(device.capacity() == 5000);
+  CHECK_FALSE(device.on_host());
+  CHECK(device.free_memory() == 5000);
+  Tensor const taken(device, {32}, Dtype::f32);
+  CHECK(device.free_memory() == 5000 - 128);
+  CHECK(DryRunDevice({.name = "host", .on_host = true}).on_host());
   CHECK_FALSE(device.can_capture());
   CHECK_THROWS_AS(device.capture([] {}), core::Error);
 }

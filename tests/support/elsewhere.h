@@ -13,6 +13,7 @@ class Elsewhere final : public core::Device {
   core::MemoryUse memory() const override { return host_.memory(); }
   int64_t cache_bytes() const override { return host_.cache_bytes(); }
   int64_t capacity() const override { return host_.capacity(); }
+  int64_t free_memory() const override { return host_.free_memory(); }
   bool on_host() const override { return false; }
   core::Kernels& kernels() override { return host_.kernels(); }
   void upload(void const* host, core::Tensor& tensor) override { host_.upload(host, tensor); }

@@ -25,6 +25,7 @@ class RecordingDevice final : public core::Device {
   core::MemoryUse memory() const override { return inner_.memory(); }
   int64_t cache_bytes() const override { return inner_.cache_bytes(); }
   int64_t capacity() const override { return inner_.capacity(); }
+  int64_t free_memory() const override { return inner_.free_memory(); }
   bool on_host() const override { return inner_.on_host(); }
   core::Kernels& kernels() override;
   void upload(void const* host, core::Tensor& tensor) override;

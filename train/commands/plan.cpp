@@ -136,7 +136,7 @@ bool captures(Experiment const& experiment, Target const& target) {
 /// configuration does not determine the number of classes and the size of the images.
 Exit print_plan(Experiment const& experiment, PlanArguments const& arguments, std::ostream& out) {
   auto const target = target_of(experiment, arguments);
-  int64_t const memory = target.traits.capacity;
+  int64_t const memory = target.memory;
   auto rates = given_rates(arguments);  // first, to reject invalid options before anything slow
   auto const sizes = sizes_of(experiment, arguments, target.traits);
   auto const plan = plan_step(experiment, sizes);

@@ -19,16 +19,17 @@ Target target_without_memory(Experiment const& experiment, PlanArguments const& 
   bool const gpu = experiment.device != DeviceChoice::cpu;
   if (!arguments.cache.empty()) {
     auto const cache = static_cast<int64_t>(parse_quantity("--cache", arguments.cache, "B"));
-    return {{"a device with a cache of " + arguments.cache, cache, gpu}, nullptr};
+    return {.traits = {"a device with a cache of " + arguments.cache, cache, gpu, 0, !gpu}};
   }
   Target target;
   if (gpu && core::cuda::available().count > 0)
     target.here = core::cuda::open(0, {experiment.run.tf32, experiment.run.deterministic});
   else if (experiment.device == DeviceChoice::cuda)
-    return {{"a GPU with a cache of 50 MB", assumed_cache, true}, nullptr};
+    return {.traits = {"a GPU with a cache of 50 MB", assumed_cache, true}};
   else
     target.here = std::make_unique<core::cpu::Cpu>(threads_of(experiment.run, arguments.ranks));
-  target.traits = {target.here->describe(), target.here->cache_bytes(), target.here->fast_bf16()};
+  auto const& here = *target.here;
+  target.traits = {here.describe(), here.cache_bytes(), here.fast_bf16(), 0, here.on_host()};
   return target;
 }
 
@@ -58,12 +59,11 @@ std::optional<int64_t> configured_classes(DataConfig const& data) {
 
 Target target_of(Experiment const& experiment, PlanArguments const& arguments) {
   auto target = target_without_memory(experiment, arguments);
-  if (target.here)
-    target.traits.capacity =
-        target.here->capacity() / (target.here->on_host() ? arguments.ranks : 1);
+  int const sharing = target.traits.on_host ? arguments.ranks : 1;
+  if (target.here) target.memory = target.here->capacity() / sharing;
   if (!arguments.memory.empty())
-    target.traits.capacity =
-        static_cast<int64_t>(parse_quantity("--memory", arguments.memory, "B"));
+    target.memory = static_cast<int64_t>(parse_quantity("--memory", arguments.memory, "B"));
+  target.traits.capacity = target.memory * sharing;
   return target;
 }
 

@@ -14,12 +14,13 @@ struct PlanArguments {
   std::string flops;               ///< FLOP/s of a rank
   std::string bandwidth;           ///< bytes per second of a rank's memory
   std::string network;             ///< bytes per second that a rank sends
-  std::string cache;               ///< cache of a rank's device, which sizes chunks
+  std::string cache;               ///< cache of a rank's device, which sizes chunks on the CPU
 };
 
 /// The device that a plan is made for.
 struct Target {
   core::dry::Traits traits;
+  int64_t memory = 0;                  ///< bytes of a rank; 0: unknown
   std::unique_ptr<core::Device> here;  ///< the device, if this machine has it; otherwise null
 };
 

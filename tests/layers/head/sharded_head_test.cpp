@@ -1,5 +1,6 @@
 #include "comm/self.h"
 #include "core/cpu/device.h"
+#include "core/dry/device.h"
 #include "tests/layers/head/head_cases.h"
 #include "tests/support/device.h"
 
@@ -204,6 +205,24 @@ TEST_CASE("sharded head: automatic chunk -> fits the cache", "[cpu]") {
   int64_t const middle = chunk(512, 0, 256);
   CHECK(middle % 64 == 0);
   CHECK((middle > 256 && middle < 4096));
+}
+
+TEST_CASE("sharded head: automatic chunk of a GPU -> large and equal, whatever cache and batch",
+          "[cpu]") {
+  auto const chunk = [](int64_t classes, int64_t batch, int64_t capacity) {
+    core::dry::DryRunDevice gpu({.name = "GPU", .cache_bytes = 1 << 20, .capacity = capacity});
+    comm::Self self;
+    return ShardedHead({gpu}, self, {.classes = classes, .features = 512}).chunk(batch);
+  };
+  int64_t const enough = int64_t{80} << 30, little = int64_t{8} << 30;
+  CHECK(chunk(1'000'000, 64, enough) == 32'320);  // 31 chunks; the last has 30,400 classes
+  CHECK(chunk(1'000'000, 4096, enough) == 32'320);
+  CHECK(chunk(1'000'000, 4096, 0) == 32'320);
+  CHECK(chunk(100'000, 1024, enough) == 25'024);  // 4 chunks
+  CHECK(chunk(1'000'000, 4096, little) == 16'192);
+  CHECK(chunk(32'768, 1, enough) == 32'768);
+  CHECK(chunk(32'769, 1, enough) == 16'448);
+  CHECK(chunk(3, 1, enough) == 64);
 }
 
 TEST_CASE("sharded head: invalid options or batch -> throws") {

@@ -24,6 +24,7 @@ class SimulatedDevice final : public core::Device {
   /// Small, so that small tensors are divided like large ones.
   int64_t cache_bytes() const override { return 64 << 10; }
   int64_t capacity() const override { return int64_t{1} << 30; }
+  int64_t free_memory() const override { return capacity(); }
   bool on_host() const override { return false; }
   core::Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, core::Tensor& tensor) override;

@@ -31,7 +31,7 @@ inline train::StepPlan planned(train::Experiment const& experiment, int ranks) {
       {.ranks = ranks,
        .classes = *experiment.data.classes,
        .image = {experiment.data.height, experiment.data.width, experiment.data.channels},
-       .device = {like.describe(), like.cache_bytes(), like.fast_bf16(), like.capacity() / ranks}});
+       .device = {like.describe(), like.cache_bytes(), like.fast_bf16(), like.capacity(), true}});
 }
 
 /// Experiment with small images and a head of tens of MB.
