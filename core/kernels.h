@@ -1,4 +1,5 @@
 #pragma once
+#include "core/columns.h"
 #include "core/math/margin.h"
 #include "core/math/softmax.h"
 #include "core/random.h"
@@ -155,8 +156,8 @@ class Kernels {
 
   // Matrices.
   /// c := alpha op(a) op(b) + beta c. a, b: Float; c: Float or Acc. a: (m, k) or, transposed, (k,
-  /// m); b: (k, n) or (n, k); c: (m, n).
-  virtual void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+  /// m), possibly some columns of a wider matrix; b: (k, n) or (n, k); c: (m, n).
+  virtual void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                       double beta, Tensor& c) = 0;
   /// y[r, c] += bias[c]. y (rows, n), Float; bias (n), Acc.
   virtual void add_bias(Tensor const& bias, Tensor& y) = 0;

@@ -53,7 +53,7 @@ class CpuKernels final : public Kernels {
   void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
                            Tensor const& moments, double epsilon, Tensor const& gain,
                            Tensor const& sums, Tensor& dx, Tensor& dresidual) override;
-  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+  void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;
   void copy_columns(Tensor const& x, int64_t from, int64_t columns, Tensor& y, int64_t to) override;

@@ -11,10 +11,10 @@ using math::Accumulator;
 CpuKernels::CpuKernels() : onednn_(std::make_unique<OneDnn>()) {}
 CpuKernels::~CpuKernels() = default;
 
-void CpuKernels::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+void CpuKernels::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                         double beta, Tensor& c) {
   if (c.count() == 0) return;
-  if (a.count() == 0) return beta == 0 ? fill(0, c) : scale(beta, c);
+  if (a.empty()) return beta == 0 ? fill(0, c) : scale(beta, c);
   if (a.dtype() == Dtype::f64)
     reference::matmul(a, ta, b, tb, alpha, beta, c);
   else

@@ -128,11 +128,10 @@ dnnl::reorder reorder(dnnl::engine const& engine, Desc const& from, Desc const& 
 }
 
 /// Layout of op(t) for oneDNN; a transpose is expressed by strides.
-Desc matrix(Tensor const& t, Transpose transpose = Transpose::no) {
-  int64_t const rows = t.size(0), columns = t.size(1);
+Desc matrix(Columns const& t, Transpose transpose = Transpose::no) {
   if (transpose == Transpose::no)
-    return {{rows, columns}, type_of(t.dtype()), memory::dims{columns, 1}};
-  return {{columns, rows}, type_of(t.dtype()), memory::dims{1, columns}};
+    return {{t.rows(), t.count}, type_of(t.dtype()), memory::dims{t.pitch(), 1}};
+  return {{t.count, t.rows()}, type_of(t.dtype()), memory::dims{1, t.pitch()}};
 }
 
 dnnl::matmul::primitive_desc product(dnnl::engine const& engine, Desc const& a, Desc const& b,
@@ -145,6 +144,14 @@ dnnl::matmul::primitive_desc product(dnnl::engine const& engine, Desc const& a, 
     options.set_post_ops(after);
   }
   return {{a, b, c}, options, engine};
+}
+
+/// The columns as a matrix of their own.
+Tensor dense(Columns const& t) {
+  if (t.dense()) return t.matrix;
+  Tensor copy(t.device(), {t.rows(), t.count}, t.dtype());
+  t.device().kernels().copy_columns(t.matrix, t.begin, t.count, copy, 0);
+  return copy;
 }
 
 /// A copy in f32.
@@ -188,8 +195,10 @@ OneDnn::Plan const& OneDnn::plan(Key const& key, Make make) {
   }
 }
 
-memory OneDnn::view(Desc const& desc, Tensor const& t) const {
-  return {desc, engine_, const_cast<std::byte*>(t.raw())};
+memory OneDnn::view(Desc const& desc, Tensor const& t) const { return view(desc, t.raw()); }
+
+memory OneDnn::view(Desc const& desc, std::byte const* data) const {
+  return {desc, engine_, const_cast<std::byte*>(data)};
 }
 
 memory OneDnn::room(Desc const& desc) {
@@ -269,12 +278,12 @@ void OneDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window c
   if (plan.repack) plan.repack.execute(stream_, worked_on, plain);
 }
 
-void OneDnn::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+void OneDnn::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                     double beta, Tensor& c) {
   if (emulated(a.dtype()))
     return narrow_after(c, [&](Tensor& out) {
       if (beta != 0 && out.raw() != c.raw()) out.device().kernels().convert(c, out);
-      matmul(widened(a), ta, widened(b), tb, alpha, beta, out);
+      matmul(widened(dense(a)), ta, widened(b), tb, alpha, beta, out);
     });
   auto const scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
   Key const key{static_cast<int64_t>(Kind::product),
@@ -282,8 +291,9 @@ void OneDnn::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb
                 static_cast<int64_t>(c.dtype()),
                 static_cast<int64_t>(ta),
                 static_cast<int64_t>(tb),
-                a.size(0),
-                a.size(1),
+                a.rows(),
+                a.count,
+                a.pitch(),
                 c.size(1),
                 std::bit_cast<int32_t>(scale),
                 std::bit_cast<int32_t>(keep)};
@@ -291,7 +301,7 @@ void OneDnn::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb
     Desc const left = matrix(a, ta), right = matrix(b, tb), out = matrix(c);
     return Plan{dnnl::matmul(product(engine_, left, right, scale, keep, out)), left, right, out};
   });
-  plan.run.execute(stream_, {{DNNL_ARG_SRC, view(plan.x, a)},
+  plan.run.execute(stream_, {{DNNL_ARG_SRC, view(plan.x, a.raw())},
                              {DNNL_ARG_WEIGHTS, view(plan.w, b)},
                              {DNNL_ARG_DST, view(plan.y, c)}});
 }

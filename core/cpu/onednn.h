@@ -25,7 +25,7 @@ class OneDnn {
                              int64_t groups, Tensor& dx);
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw);
-  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+  void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c);
 
  private:
@@ -55,6 +55,7 @@ class OneDnn {
   bool emulated(Dtype dtype) const { return dtype == Dtype::bf16 && !has_bf16_; }
 
   dnnl::memory view(Desc const& desc, Tensor const& t) const;
+  dnnl::memory view(Desc const& desc, std::byte const* data) const;
   /// Returns a convolution's weights in the layout that the primitive uses.
   dnnl::memory packed(Plan const& plan, Tensor const& w);
   /// Returns memory for packed weights, valid until the next call.

@@ -80,15 +80,16 @@ void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& wi
 }
 
 /// c (m, n) := alpha op(a) op(b) + beta c, all f64; c is not read if beta is 0.
-inline void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+inline void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                    double beta, Tensor& c) {
-  int64_t const m = c.size(0), n = c.size(1), k = a.size(ta == Transpose::no ? 1 : 0);
+  int64_t const m = c.size(0), n = c.size(1), k = ta == Transpose::no ? a.count : a.rows();
+  int64_t const pitch = a.pitch();
   double const *const left = a.data<double>(), *const right = b.data<double>();
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t p = 0; p < k; ++p)
-        sum += left[ta == Transpose::no ? i * k + p : p * m + i] *
+        sum += left[ta == Transpose::no ? i * pitch + p : p * pitch + i] *
                right[tb == Transpose::no ? p * n + j : j * k + p];
       double& out = c.data<double>()[i * n + j];
       out = alpha * sum + (beta == 0 ? 0 : beta * out);

@@ -1,7 +1,9 @@
 #include "core/cuda/cublas.h"
 #include <array>
 #include <cublasLt.h>
+#include <limits>
 #include <map>
+#include <span>
 #include "core/cuda/alignment.h"
 #include "core/cuda/cublas_product.h"
 #include "core/cuda/handle.h"
@@ -14,6 +16,7 @@ namespace {
 // NVIDIA's recommendation for Hopper; other GPUs need less. A product allocates only what its
 // algorithm requires.
 constexpr size_t most_workspace = size_t{32} << 20;
+constexpr int most_algorithms = 12;  ///< algorithms that are compared for a shape
 
 void check(cublasStatus_t status, Place at = Place::here()) {
   if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
@@ -55,7 +58,7 @@ cublasComputeType_t compute_type(Dtype dtype, Options const& options) {
 Layout layout_of(Product::Matrix const& matrix, Dtype dtype) {
   cublasLtMatrixLayout_t layout = nullptr;
   check(cublasLtMatrixLayoutCreate(&layout, type_of(dtype), static_cast<uint64_t>(matrix.rows),
-                                   static_cast<uint64_t>(matrix.columns), matrix.rows));
+                                   static_cast<uint64_t>(matrix.columns), matrix.leading));
   return Layout(layout);
 }
 
@@ -98,26 +101,28 @@ struct Plan {
   cublasLtMatmulHeuristicResult_t algorithm;
 };
 
-/// Cache key: dtypes, transposes, sizes m, k and n, alignment.
-using Key = std::array<int64_t, 8>;
+/// Cache key: dtypes, transposes, sizes and pitch of a, columns of c, alignment.
+using Key = std::array<int64_t, 9>;
 
 }  // namespace
 
 struct CuBlas::State {
   State(StreamHandle stream, Options const& options) : stream(stream), options(options) {}
 
-  Plan const& plan(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, Tensor const& c) {
+  Plan const& plan(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, Tensor& c) {
     int64_t const alignment = common_alignment({a.raw(), b.raw(), c.raw()}, 256);
     Key const key{static_cast<int64_t>(a.dtype()),
                   static_cast<int64_t>(c.dtype()),
                   static_cast<int64_t>(ta),
                   static_cast<int64_t>(tb),
-                  a.size(0),
-                  a.size(1),
+                  a.rows(),
+                  a.count,
+                  a.pitch(),
                   c.size(1),
                   alignment};
     if (auto const found = plans.find(key); found != plans.end()) return found->second;
-    Product const product = product_of(a.shape(), ta, b.shape(), tb, c.shape());
+    Product const product =
+        product_of({a.rows(), a.count}, a.pitch(), ta, b.shape(), tb, c.shape());
     Plan made{operation_of(product, a.dtype(), options),
               layout_of(product.first, b.dtype()),
               layout_of(product.second, a.dtype()),
@@ -127,35 +132,82 @@ struct CuBlas::State {
     return plans.emplace(key, std::move(made)).first->second;
   }
 
-  /// Chooses the first result of cuBLASLt's heuristic. Algorithms are not compared by measurement,
-  /// so that products are bitwise reproducible between runs, and because there is no buffer to
-  /// write to when c is an input too.
-  void choose(Plan& plan, int64_t alignment, Tensor const& a, Tensor const& b,
-              Tensor const& c) const {
+  /// Chooses the fastest of cuBLASLt's suggestions, or its first where the choice must be the same
+  /// in each run or where time cannot be measured.
+  void choose(Plan& plan, int64_t alignment, Columns const& a, Tensor const& b, Tensor& c) const {
+    bool const measured = !options.deterministic && !capturing(stream);
+    std::array<cublasLtMatmulHeuristicResult_t, most_algorithms> all;
     int found = 0;
     auto const status = cublasLtMatmulAlgoGetHeuristic(
         handle.get(), plan.operation.get(), plan.first.get(), plan.second.get(), plan.result.get(),
-        plan.result.get(), preference_of(alignment).get(), 1, &plan.algorithm, &found);
-    core::check(status == CUBLAS_STATUS_SUCCESS && found == 1 &&
-                    plan.algorithm.state == CUBLAS_STATUS_SUCCESS,
-                "cuBLAS has no algorithm for the product of ", a.shape(), ' ', a.dtype(), " and ",
-                b.shape(), ' ', b.dtype(), " into ", c.shape(), ' ', c.dtype(), ": ",
-                cublasLtGetStatusString(status));
+        plan.result.get(), preference_of(alignment).get(), measured ? most_algorithms : 1,
+        all.data(), &found);
+    core::check(
+        status == CUBLAS_STATUS_SUCCESS && found >= 1 && all[0].state == CUBLAS_STATUS_SUCCESS,
+        "cuBLAS has no algorithm for the product of ", shape(a), ' ', a.dtype(), " and ", b.shape(),
+        ' ', b.dtype(), " into ", c.shape(), ' ', c.dtype(), ": ", cublasLtGetStatusString(status));
+    plan.algorithm = all[0];
+    if (found > 1) measure({all.data(), static_cast<size_t>(found)}, plan, a, b, c);
+  }
+
+  /// Sets the plan's algorithm to the fastest. Results go to memory of their own, because c may be
+  /// an input as well.
+  void measure(std::span<cublasLtMatmulHeuristicResult_t const> algorithms, Plan& plan,
+               Columns const& a, Tensor const& b, Tensor& c) const try {
+    Tensor scratch = empty_like(c);
+    scratch.device().kernels().fill(0, scratch);
+    float least = std::numeric_limits<float>::max();
+    auto best = plan.algorithm;
+    for (auto const& algorithm : algorithms) {
+      if (algorithm.state != CUBLAS_STATUS_SUCCESS) continue;
+      plan.algorithm = algorithm;
+      float const taken = time_of(plan, a, b, scratch);
+      if (taken >= least) continue;
+      least = taken;
+      best = algorithm;
+    }
+    plan.algorithm = best;
+  } catch (OutOfMemory const&) {
+    plan.algorithm = algorithms[0];
+  }
+
+  /// Milliseconds of a few products, after one that is not measured.
+  float time_of(Plan const& plan, Columns const& a, Tensor const& b, Tensor& c) const {
+    constexpr int repetitions = 4;
+    Event const begin = make_timer(), end = make_timer();
+    run(plan, a, b, 1, 1, c);
+    cuda::check(cudaEventRecord(begin.get(), stream));
+    for (int i = 0; i < repetitions; ++i) run(plan, a, b, 1, 1, c);
+    cuda::check(cudaEventRecord(end.get(), stream));
+    cuda::check(cudaEventSynchronize(end.get()));
+    float taken = 0;
+    cuda::check(cudaEventElapsedTime(&taken, begin.get(), end.get()));
+    return taken;
+  }
+
+  void run(Plan const& plan, Columns const& a, Tensor const& b, double alpha, double beta,
+           Tensor& c) const {
+    if (a.dtype() == Dtype::f64)
+      multiply<double>(plan, a, b, alpha, beta, c);
+    else
+      multiply<float>(plan, a, b, alpha, beta, c);
   }
 
   template <class Scalar>
-  void run(Plan const& plan, Tensor const& a, Tensor const& b, double alpha, double beta,
-           Tensor& c) const {
+  void multiply(Plan const& plan, Columns const& a, Tensor const& b, double alpha, double beta,
+                Tensor& c) const {
     auto const scale = static_cast<Scalar>(alpha), keep = static_cast<Scalar>(beta);
     Workspace workspace(c.device(), static_cast<int64_t>(plan.algorithm.workspaceSize));
     auto const status = cublasLtMatmul(
         handle.get(), plan.operation.get(), &scale, b.raw(), plan.first.get(), a.raw(),
         plan.second.get(), &keep, c.raw(), plan.result.get(), c.raw(), plan.result.get(),
         &plan.algorithm.algo, workspace.data(), plan.algorithm.workspaceSize, stream);
-    core::check(status == CUBLAS_STATUS_SUCCESS, "cuBLAS failed to multiply ", a.shape(), ' ',
+    core::check(status == CUBLAS_STATUS_SUCCESS, "cuBLAS failed to multiply ", shape(a), ' ',
                 a.dtype(), " and ", b.shape(), " into ", c.shape(), ' ', c.dtype(), ": ",
                 cublasLtGetStatusString(status));
   }
+
+  static Shape shape(Columns const& a) { return {a.rows(), a.count}; }
 
   StreamHandle stream;
   Options options;
@@ -167,13 +219,9 @@ CuBlas::CuBlas(StreamHandle stream, Options const& options)
     : state_(std::make_unique<State>(stream, options)) {}
 CuBlas::~CuBlas() = default;
 
-void CuBlas::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+void CuBlas::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                     double beta, Tensor& c) {
-  Plan const& plan = state_->plan(a, ta, b, tb, c);
-  if (a.dtype() == Dtype::f64)
-    state_->run<double>(plan, a, b, alpha, beta, c);
-  else
-    state_->run<float>(plan, a, b, alpha, beta, c);
+  state_->run(state_->plan(a, ta, b, tb, c), a, b, alpha, beta, c);
 }
 
 }  // namespace core::cuda

@@ -23,12 +23,6 @@ Handle make_handle(StreamHandle stream) {
   return owned;
 }
 
-Event timed_event() {
-  cudaEvent_t event = nullptr;
-  check(cudaEventCreate(&event));
-  return Event(event);
-}
-
 /// Tensors of one call; `bias` may be empty. One of x, w and y is written.
 struct Operands {
   Tensor const &x, &w, &y, &bias;
@@ -99,7 +93,7 @@ struct CuDnn::State {
   /// waits for the stream. Returns infinity if the plan fails, for example for lack of memory:
   /// other plans may succeed, and if none does, run() throws.
   float milliseconds(Plan const& plan, Operands const& operands) const try {
-    Event const begin = timed_event(), end = timed_event();
+    Event const begin = make_timer(), end = make_timer();
     check(execute(plan, operands));
     check(cudaEventRecord(begin.get(), stream));
     for (int i = 0; i < measured_runs; ++i) check(execute(plan, operands));

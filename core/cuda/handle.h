@@ -47,6 +47,13 @@ inline bool reached(cudaEvent_t event) {
   return true;
 }
 
+/// Returns an event that records its time.
+inline Event make_timer() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event));
+  return Event(event);
+}
+
 /// Returns true if the stream is being captured into a graph.
 inline bool capturing(cudaStream_t stream) {
   auto status = cudaStreamCaptureStatusNone;

@@ -11,10 +11,10 @@ CudaKernels::CudaKernels(StreamHandle stream, Options const& options)
       cublas_(std::make_unique<CuBlas>(stream, options)) {}
 CudaKernels::~CudaKernels() = default;
 
-void CudaKernels::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
-                         double beta, Tensor& c) {
+void CudaKernels::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb,
+                         double alpha, double beta, Tensor& c) {
   if (c.count() == 0) return;
-  if (a.count() == 0) return beta == 0 ? fill(0, c) : scale(beta, c);
+  if (a.empty()) return beta == 0 ? fill(0, c) : scale(beta, c);
   cublas_->matmul(a, ta, b, tb, alpha, beta, c);
 }
 

@@ -7,10 +7,14 @@ namespace core::cuda {
 /// only 64. Work already queued on the compute stream may still use it after its destruction.
 class Workspace {
  public:
-  Workspace(Device& device, int64_t bytes)
-      : memory_(device, {bytes == 0 ? 0 : bytes + alignment - 1}, Dtype::u8) {}
+  /// No bytes: allocates nothing.
+  Workspace(Device& device, int64_t bytes) {
+    if (bytes > 0) memory_ = Tensor(device, {bytes + alignment - 1}, Dtype::u8);
+  }
 
+  /// Null if there are no bytes.
   void* data() {
+    if (!memory_) return nullptr;
     auto const past = reinterpret_cast<uintptr_t>(memory_.raw()) % alignment;
     return memory_.raw() + (past == 0 ? 0 : alignment - past);
   }

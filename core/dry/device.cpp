@@ -85,11 +85,11 @@ int64_t DryRunDevice::free_memory() const {
   return std::max(int64_t{0}, traits_.capacity - static_cast<int64_t>(books_->use.now));
 }
 
-void DryRunDevice::add_work(double flops, std::initializer_list<Tensor const*> tensors) {
+void DryRunDevice::add_work(double flops, std::initializer_list<Touched> tensors) {
   Work work{flops, 0};
-  for (auto const* t : tensors)
-    if (*t && t->count() > 0 && books_->parts[books_->block_of(*t).part] > 2 * traits_.cache_bytes)
-      work.bytes += static_cast<double>(t->bytes());
+  for (auto const& [t, bytes] : tensors)
+    if (t && bytes > 0 && books_->parts[books_->block_of(t).part] > 2 * traits_.cache_bytes)
+      work.bytes += bytes;
   if (work != Work{}) ++work_[work];
 }
 

@@ -2,6 +2,7 @@
 #include <compare>
 #include <map>
 #include <string>
+#include "core/columns.h"
 #include "core/device.h"
 
 namespace core::dry {
@@ -20,6 +21,18 @@ struct Traits {
   bool fast_bf16;
   int64_t capacity = 0;  ///< bytes of memory; 0: unknown
   bool on_host = false;
+};
+
+/// A tensor, or some of its columns, that a kernel reads or writes.
+struct Touched {
+  Tensor const& tensor;
+  double bytes;
+
+  Touched(Tensor const& tensor) : tensor(tensor), bytes(static_cast<double>(tensor.bytes())) {}
+  Touched(Columns const& columns)
+      : tensor(columns.matrix),
+        bytes(static_cast<double>(columns.rows() * columns.count) *
+              static_cast<double>(size_of(columns.dtype()))) {}
 };
 
 /// Bytes by part of the program.
@@ -53,7 +66,7 @@ class DryRunDevice final : public Device {
 
   /// Records one kernel. Counts the bytes of those `tensors` that a cache does not retain between
   /// kernels: tensors of parts larger than twice the cache.
-  void add_work(double flops, std::initializer_list<Tensor const*> tensors);
+  void add_work(double flops, std::initializer_list<Touched> tensors);
 
   std::string describe() const override { return traits_.name; }
   bool fast_bf16() const override { return traits_.fast_bf16; }
@@ -66,7 +79,7 @@ class DryRunDevice final : public Device {
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;
   void download(Tensor const& tensor, void* host) override;
-  void copy(Tensor const& from, Tensor& to) override { add_work(0, {&from, &to}); }
+  void copy(Tensor const& from, Tensor& to) override { add_work(0, {from, to}); }
   void synchronize() override {}
   std::unique_ptr<InputStage> input_stage() override;
   bool can_capture() const override { return false; }

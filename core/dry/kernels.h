@@ -60,7 +60,7 @@ class DryKernels final : public Kernels {
                            Tensor& dx, Tensor& dresidual) override {
     moves(x, y, dy, moments, gain, sums, dx, dresidual);
   }
-  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+  void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override { moves(bias, y, y); }
   void copy_columns(Tensor const& x, int64_t, int64_t, Tensor& y, int64_t) override { moves(x, y); }
@@ -129,7 +129,7 @@ class DryKernels final : public Kernels {
  private:
   template <class... Tensors>
   void moves(Tensors const&... tensors) {
-    device_.add_work(0, {&tensors...});
+    device_.add_work(0, {Touched(tensors)...});
   }
 
   DryRunDevice& device_;

@@ -14,7 +14,7 @@ std::vector<double> columns_product(cuda::Product const& p, std::vector<double> 
     if (transpose == Transpose::yes) std::swap(row, column);
     REQUIRE(row < m.rows);
     REQUIRE(column < m.columns);
-    return values[static_cast<size_t>(row + column * m.rows)];
+    return values[static_cast<size_t>(row + column * m.leading)];
   };
   bool const plain = p.transpose_first == Transpose::no;
   int64_t const inner = plain ? p.first.columns : p.first.rows;
@@ -43,15 +43,22 @@ TEST_CASE("cublas: column-major arguments -> the row-major product", "[cuda]") {
   Tensor const b = tests::random(device, sb, Dtype::f64, 2);
   Tensor c(device, {m, n}, Dtype::f64);
   device.kernels().matmul(a, ta, b, tb, 1, 0, c);
-  auto const product = cuda::product_of(sa, ta, sb, tb, c.shape());
-  auto const asked = columns_product(product, tests::values(b), tests::values(a));
-  CHECK(tests::distance(asked, tests::values(c)) < 1e-14);  // sums of three products, in f64
+  Tensor const wide = tests::random(device, {sa[0], sa[1] + 3}, Dtype::f64, 3);
+  auto const asked = [&](int64_t pitch, Tensor const& left) {
+    auto const product = cuda::product_of(sa, pitch, ta, sb, tb, c.shape());
+    return columns_product(product, tests::values(b), tests::values(left));
+  };
+  auto const dense = asked(sa[1], a), of_columns = asked(sa[1] + 3, wide);
+  // Sums of three products, in f64.
+  CHECK(tests::distance(dense, tests::values(c)) < 1e-14);
+  device.kernels().matmul(Columns(wide, 0, sa[1]), ta, b, tb, 1, 0, c);
+  CHECK(tests::distance(of_columns, tests::values(c)) < 1e-14);
 }
 
 TEST_CASE("cublas: a dimension above 2^31 - 1 -> error with both shapes", "[cuda]") {
   int64_t const most = 2147483647;
   auto const no = Transpose::no;
-  CHECK(cuda::product_of({1, 2}, no, {2, most}, no, {1, most}).result.rows == most);
-  CHECK_THROWS_WITH(cuda::product_of({1, 2}, no, {2, most + 1}, no, {1, most + 1}),
+  CHECK(cuda::product_of({1, 2}, 2, no, {2, most}, no, {1, most}).result.rows == most);
+  CHECK_THROWS_WITH(cuda::product_of({1, 2}, 2, no, {2, most + 1}, no, {1, most + 1}),
                     Catch::Contains("matmul: a size of (1, 2) times (2, 2147483648)"));
 }

@@ -77,6 +77,36 @@ TEST_CASE("matmul: f32 and bf16 inputs -> within rounding of f64", "[matmul]") {
   CHECK(values(again) == values(c));
 }
 
+TEST_CASE("matmul: some columns of a matrix -> same as of their copy", "[matmul]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
+  if (!tests::can_multiply(device, dtype)) return;
+  auto const ta = GENERATE(Transpose::no, Transpose::yes);
+  auto const [begin, count] = GENERATE(std::pair{0, 33}, std::pair{64, 64}, std::pair{7, 250});
+  CAPTURE(dtype, ta, begin, count);
+  Tensor const wide = tests::random(device, {40, 257}, dtype, 1);
+  Tensor copy(device, {40, count}, dtype);
+  Kernels& kernels = device.kernels();
+  kernels.copy_columns(wide, begin, count, copy, 0);
+  int64_t const m = ta == no ? 40 : count, k = ta == no ? count : 40;
+  Tensor const b = tests::random(device, {k, 31}, dtype, 2);
+  Tensor c = tests::random(device, {m, 31}, accumulator(dtype), 3), exact = clone(c);
+  kernels.matmul(Columns(wide, begin, count), ta, b, no, 1, 1, c);
+  kernels.matmul(copy, ta, b, no, 1, 1, exact);
+  CHECK(tests::distance(c, exact) < (dtype == Dtype::f64 ? 1e-14 : tests::f32_reduction));
+}
+
+TEST_CASE("matmul: no columns of a matrix -> beta times c; columns out of range -> throws",
+          "[matmul]") {
+  Device& device = tests::device();
+  Tensor const wide = tests::random(device, {2, 5}, Dtype::f32, 1),
+               none(device, {0, 3}, Dtype::f32);
+  Tensor c = tests::tensor(device, {2, 3}, Dtype::f32, {1, 2, 3, 4, 5, 6});
+  device.kernels().matmul(Columns(wide, 2, 0), no, none, no, 1, 2, c);
+  CHECK(values(c) == Values{2, 4, 6, 8, 10, 12});
+  CHECK_THROWS_WITH(Columns(wide, 2, 4), Catch::Contains("columns [2, 6) of a matrix (2, 5)"));
+}
+
 TEST_CASE("matmul: inner dimension 0 -> beta times c; no rows -> empty result", "[matmul]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);

@@ -21,6 +21,7 @@ TEST_CASE("cuda: library workspace -> 256-byte aligned and of full size", "[cuda
                                                            // address
     cuda::Workspace workspace(device, bytes);
     auto* const data = static_cast<std::byte*>(workspace.data());
+    CHECK((data == nullptr) == (bytes == 0));
     if (bytes > 0) CHECK(reinterpret_cast<uintptr_t>(data) % 256 == 0);
     std::fill_n(data, bytes, std::byte{1});  // AddressSanitizer reports a workspace that is too
                                              // small

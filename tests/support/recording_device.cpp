@@ -3,6 +3,7 @@
 namespace tests {
 
 using core::ClassChunk;
+using core::Columns;
 using core::Kernels;
 using core::LogitRule;
 using core::RandomKey;
@@ -92,7 +93,7 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                            Tensor const& sums, Tensor& dx, Tensor& dresidual) override {
     queue(&Kernels::batch_norm_backward, x, y, dy, moments, epsilon, gain, sums, dx, dresidual);
   }
-  void matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+  void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override {
     queue(&Kernels::matmul, a, ta, b, tb, alpha, beta, c);
   }

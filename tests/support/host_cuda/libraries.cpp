@@ -32,7 +32,7 @@ struct CuBlas::State {
 CuBlas::CuBlas(StreamHandle, Options const&) : state_(std::make_unique<State>()) {}
 CuBlas::~CuBlas() = default;
 
-void CuBlas::matmul(Tensor const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
+void CuBlas::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
                     double beta, Tensor& c) {
   state_->kernels.matmul(a, ta, b, tb, alpha, beta, c);
 }
