@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include "core/cuda/language.cuh"
 
@@ -29,6 +30,39 @@ __device__ Pack<T, n> load(T const* data, int64_t pack) {
 template <int n, class T>
 __device__ void store(Pack<T, n> const& values, T* data, int64_t pack) {
   reinterpret_cast<Pack<T, n>*>(data)[pack] = values;
+}
+
+/// Built-in type of this size that one instruction loads or stores.
+template <size_t bytes>
+struct Word;
+template <>
+struct Word<2> {
+  using Type = unsigned short;
+};
+template <>
+struct Word<4> {
+  using Type = unsigned;
+};
+template <>
+struct Word<8> {
+  using Type = uint2;
+};
+template <>
+struct Word<16> {
+  using Type = uint4;
+};
+
+/// Like load and store, for data that is not used again soon: it does not displace other data in
+/// the cache.
+template <int n, class T>
+__device__ Pack<T, n> load_streamed(T const* data, int64_t pack) {
+  using Type = typename Word<sizeof(Pack<T, n>)>::Type;
+  return std::bit_cast<Pack<T, n>>(__ldcs(reinterpret_cast<Type const*>(data) + pack));
+}
+template <int n, class T>
+__device__ void store_streamed(Pack<T, n> const& values, T* data, int64_t pack) {
+  using Type = typename Word<sizeof(Pack<T, n>)>::Type;
+  __stcs(reinterpret_cast<Type*>(data) + pack, std::bit_cast<Type>(values));
 }
 
 inline constexpr unsigned map_threads = 256;

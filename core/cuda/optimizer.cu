@@ -44,9 +44,10 @@ __device__ Pack<Acc, n> slopes(Numbers<Acc> const& numbers, Acc factor, Pack<Acc
   return g;
 }
 
+/// Loads state, which the next step reads again, but nothing before.
 template <int n, class Acc, class T>
 __device__ Pack<Acc, n> load_wide(T const* data, int64_t pack) {
-  auto const values = load<n>(data, pack);
+  auto const values = load_streamed<n>(data, pack);
   Pack<Acc, n> wide;
 #pragma unroll
   for (int j = 0; j < n; ++j) wide.at[j] = static_cast<Acc>(values.at[j]);
@@ -57,12 +58,12 @@ __device__ Pack<Acc, n> load_wide(T const* data, int64_t pack) {
 template <int n, class Acc, class T, class Bits>
 __device__ void store_rounded(Pack<Acc, n> const& values, T* data, int64_t pack, Bits const& bits) {
   if constexpr (std::is_same_v<Acc, T>) {
-    store<n>(values, data, pack);
+    store_streamed<n>(values, data, pack);
   } else {
     Pack<T, n> rounded;
 #pragma unroll
     for (int j = 0; j < n; ++j) rounded.at[j] = math::round_randomly(values.at[j], bits(j));
-    store<n>(rounded, data, pack);
+    store_streamed<n>(rounded, data, pack);
   }
 }
 
@@ -74,6 +75,16 @@ __device__ void store_copy(Pack<Acc, n> const& values, bf16* copy, int64_t pack)
   store<n>(rounded, copy, pack);
 }
 
+/// Returns the random bits of a step. Each block computes their key only once, because Philox is as
+/// much work as the rest of a thread's.
+template <class Acc>
+__device__ math::Rounding rounding_of(Numbers<Acc> const& numbers) {
+  __shared__ math::Rounding rounding;
+  if (threadIdx.x == 0) rounding = {numbers.seed, numbers.step_scalars[3]};
+  __syncthreads();
+  return rounding;
+}
+
 /// Updates packs [begin, end).
 template <int n, class R, class Acc, class T, class F, class S>
 __global__ void update_kernel(Numbers<Acc> numbers, int64_t begin, int64_t end,
@@ -83,7 +94,8 @@ __global__ void update_kernel(Numbers<Acc> numbers, int64_t begin, int64_t end,
   R const rule(numbers.constants, numbers.step_scalars);
   constexpr bool rounds =
       !(std::is_same_v<Acc, T> && std::is_same_v<Acc, F> && std::is_same_v<Acc, S>);
-  math::Rounding const rounding(numbers.seed, numbers.step_scalars[3]);
+  math::Rounding rounding;
+  if constexpr (rounds) rounding = rounding_of(numbers);
   for (int64_t i = begin + first_of_grid(); i < end; i += step_of_grid()) {
     Pack<Acc, n> w = load_wide<n, Acc>(arrays.w, i), first, second;
     if constexpr (R::moments > 0) first = load_wide<n, Acc>(arrays.first, i);

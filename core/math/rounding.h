@@ -27,6 +27,7 @@ struct RoundingBits {
 /// than Philox, with a random key for each step.
 class Rounding {
  public:
+  Rounding() = default;  ///< uninitialized, for shared memory
   COLONNADE_HD Rounding(uint64_t seed, double step) {
     auto const key = random_block({seed, Purpose::rounding, static_cast<uint64_t>(step)}, 0);
     before_ = key[0];

@@ -122,6 +122,20 @@ template <class T>
 T __ldg(T const* address) {
   return *address;
 }
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+template <class T>
+T __ldcs(T const* address) {
+  return *address;
+}
+template <class T>
+void __stcs(T* address, T value) {
+  *address = value;
+}
 inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline void __threadfence() { tests::host_cuda::fence(); }
 
