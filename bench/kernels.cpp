@@ -106,22 +106,26 @@ void softmax_passes(Bench& bench, char const* rule_name, LogitRule const& rule,
   int64_t const rows = z.size(0);
   Tensor stats(bench.device(), {rows, 6}, Dtype::f32),
       factors(bench.device(), {rows, 4}, Dtype::f32);
-  Tensor reference(bench.device(), {rows}, Dtype::f32), rescale = empty_like(reference);
+  Tensor reference(bench.device(), {rows}, Dtype::f32), none;
+  Tensor tiles(bench.device(), {math::tiles_of(z.size(1)), rows, 3}, Dtype::f32);
   Kernels& k = bench.kernels();
   k.fill(1, factors), k.fill(1, reference);
   std::printf("%s:\n", rule_name);
   k.softmax_begin(stats);
   bench.run("softmax statistics", Dtype::f32, {z},
-            [&] { k.softmax_statistics(rule, chunk, labels, z, stats); });
+            [&] { k.softmax_statistics(rule, chunk, labels, z, stats, tiles); });
+  bench.run("softmax merge", Dtype::f32, {tiles}, [&] { k.softmax_merge_tiles(tiles, stats); });
   for (Dtype const dtype : {Dtype::f32, Dtype::bf16}) {
     Tensor g(bench.device(), z.shape(), dtype);
-    bench.run("softmax exponentials", dtype, {z, z, g}, [&] {
-      k.softmax_exponentials(rule, chunk, labels, z, stats, g, reference, rescale);
-    });
+    Columns e(g);
+    bench.run("softmax exponentials", dtype, {z, g},
+              [&] { k.softmax_exponentials(rule, chunk, labels, z, reference, stats, tiles, e); });
+    bench.run("softmax align", dtype, {tiles},
+              [&] { k.softmax_align(none, z.size(1), tiles, reference, e, none); });
     bench.run("softmax gradient", dtype, {z, g},
               [&] { k.softmax_gradient(rule, chunk, labels, z, factors, g); });
     bench.run("softmax gradient, stored", dtype, {g, g},
-              [&] { k.softmax_gradient_stored(rule, chunk, labels, reference, factors, g); });
+              [&] { k.softmax_gradient_stored(rule, chunk, labels, reference, factors, e); });
   }
 }
 

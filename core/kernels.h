@@ -191,24 +191,45 @@ class Kernels {
 
   // Class-sharded softmax: docs/head.md. z (B, n), Acc: products of the batch with the classes of a
   // chunk; LogitRule converts them to logits inside the kernels. labels (B), i64: global class
-  // indices; rows with a negative label are ignored.
+  // indices; rows with a negative label are ignored. tiles (math::tiles_of(n), B, 3), Acc: the
+  // math::TileSum of each tile of math::tile_classes classes and each row, target excluded.
   /// Initializes stats (B, RowStatistics::count) to (-inf, 0, 0, 0, 0, 0) in each row: no classes
   /// merged yet.
   virtual void softmax_begin(Tensor& stats) = 0;
-  /// Merges a chunk into stats (B, RowStatistics::count), Acc, indexed by math::RowStatistics: the
-  /// maximum m of the logits; the sum of exp(z - m); the target's logit, class weight and slope
-  /// dz/dp, once its chunk was merged; the sum of class weight times logit, if requested. A row
-  /// with m = -inf uses 0 as the reference instead of m. Sums are accumulated in tiles of at most
-  /// 4096 classes.
+  /// tiles: maximum m and sum of exp(z - m), with 0 as the reference instead of m if m is -inf; the
+  /// sum of class weight times logit, if requested. Merges the chunk's targets into stats (B,
+  /// RowStatistics::count), Acc, indexed by math::RowStatistics: logit, class weight, slope dz/dp.
   virtual void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
-                                  Tensor const& labels, Tensor const& z, Tensor& stats) = 0;
-  /// Like softmax_statistics, and also writes the input of a second pass. reference (B): m after
-  /// this chunk, 0 if m is -inf. e (B, n), Float := exp(z - reference) dz/dp, 0 at the target.
-  /// rescale (B) := exp(m before - reference), 0 if m before is -inf: the factor by which sums over
-  /// earlier chunks must be multiplied.
+                                  Tensor const& labels, Tensor const& z, Tensor& stats,
+                                  Tensor& tiles) = 0;
+  /// reference (B), Acc := the largest logit of each row in the first tile, with the target; -inf
+  /// if there is none.
+  virtual void softmax_reference(LogitRule const& rule, ClassChunk const& chunk,
+                                 Tensor const& labels, Tensor const& z, Tensor& reference) = 0;
+  /// Like softmax_statistics, and also writes the input of a second pass: e (B, n), Float := exp(z
+  /// - r) dz/dp, 0 at the target. r is the row's `reference` (B), Acc, or, where that is -inf or
+  /// the tile's maximum is more than 60 above it, the tile's maximum. It takes the place of the
+  /// maximum in `tiles`.
   virtual void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
-                                    Tensor const& labels, Tensor const& z, Tensor& stats, Tensor& e,
-                                    Tensor& reference, Tensor& rescale) = 0;
+                                    Tensor const& labels, Tensor const& z, Tensor const& reference,
+                                    Tensor& stats, Tensor& tiles, Columns& e) = 0;
+  /// Merges tiles (T, B, 3), in order, into stats: the maximum m of all logits, the sum of exp(z -
+  /// m), the sum of class weight times logit. m may be the reference of exponentials instead.
+  virtual void softmax_merge_tiles(Tensor const& tiles, Tensor& stats) = 0;
+  /// Converts exponentials to one reference in each row: the largest of reference (B) and those of
+  /// the tiles; the row's lse if that is more than 60 above. Updates `reference`, tiles (T, B, 3)
+  /// and e (B, columns), and multiplies the rows of sums (B, D), Acc, by exp(reference before -
+  /// now). Normally there is nothing to convert. Every `chunk` columns of e start a new tile.
+  /// `rows` (see softmax_merge) and `sums` may be empty.
+  virtual void softmax_align(Tensor const& rows, int64_t chunk, Tensor& tiles, Tensor& reference,
+                             Columns& e, Tensor& sums) = 0;
+  /// factors (B), Acc := the factor of `rows` times exp(reference - lse): without label smoothing,
+  /// an aligned exponential times this factor is the gradient of a class that is not the target.
+  virtual void softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) = 0;
+  /// e := the target's gradient / factor, for targets among the classes [first, first + columns of
+  /// e). 0 if the factor is 0. Other elements keep their values.
+  virtual void softmax_targets(int64_t first, Tensor const& labels, Tensor const& rows,
+                               Tensor const& factors, Columns& e) = 0;
   /// Merges the statistics of all shards, parts (P, B, RowStatistics::count), in order. rows (B,
   /// 4), Acc, indexed by math::RowGradient: lse, the log of the sum of exp over all classes; then
   /// the terms of the gradient with respect to the row's products: the factor of the softmax, the
@@ -226,11 +247,11 @@ class Kernels {
   virtual void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk,
                                 Tensor const& labels, Tensor const& z, Tensor const& rows,
                                 Tensor& g) = 0;
-  /// Computes the same gradient in place, from e, Float, and reference (B), as written by
-  /// softmax_exponentials. Not supported: label smoothing together with `hardness`.
+  /// Computes the same gradient in place, from exponentials e, Float, with the same reference (B)
+  /// in each row: softmax_align. Not supported: label smoothing together with `hardness`.
   virtual void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
                                        Tensor const& labels, Tensor const& reference,
-                                       Tensor const& rows, Tensor& e) = 0;
+                                       Tensor const& rows, Columns& e) = 0;
   /// margins (B, 3) := (1, m2, m3) of math::AdaptiveMargin for norms (B), Acc. moments (2), Acc:
   /// running mean and standard deviation of the clipped norms. They are first updated by `share`
   /// towards those of the batch (divisor B - 1). A batch of one row leaves the deviation unchanged;

@@ -68,17 +68,25 @@ class CpuKernels final : public Kernels {
                              Tensor& dx) override;
   void softmax_begin(Tensor& stats) override;
   void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                          Tensor const& z, Tensor& stats) override;
+                          Tensor const& z, Tensor& stats, Tensor& tiles) override;
+  void softmax_reference(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                         Tensor const& z, Tensor& reference) override;
   void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
-                            Tensor& rescale) override;
+                            Tensor const& z, Tensor const& reference, Tensor& stats, Tensor& tiles,
+                            Columns& e) override;
+  void softmax_merge_tiles(Tensor const& tiles, Tensor& stats) override;
+  void softmax_align(Tensor const& rows, int64_t chunk, Tensor& tiles, Tensor& reference,
+                     Columns& e, Tensor& sums) override;
+  void softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) override;
+  void softmax_targets(int64_t first, Tensor const& labels, Tensor const& rows,
+                       Tensor const& factors, Columns& e) override;
   void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
                      Tensor& rows, Tensor& sums) override;
   void softmax_mean(Tensor const& sums, Tensor& rows, Tensor& loss, Tensor& factor) override;
   void softmax_gradient(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
                         Tensor const& z, Tensor const& rows, Tensor& g) override;
   void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                               Tensor const& reference, Tensor const& rows, Tensor& e) override;
+                               Tensor const& reference, Tensor const& rows, Columns& e) override;
   void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,
                         Tensor& margins) override;
   void curricularface_update(double m, double share, Tensor const& labels, Tensor const& products,

@@ -10,6 +10,7 @@ namespace {
 using math::RowGradient;
 using math::RowStatistics;
 using math::SoftmaxSum;
+using math::TileSum;
 
 /// One row of a chunk's products, converted to logits of non-target classes.
 template <class Acc, class Others>
@@ -20,19 +21,23 @@ struct LogitRow {
   int64_t n, target;  ///< index of the target in the row; outside [0, n) if it is not in this chunk
 
   bool has_target() const { return 0 <= target && target < n; }
+  /// Classes [begin, end) of the row.
+  LogitRow part(int64_t begin, int64_t end) const {
+    return {z + begin, bias ? bias + begin : nullptr, others, end - begin, target - begin};
+  }
   template <bool biased>
   Acc logit(int64_t c) const {
     if constexpr (biased) return others.logit(z[c]) + bias[c];
     return others.logit(z[c]);
   }
-  /// Calls f(logits, max, begin, count) for tiles of the row, with -inf in place of the target's
-  /// logit. A tile stays in the L1 cache between passes over it, and short sums keep f32 accurate.
+  /// Calls f(logits, max, begin, count) for blocks of the row, with -inf in place of the target's
+  /// logit. A block stays in the L1 cache between passes over it, and short sums keep f32 accurate.
   template <class F>
-  void each_tile(F const& f) const {
-    constexpr int64_t tile = 1024;
-    Acc logits[tile];
-    for (int64_t begin = 0; begin < n; begin += tile) {
-      int64_t const count = std::min(tile, n - begin);
+  void each_block(F const& f) const {
+    constexpr int64_t block = 1024;
+    Acc logits[block];
+    for (int64_t begin = 0; begin < n; begin += block) {
+      int64_t const count = std::min(block, n - begin);
       Acc max = write(begin, count, logits);
       if (begin <= target && target < begin + count) {
         logits[target - begin] = -std::numeric_limits<Acc>::infinity();
@@ -43,7 +48,7 @@ struct LogitRow {
   }
 
  private:
-  /// Writes the logits of a tile and returns their maximum.
+  /// Writes the logits of a block and returns their maximum.
   Acc write(int64_t begin, int64_t count, Acc* logits) const {
     Acc max = 0;
     with(bias != nullptr, [&](auto biased) {
@@ -74,7 +79,7 @@ void for_logit_rows(LogitRule const& rule, ClassChunk const& chunk, Tensor const
 template <class Acc, class Logits>
 Acc logits_sum(Logits const& row, Acc const* weights) {
   Acc sum = 0;
-  row.each_tile([&](Acc const* logits, Acc, int64_t begin, int64_t count) {
+  row.each_block([&](Acc const* logits, Acc, int64_t begin, int64_t count) {
     auto const add = [&](int64_t from, int64_t to) {
       sum += simd_sum<Acc>(to - from, [=, logits = logits + from](int64_t i) {
         return (weights ? weights[begin + from + i] : Acc(1)) * logits[i];
@@ -88,19 +93,16 @@ Acc logits_sum(Logits const& row, Acc const* weights) {
   return sum;
 }
 
-/// Adds the target to a row's statistics if it is in this chunk, and the weighted sum of logits if
-/// requested. Returns the target's logit as a softmax sum of one term.
+/// Merges the target into a row's statistics if it is in this chunk.
 template <class Acc, class Logits>
-SoftmaxSum<Acc> add_target(Logits const& row, TargetRule<Acc> const& rule, int64_t r, Acc* stats) {
-  if (rule.sum_logits) stats[RowStatistics::logits] += logits_sum(row, rule.weights);
-  if (!row.has_target()) return math::no_classes<Acc>;
-  return rule(r, row.target, row.z[row.target], stats);
+void merge_target(Logits const& row, TargetRule<Acc> const& rule, int64_t r, Acc* stats) {
+  if (row.has_target()) math::merge_into(stats, {rule(r, row.target, row.z[row.target], stats), 0});
 }
 
 template <class Acc, class Logits>
 SoftmaxSum<Acc> others_sum(Logits const& row) {
   auto all = math::no_classes<Acc>;
-  row.each_tile([&](Acc const* logits, Acc max, int64_t, int64_t count) {
+  row.each_block([&](Acc const* logits, Acc max, int64_t, int64_t count) {
     Acc const ref = math::reference(max);
     Acc const sum = simd_sum<Acc>(count, [=](int64_t i) { return math::exp(logits[i] - ref); });
     all = math::merge(all, {max, sum});
@@ -111,7 +113,7 @@ SoftmaxSum<Acc> others_sum(Logits const& row) {
 template <class Acc, class Logits>
 Acc others_max(Logits const& row) {
   Acc all = -std::numeric_limits<Acc>::infinity();
-  row.each_tile([&](Acc const*, Acc max, int64_t, int64_t) { all = std::max(all, max); });
+  row.each_block([&](Acc const*, Acc max, int64_t, int64_t) { all = std::max(all, max); });
   return all;
 }
 
@@ -119,7 +121,7 @@ Acc others_max(Logits const& row) {
 template <class Acc, class T, class Logits>
 Acc write_exponentials(Logits const& row, Acc ref, T* e) {
   Acc sum = 0;
-  row.each_tile([&](Acc const* logits, Acc, int64_t begin, int64_t count) {
+  row.each_block([&](Acc const* logits, Acc, int64_t begin, int64_t count) {
     sum +=
         simd_sum<Acc>(count, [=, e = e + begin, others = row.others, z = row.z + begin](int64_t i) {
           Acc const x = math::exp(logits[i] - ref);
@@ -130,16 +132,51 @@ Acc write_exponentials(Logits const& row, Acc ref, T* e) {
   return sum;
 }
 
-/// Merges a row into its statistics and writes its exponentials; returns their reference.
+/// Calls sum(part, begin) for the tiles of a row of a chunk, and writes the results.
+template <class Acc, class Logits, class F>
+void write_tiles(Logits const& row, TargetRule<Acc> const& rule, int64_t r, Tensor& tiles,
+                 F const& sum) {
+  auto* out = reinterpret_cast<TileSum<Acc>*>(tiles.data<Acc>()) + r;
+  for (int64_t begin = 0; begin < row.n; begin += math::tile_classes, out += tiles.size(1)) {
+    auto const part = row.part(begin, std::min(begin + math::tile_classes, row.n));
+    Acc const* const weights = rule.weights ? rule.weights + begin : nullptr;
+    *out = {sum(part, begin), rule.sum_logits ? logits_sum(part, weights) : Acc(0)};
+  }
+}
+
+/// Writes the exponentials of a tile and returns their reference and sum.
 template <class Acc, class T, class Logits>
-Acc exponentials_row(Logits const& row, SoftmaxSum<Acc> const& target, Acc* stats, T* e) {
-  Acc const max = std::max({stats[RowStatistics::max], target.max, others_max<Acc>(row)});
-  Acc const ref = math::reference(max);
-  stats[RowStatistics::sum] =
-      stats[RowStatistics::sum] * math::rescale(stats[RowStatistics::max], ref) +
-      target.sum * math::rescale(target.max, ref) + write_exponentials(row, ref, e);
-  stats[RowStatistics::max] = max;
-  return ref;
+SoftmaxSum<Acc> exponentials_of(Logits const& tile, Acc of_row, T* e) {
+  Acc const ref = math::tile_reference(others_max<Acc>(tile), of_row);
+  return {ref, write_exponentials(tile, math::reference(ref), e)};
+}
+
+/// Multiplies n elements by `factor`.
+template <class T, class Acc>
+void multiply(Acc factor, int64_t n, T* values) {
+  simd(0, n, [=](int64_t i) { values[i] = T(factor * Acc(values[i])); });
+}
+
+/// Kernels::softmax_align for row r.
+template <class T, class Acc>
+void align_row(int64_t r, Acc const* rows, int64_t chunk, Tensor& tiles, Acc& reference, Columns& e,
+               Tensor& sums) {
+  auto* const of_row = reinterpret_cast<TileSum<Acc>*>(tiles.data<Acc>()) + r;
+  int64_t const count = tiles.size(0), stride = tiles.size(1);
+  Acc now = reference;
+  for (int64_t t = 0; t < count; ++t) now = std::max(now, of_row[t * stride].exponentials.max);
+  if (rows) now = math::aligned_reference(now, rows[RowGradient::count * r + RowGradient::lse]);
+  for (int64_t t = 0; t < count; ++t) {
+    auto& tile = of_row[t * stride].exponentials;
+    if (tile.max == now || !std::isfinite(tile.max)) continue;
+    math::TileColumns const columns(t, chunk, e.count);
+    Acc const factor = math::rescale(tile.max, now);
+    multiply(factor, columns.end - columns.begin, e.data<T>() + r * e.pitch() + columns.begin);
+    tile = {now, tile.sum * factor};
+  }
+  if (sums && now != reference)
+    multiply(math::rescale(reference, now), sums.size(1), sums.data<Acc>() + r * sums.size(1));
+  reference = now;
 }
 
 template <class Acc, class T, class Logits>
@@ -177,35 +214,72 @@ void stored_row(Acc const* factors, Acc ref, Acc scale, Acc const* weights, int6
 }  // namespace
 
 void CpuKernels::softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
-                                    Tensor const& labels, Tensor const& z, Tensor& stats) {
+                                    Tensor const& labels, Tensor const& z, Tensor& stats,
+                                    Tensor& tiles) {
   visit_wide(z.dtype(), [&]<class Acc>() {
     TargetRule<Acc> const target_rule(rule, chunk);
     for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
-      Acc* const out = stats.data<Acc>() + RowStatistics::count * r;
-      auto const target = add_target(row, target_rule, r, out);
-      auto const all =
-          math::merge(math::merge({out[RowStatistics::max], out[RowStatistics::sum]}, target),
-                      others_sum<Acc>(row));
-      out[RowStatistics::max] = all.max;
-      out[RowStatistics::sum] = all.sum;
+      merge_target(row, target_rule, r, stats.data<Acc>() + RowStatistics::count * r);
+      write_tiles(row, target_rule, r, tiles,
+                  [](auto const& tile, int64_t) { return others_sum<Acc>(tile); });
+    });
+  });
+}
+
+void CpuKernels::softmax_reference(LogitRule const& rule, ClassChunk const& chunk,
+                                   Tensor const& labels, Tensor const& z, Tensor& reference) {
+  visit_wide(z.dtype(), [&]<class Acc>() {
+    TargetRule<Acc> const target_rule(rule, chunk);
+    for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
+      auto const tile = row.part(0, std::min(row.n, math::tile_classes));
+      Acc max = others_max<Acc>(tile), unused[RowStatistics::count] = {};
+      if (tile.has_target())
+        max = std::max(max, target_rule(r, tile.target, tile.z[tile.target], unused).max);
+      reference.data<Acc>()[r] = max;
     });
   });
 }
 
 void CpuKernels::softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
-                                      Tensor const& labels, Tensor const& z, Tensor& stats,
-                                      Tensor& e, Tensor& reference, Tensor& rescale) {
+                                      Tensor const& labels, Tensor const& z,
+                                      Tensor const& reference, Tensor& stats, Tensor& tiles,
+                                      Columns& e) {
   visit_floating(e.dtype(), [&]<class T>() {
     using Acc = math::Accumulator<T>;
     TargetRule<Acc> const target_rule(rule, chunk);
     for_logit_rows<Acc>(rule, chunk, labels, z, [&](int64_t r, auto const& row) {
-      Acc* const out = stats.data<Acc>() + RowStatistics::count * r;
-      Acc const before = out[RowStatistics::max];
-      auto const target = add_target(row, target_rule, r, out);
-      Acc const ref = exponentials_row(row, target, out, e.data<T>() + r * row.n);
-      reference.data<Acc>()[r] = ref;
-      rescale.data<Acc>()[r] = math::rescale(before, ref);
+      merge_target(row, target_rule, r, stats.data<Acc>() + RowStatistics::count * r);
+      Acc const of_row = reference.data<Acc>()[r];
+      T* const out = e.data<T>() + r * e.pitch();
+      write_tiles(row, target_rule, r, tiles, [=](auto const& tile, int64_t begin) {
+        return exponentials_of(tile, of_row, out + begin);
+      });
     });
+  });
+}
+
+void CpuKernels::softmax_align(Tensor const& rows, int64_t chunk, Tensor& tiles, Tensor& reference,
+                               Columns& e, Tensor& sums) {
+  visit_floating(e.dtype(), [&]<class T>() {
+    using Acc = math::Accumulator<T>;
+    Acc const* const of_rows = data_or_null<Acc>(rows);
+    for_rows(e.rows(), e.count, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        align_row<T>(r, of_rows, chunk, tiles, reference.data<Acc>()[r], e, sums);
+    });
+  });
+}
+
+void CpuKernels::softmax_targets(int64_t first, Tensor const& labels, Tensor const& rows,
+                                 Tensor const& factors, Columns& e) {
+  visit_floating(e.dtype(), [&]<class T>() {
+    using Acc = math::Accumulator<T>;
+    for (int64_t r = 0; r < e.rows(); ++r) {
+      int64_t const target = labels.data<int64_t>()[r] - first;
+      if (target < 0 || target >= e.count) continue;
+      e.data<T>()[r * e.pitch() + target] = T(RowGradient::target_exponential(
+          rows.data<Acc>() + RowGradient::count * r, factors.data<Acc>()[r]));
+    }
   });
 }
 
@@ -227,14 +301,14 @@ void CpuKernels::softmax_gradient(LogitRule const& rule, ClassChunk const& chunk
 
 void CpuKernels::softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
                                          Tensor const& labels, Tensor const& reference,
-                                         Tensor const& rows, Tensor& e) {
+                                         Tensor const& rows, Columns& e) {
   visit_floating(e.dtype(), [&]<class T>() {
     using Acc = math::Accumulator<T>;
-    int64_t const n = channels(e);
-    for_rows(e.size(0), n, [&](int64_t begin, int64_t end) {
+    int64_t const n = e.count;
+    for_rows(e.rows(), n, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         Acc const* const factors = rows.data<Acc>() + RowGradient::count * r;
-        T* const out = e.data<T>() + r * n;
+        T* const out = e.data<T>() + r * e.pitch();
         if (RowGradient::counts(factors))
           stored_row(factors, reference.data<Acc>()[r], static_cast<Acc>(rule.scale),
                      data_or_null<Acc>(chunk.weights), n, labels.data<int64_t>()[r] - chunk.first,

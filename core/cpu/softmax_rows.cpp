@@ -18,6 +18,24 @@ void CpuKernels::softmax_begin(Tensor& stats) {
   });
 }
 
+void CpuKernels::softmax_merge_tiles(Tensor const& tiles, Tensor& stats) {
+  visit_wide(stats.dtype(), [&]<class Acc>() {
+    int64_t const rows = stats.size(0);
+    auto const* tile = reinterpret_cast<math::TileSum<Acc> const*>(tiles.data<Acc>());
+    for (int64_t t = 0; t < tiles.size(0); ++t)
+      for (int64_t r = 0; r < rows; ++r)
+        math::merge_into(stats.data<Acc>() + RowStatistics::count * r, *tile++);
+  });
+}
+
+void CpuKernels::softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) {
+  visit_wide(rows.dtype(), [&]<class Acc>() {
+    for (int64_t r = 0; r < rows.size(0); ++r)
+      factors.data<Acc>()[r] =
+          RowGradient::factor(rows.data<Acc>() + RowGradient::count * r, reference.data<Acc>()[r]);
+  });
+}
+
 void CpuKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
                                Tensor const& labels, Tensor& rows, Tensor& sums) {
   visit_wide(parts.dtype(), [&]<class Acc>() {

@@ -1,117 +1,63 @@
 #include "core/cuda/kernels.h"
-#include "core/cuda/tiles.cuh"
-#include "core/logit_rule.h"
+#include "core/cuda/softmax_products.cuh"
 #include "core/math/accumulator.h"
-#include "core/math/softmax.h"
 
 namespace core::cuda {
 namespace {
 
-using math::RowGradient;
 using math::RowStatistics;
-using math::SoftmaxSum;
+using math::TileSum;
 
-/// Products of a chunk, and the parameters that convert them to logits.
-template <class Acc, class Others>
-struct Products {
-  RowTiles tiles;
-  Acc const* z;
-  Acc const *bias, *weights;  ///< or null
-  Others others;
-  int64_t const* labels;
-  int64_t first;
-
-  /// Returns the target's index in the tile; outside of it if the target is elsewhere.
-  __device__ int64_t target(Tile const& tile) const {
-    return labels[tile.row] - first - tile.begin;
-  }
-  template <int n, bool aligned>
-  __device__ Pack<Acc, n> load_products(Tile const& tile, int64_t pack) const {
-    Acc const* const from = z + tile.row * tiles.width + tile.begin;
-    return load_part<n, aligned, Acc>(from, pack, tile.size, 0);
-  }
-  /// Converts products to logits.
-  template <int n, bool aligned>
-  __device__ Pack<Acc, n> logits(Tile const& tile, int64_t pack, Pack<Acc, n> values) const {
-    auto const rule = others.at(tile.row);
-#pragma unroll
-    for (int j = 0; j < n; ++j) values.at[j] = rule.logit(values.at[j]);
-    if (bias != nullptr) {
-      auto const offset = load_part<n, aligned, Acc>(bias + tile.begin, pack, tile.size, 0);
-#pragma unroll
-      for (int j = 0; j < n; ++j) values.at[j] += offset.at[j];
-    }
-    return values;
-  }
-  template <int n, bool aligned>
-  __device__ Pack<Acc, n> class_weights(Tile const& tile, int64_t pack) const {
-    if (weights != nullptr)
-      return load_part<n, aligned, Acc>(weights + tile.begin, pack, tile.size, 0);
-    Pack<Acc, n> ones;
-#pragma unroll
-    for (Acc& one : ones.at) one = 1;
-    return ones;
-  }
-};
-
-/// Calls run(products, aligned); `aligned` is true if rows begin and end at pack boundaries.
-template <class Acc, int n, class Run, class... T>
-void with_products(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                   Tensor const& z, Run const& run, T const*... data) {
-  with_others<Acc>(rule, [&](auto const& others) {
-    Products<Acc, std::decay_t<decltype(others)>> const products{RowTiles(z.size(0), z.size(1)),
-                                                                 z.data<Acc>(),
-                                                                 data_or_null<Acc>(chunk.bias),
-                                                                 data_or_null<Acc>(chunk.weights),
-                                                                 others,
-                                                                 labels.data<int64_t>(),
-                                                                 chunk.first};
-    bool const packed =
-        rows_pack<n>(products.tiles.width, products.z, products.bias, products.weights, data...);
-    with(packed, [&](auto aligned) { run(products, aligned); });
-  });
-}
-
-/// Partial sums of one tile, target class excluded: the largest logit, the sum of exp and, if
-/// requested, the sum of class weight times logit.
-template <class Acc>
-struct TileSum {
-  SoftmaxSum<Acc> exponentials;
-  Acc logits;
-};
+static_assert(RowTiles::columns == math::tile_classes);
 
 struct MergeTiles {
   template <class Acc>
   __device__ TileSum<Acc> operator()(TileSum<Acc> const& a, TileSum<Acc> const& b) const {
-    return {math::merge(a.exponentials, b.exponentials), a.logits + b.logits};
+    return math::merge(a, b);
   }
 };
 
-/// Loads the logits of a tile into registers, -inf at the target and beyond the row's end. Returns
-/// the thread's sum of weight times logit, if requested.
+/// Loads the products of a tile into registers.
 template <int n, bool aligned, class P, class Acc, int packs>
-__device__ Acc load_logits(P const& products, Tile const& tile, bool sum_logits,
-                           Pack<Acc, n> (&values)[packs]) {
+__device__ void load_tile(P const& products, Tile const& tile, Pack<Acc, n> (&z)[packs]) {
+#pragma unroll
+  for (int p = 0; p < packs; ++p)
+    z[p] = products.template load_products<n, aligned>(tile, p * blockDim.x + threadIdx.x);
+}
+
+/// Returns the logits of pack p, -inf at the target and beyond the row's end.
+template <int n, bool aligned, class P, class Acc>
+__device__ Pack<Acc, n> logits_of(P const& products, Tile const& tile, int p,
+                                  Pack<Acc, n> const& z) {
   constexpr Acc none = -std::numeric_limits<Acc>::infinity();
+  int64_t const pack = p * blockDim.x + threadIdx.x, target = products.target(tile);
+  auto logits = products.template logits<n, aligned>(tile, pack, z);
+#pragma unroll
+  for (int j = 0; j < n; ++j)
+    if (pack * n + j == target || pack * n + j >= tile.size) logits.at[j] = none;
+  return logits;
+}
+
+template <int n, bool aligned, class P, class Acc, int packs>
+__device__ void convert_to_logits(P const& products, Tile const& tile,
+                                  Pack<Acc, n> (&values)[packs]) {
+#pragma unroll
+  for (int p = 0; p < packs; ++p) values[p] = logits_of<n, aligned>(products, tile, p, values[p]);
+}
+
+/// Returns the thread's sum of class weight times logit, without the target.
+template <int n, bool aligned, class P, class Acc, int packs>
+__device__ Acc sum_of_logits(P const& products, Tile const& tile, Pack<Acc, n> const (&z)[packs]) {
   int64_t const target = products.target(tile);
   Acc sum = 0;
 #pragma unroll
   for (int p = 0; p < packs; ++p) {
     int64_t const pack = p * blockDim.x + threadIdx.x;
-    values[p] = products.template logits<n, aligned>(
-        tile, pack, products.template load_products<n, aligned>(tile, pack));
-    auto const left_out = [&](int j) {
-      return pack * n + j == target || pack * n + j >= tile.size;
-    };
-    if (sum_logits) {
-      auto const weights = products.template class_weights<n, aligned>(tile, pack);
-#pragma unroll
-      for (int j = 0; j < n; ++j)
-        if (!left_out(j)) sum += weights.at[j] * values[p].at[j];
-    }
+    auto const logits = products.template logits<n, aligned>(tile, pack, z[p]);
+    auto const weights = products.template class_weights<n, aligned>(tile, pack);
 #pragma unroll
     for (int j = 0; j < n; ++j)
-      if (left_out(j)) values[p].at[j] = none;
+      if (pack * n + j != target && pack * n + j < tile.size) sum += weights.at[j] * logits.at[j];
   }
   return sum;
 }
@@ -124,150 +70,121 @@ __device__ Acc largest(Pack<Acc, n> const (&values)[packs]) {
   return reduce_block(max, Larger{});
 }
 
-/// Reduces a tile to its maximum and, with `exponentials`, its sum of exp. The tile stays in
-/// registers between the two.
-template <bool aligned, bool exponentials, class Acc, class Others>
-__global__ void softmax_tile_kernel(Products<Acc, Others> products, bool sum_logits,
-                                    TileSum<Acc>* sums) {
-  constexpr int n = pack_size<Acc>, packs = RowTiles::thread_columns / n;
-  Pack<Acc, n> values[packs];
-  Acc logits = load_logits<n, aligned>(products, products.tiles.at(blockIdx.x), sum_logits, values);
-  Acc const max = largest(values);
-  Acc sum = 0;
-  if constexpr (exponentials) {
-    Acc const ref = math::reference(max);
-#pragma unroll
-    for (int i = 0; i < packs * n; ++i) sum += math::exp(values[i / n].at[i % n] - ref);
-    sum = reduce_block(sum, Plus{});
+/// Where a block writes the sums of its tile, and the target, which it merges into the statistics.
+template <class Acc>
+struct TileResult {
+  TargetRule<Acc> rule;
+  Acc* stats;          ///< (B, RowStatistics::count)
+  TileSum<Acc>* sums;  ///< (tiles, B)
+
+  template <class P>
+  __device__ void write(P const& products, Tile const& tile, TileSum<Acc> const& sum) const {
+    if (threadIdx.x != 0) return;
+    sums[tile.begin / RowTiles::columns * products.tiles.rows + tile.row] = sum;
+    int64_t const target = products.target(tile);
+    if (target < 0 || target >= tile.size) return;
+    int64_t const c = tile.begin + target;
+    Acc* const row = stats + RowStatistics::count * tile.row;
+    math::merge_into(
+        row, {rule(tile.row, c, products.z[tile.row * products.tiles.width + c], row), Acc(0)});
   }
-  if (sum_logits) {
-    if constexpr (exponentials) __syncthreads();  // between two reductions with Plus
+};
+
+/// Reduces a tile to its sums. The tile stays in registers between the passes over it.
+template <bool aligned, class Acc, class Others>
+__global__ void softmax_tile_kernel(Products<Acc, Others> products, TileResult<Acc> result) {
+  constexpr int n = pack_size<Acc>, packs = RowTiles::thread_columns / n;
+  Tile const tile = products.tiles.at(blockIdx.x);
+  Pack<Acc, n> values[packs];
+  load_tile<n, aligned>(products, tile, values);
+  Acc logits = result.rule.sum_logits ? sum_of_logits<n, aligned>(products, tile, values) : Acc(0);
+  convert_to_logits<n, aligned>(products, tile, values);
+  Acc const max = largest(values), ref = math::reference(max);
+  Acc sum = 0;
+#pragma unroll
+  for (int i = 0; i < packs * n; ++i) sum += math::exp(values[i / n].at[i % n] - ref);
+  sum = reduce_block(sum, Plus{});
+  if (result.rule.sum_logits) {
+    __syncthreads();  // between two reductions with Plus
     logits = reduce_block(logits, Plus{});
   }
-  if (threadIdx.x == 0) sums[blockIdx.x] = {{max, sum}, logits};
+  result.write(products, tile, {{max, sum}, logits});
 }
 
-/// One warp per row: merges its target and tiles into the statistics. Unless null, writes the
-/// reference of exponentials, and the factor by which those of earlier chunks must be multiplied.
-template <class Acc>
-__global__ void softmax_chunk_kernel(RowTiles tiles, TileSum<Acc> const* sums, TargetRule<Acc> rule,
-                                     int64_t const* labels, int64_t first, Acc const* z, Acc* stats,
-                                     Acc* reference, Acc* rescale) {
-  int64_t const row = first_of_grid() / warp_size;
-  if (row >= tiles.rows) return;
-  TileSum<Acc> all{math::no_classes<Acc>, 0};
-  for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
-    all = MergeTiles{}(all, sums[row * tiles.of_row + tile]);
-  all = reduce_warp(all, MergeTiles{});
-  if (lane_of_warp() != 0) return;
-  Acc* const out = stats + RowStatistics::count * row;
-  SoftmaxSum<Acc> const before{out[RowStatistics::max], out[RowStatistics::sum]};
-  int64_t const target = labels[row] - first;
-  auto merged = before;
-  out[RowStatistics::logits] += all.logits;
-  if (0 <= target && target < tiles.width)
-    merged = math::merge(merged, rule(row, target, z[row * tiles.width + target], out));
-  merged = math::merge(merged, all.exponentials);
-  out[RowStatistics::max] = merged.max;
-  out[RowStatistics::sum] = merged.sum;
-  if (reference == nullptr) return;
-  reference[row] = math::reference(merged.max);
-  rescale[row] = math::rescale(before.max, reference[row]);
-}
-
-/// out := f(product, logit, weight) for the classes of the block's tile; `target_value` for the
-/// target.
-template <int n, bool aligned, class T, class Acc, class Others, class F>
-__device__ void write_tile(Products<Acc, Others> const& products, Tile const& tile,
-                           Acc target_value, T* out, F&& f) {
-  int64_t const target = products.target(tile);
+/// Also writes the tile's exponentials to e, which has this pitch.
+template <bool aligned, class T, class Acc, class Others>
+__global__ void softmax_exponentials_kernel(Products<Acc, Others> products, Acc const* reference,
+                                            TileResult<Acc> result, T* e, int64_t pitch) {
+  constexpr int n = pack_size<Acc>, packs = RowTiles::thread_columns / n;
+  Tile const tile = products.tiles.at(blockIdx.x);
+  auto const others = products.others.at(tile.row);
+  Pack<Acc, n> z[packs];
+  load_tile<n, aligned>(products, tile, z);
+  Acc max = -std::numeric_limits<Acc>::infinity();
 #pragma unroll
-  for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
-    int64_t const pack = p * blockDim.x + threadIdx.x;
-    auto const z = products.template load_products<n, aligned>(tile, pack);
-    auto const logits = products.template logits<n, aligned>(tile, pack, z);
-    auto const weights = products.template class_weights<n, aligned>(tile, pack);
+  for (int p = 0; p < packs; ++p) {
+    auto const logits = logits_of<n, aligned>(products, tile, p, z[p]);
+#pragma unroll
+    for (Acc const logit : logits.at) max = Larger{}(max, logit);
+  }
+  max = math::tile_reference(reduce_block(max, Larger{}), reference[tile.row]);
+  Acc const ref = math::reference(max);
+  Acc sum = 0;
+#pragma unroll
+  for (int p = 0; p < packs; ++p) {
+    auto const logits = logits_of<n, aligned>(products, tile, p, z[p]);
     Pack<T, n> values;
 #pragma unroll
     for (int j = 0; j < n; ++j) {
-      int64_t const c = pack * n + j;
-      values.at[j] = T(c == target      ? target_value
-                       : c >= tile.size ? Acc(0)
-                                        : f(z.at[j], logits.at[j], weights.at[j]));
+      Acc const x = math::exp(logits.at[j] - ref);
+      sum += x;
+      values.at[j] = T(x == 0 ? Acc(0) : x * others.slope(z[p].at[j]));
     }
-    store_part<n, aligned>(values, out + tile.row * products.tiles.width + tile.begin, pack,
+    store_part<n, aligned>(values, e + tile.row * pitch + tile.begin, p * blockDim.x + threadIdx.x,
                            tile.size);
   }
-}
-
-template <bool aligned, class T, class Acc, class Others>
-__global__ void softmax_exponentials_kernel(Products<Acc, Others> products, Acc const* reference,
-                                            T* e, Acc* sums) {
-  Tile const tile = products.tiles.at(blockIdx.x);
-  Acc const ref = reference[tile.row];
-  auto const rule = products.others.at(tile.row);
-  Acc sum = 0;
-  write_tile<pack_size<Acc>, aligned>(products, tile, Acc(0), e, [&](Acc z, Acc logit, Acc) {
-    Acc const x = math::exp(logit - ref);
-    sum += x;
-    return x * rule.slope(z);
-  });
   sum = reduce_block(sum, Plus{});
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-}
-
-/// One warp per row: adds the sums of its tiles' exponentials to the statistics.
-template <class Acc>
-__global__ void softmax_add_kernel(RowTiles tiles, Acc const* sums, Acc* stats) {
-  int64_t const row = first_of_grid() / warp_size;
-  if (row >= tiles.rows) return;
-  Acc sum = 0;
-  for (int64_t tile = lane_of_warp(); tile < tiles.of_row; tile += warp_size)
-    sum += sums[row * tiles.of_row + tile];
-  sum = reduce_warp(sum, Plus{});
-  if (lane_of_warp() == 0) stats[RowStatistics::count * row + RowStatistics::sum] += sum;
-}
-
-template <bool aligned, class T, class Acc, class Others>
-__global__ void softmax_gradient_kernel(Products<Acc, Others> products, Acc const* rows, T* g) {
-  Tile const tile = products.tiles.at(blockIdx.x);
-  Acc const* const factors = rows + RowGradient::count * tile.row;
-  Acc const lse = factors[RowGradient::lse];
-  bool const counts = RowGradient::counts(factors);
-  math::OtherGradient<Acc> const gradient(factors);
-  auto const rule = products.others.at(tile.row);
-  write_tile<pack_size<Acc>, aligned>(
-      products, tile, factors[RowGradient::target], g, [&](Acc z, Acc logit, Acc weight) {
-        return counts ? gradient(math::exp(logit - lse), rule.slope(z), weight) : Acc(0);
-      });
-}
-
-template <bool aligned, class T, class Acc>
-__global__ void softmax_stored_kernel(RowTiles tiles, Acc const* weights, Acc scale,
-                                      int64_t const* labels, int64_t first, Acc const* reference,
-                                      Acc const* rows, T* e) {
-  constexpr int n = pack_size<T>;
-  Tile const tile = tiles.at(blockIdx.x);
-  Acc const* const factors = rows + RowGradient::count * tile.row;
-  bool const counts = RowGradient::counts(factors);
-  Acc const share =
-      factors[RowGradient::softmax] * math::exp(reference[tile.row] - factors[RowGradient::lse]);
-  Acc const uniform = factors[RowGradient::uniform] * scale;
-  T* const out = e + tile.row * tiles.width + tile.begin;
-  int64_t const target = labels[tile.row] - first - tile.begin;
-#pragma unroll
-  for (int p = 0; p < RowTiles::thread_columns / n; ++p) {
-    int64_t const pack = p * blockDim.x + threadIdx.x;
-    auto values = load_part<n, aligned>(static_cast<T const*>(out), pack, tile.size, T(Acc(0)));
-#pragma unroll
-    for (int j = 0; j < n; ++j) {
-      int64_t const c = pack * n + j;
-      Acc const weight = weights != nullptr && c < tile.size ? weights[tile.begin + c] : Acc(1);
-      Acc const value = share * Acc(values.at[j]) - uniform * weight;
-      values.at[j] = T(!counts ? Acc(0) : c == target ? factors[RowGradient::target] : value);
-    }
-    store_part<n, aligned>(values, out, pack, tile.size);
+  Acc logits = 0;
+  if (result.rule.sum_logits) {
+    __syncthreads();  // between two reductions with Plus
+    logits = reduce_block(sum_of_logits<n, aligned>(products, tile, z), Plus{});
   }
+  result.write(products, tile, {{max, sum}, logits});
+}
+
+/// The largest logit of the first tile of a row, one block per row.
+template <bool aligned, class Acc, class Others>
+__global__ void softmax_reference_kernel(Products<Acc, Others> products, TargetRule<Acc> rule,
+                                         Acc* reference) {
+  constexpr int n = pack_size<Acc>, packs = RowTiles::thread_columns / n;
+  int64_t const row = blockIdx.x;
+  Tile const tile = products.tiles.at(row * products.tiles.of_row);
+  Pack<Acc, n> values[packs];
+  load_tile<n, aligned>(products, tile, values);
+  convert_to_logits<n, aligned>(products, tile, values);
+  Acc const max = largest(values);
+  if (threadIdx.x != 0) return;
+  int64_t const target = products.target(tile);
+  Acc unused[RowStatistics::count] = {};
+  bool const here = 0 <= target && target < tile.size;
+  reference[row] =
+      here
+          ? Larger{}(max,
+                     rule(row, target, products.z[row * products.tiles.width + target], unused).max)
+          : max;
+}
+
+/// One warp per row: merges its tiles into the statistics.
+template <class Acc>
+__global__ void softmax_merge_tiles_kernel(int64_t rows, int64_t tiles, TileSum<Acc> const* sums,
+                                           Acc* stats) {
+  int64_t const row = first_of_grid() / warp_size;
+  if (row >= rows) return;
+  TileSum<Acc> all{math::no_classes<Acc>, 0};
+  for (int64_t tile = lane_of_warp(); tile < tiles; tile += warp_size)
+    all = MergeTiles{}(all, sums[tile * rows + row]);
+  all = reduce_warp(all, MergeTiles{});
+  if (lane_of_warp() == 0) math::merge_into(stats + RowStatistics::count * row, all);
 }
 
 Grid grid_of_rows(int64_t rows) {
@@ -275,87 +192,69 @@ Grid grid_of_rows(int64_t rows) {
   return grid_of_blocks((rows * warp_size + threads - 1) / threads, threads);
 }
 
-/// Merges a chunk into the statistics, with or without the sum of exponentials.
-template <bool exponentials, class Acc>
-void add_chunk(StreamHandle stream, LogitRule const& rule, ClassChunk const& chunk,
-               Tensor const& labels, Tensor const& z, Tensor& stats, Acc* reference, Acc* rescale) {
-  RowTiles const tiles(z.size(0), z.size(1));
-  Tensor scratch(z.device(), {tiles.rows, tiles.of_row, 3}, z.dtype());
-  auto* const sums = reinterpret_cast<TileSum<Acc>*>(scratch.data<Acc>());
-  if (tiles.of_row > 0)
-    with_products<Acc, pack_size<Acc>>(
-        rule, chunk, labels, z,
-        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
-          launch(softmax_tile_kernel<aligned, exponentials, Acc, Others>, tiles.grid(), stream,
-                 products, rule.sum_logits, sums);
-        });
-  launch(softmax_chunk_kernel<Acc>, grid_of_rows(tiles.rows), stream, tiles, sums,
-         TargetRule<Acc>(rule, chunk), labels.data<int64_t>(), chunk.first, z.data<Acc>(),
-         stats.data<Acc>(), reference, rescale);
+template <class Acc>
+TileResult<Acc> tile_result(LogitRule const& rule, ClassChunk const& chunk, Tensor& stats,
+                            Tensor& tiles) {
+  return {TargetRule<Acc>(rule, chunk), stats.data<Acc>(),
+          reinterpret_cast<TileSum<Acc>*>(tiles.data<Acc>())};
 }
 
 }  // namespace
 
 void CudaKernels::softmax_statistics(LogitRule const& rule, ClassChunk const& chunk,
-                                     Tensor const& labels, Tensor const& z, Tensor& stats) {
-  if (z.size(0) == 0) return;
+                                     Tensor const& labels, Tensor const& z, Tensor& stats,
+                                     Tensor& tiles) {
+  if (z.count() == 0) return;
   visit_wide(z.dtype(), [&]<class Acc>() {
-    Acc* const none = nullptr;
-    add_chunk<true>(stream_, rule, chunk, labels, z, stats, none, none);
+    with_products<Acc, pack_size<Acc>>(
+        rule, chunk, labels, z,
+        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
+          launch(softmax_tile_kernel<aligned, Acc, Others>, products.tiles.grid(), stream_,
+                 products, tile_result<Acc>(rule, chunk, stats, tiles));
+        });
+  });
+}
+
+void CudaKernels::softmax_reference(LogitRule const& rule, ClassChunk const& chunk,
+                                    Tensor const& labels, Tensor const& z, Tensor& reference) {
+  if (z.size(0) == 0) return;
+  if (z.size(1) == 0) return fill(-std::numeric_limits<double>::infinity(), reference);
+  visit_wide(z.dtype(), [&]<class Acc>() {
+    with_products<Acc, pack_size<Acc>>(
+        rule, chunk, labels, z,
+        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
+          Grid const grid = grid_of_blocks(z.size(0), products.tiles.grid().threads);
+          launch(softmax_reference_kernel<aligned, Acc, Others>, grid, stream_, products,
+                 TargetRule<Acc>(rule, chunk), reference.data<Acc>());
+        });
   });
 }
 
 void CudaKernels::softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk,
-                                       Tensor const& labels, Tensor const& z, Tensor& stats,
-                                       Tensor& e, Tensor& reference, Tensor& rescale) {
-  RowTiles const tiles(z.size(0), z.size(1));
-  if (tiles.rows == 0) return;
-  visit_floating(e.dtype(), [&]<class T>() {
-    using Acc = math::Accumulator<T>;
-    Acc* const ref = reference.data<Acc>();
-    add_chunk<false>(stream_, rule, chunk, labels, z, stats, ref, rescale.data<Acc>());
-    if (tiles.of_row == 0) return;
-    Tensor scratch(z.device(), {tiles.rows, tiles.of_row}, z.dtype());
-    with_products<Acc, pack_size<Acc>>(
-        rule, chunk, labels, z,
-        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
-          launch(softmax_exponentials_kernel<aligned, T, Acc, Others>, tiles.grid(), stream_,
-                 products, ref, e.data<T>(), scratch.data<Acc>());
-        },
-        e.data<T>());
-    launch(softmax_add_kernel<Acc>, grid_of_rows(tiles.rows), stream_, tiles, scratch.data<Acc>(),
-           stats.data<Acc>());
-  });
-}
-
-void CudaKernels::softmax_gradient(LogitRule const& rule, ClassChunk const& chunk,
-                                   Tensor const& labels, Tensor const& z, Tensor const& rows,
-                                   Tensor& g) {
+                                       Tensor const& labels, Tensor const& z,
+                                       Tensor const& reference, Tensor& stats, Tensor& tiles,
+                                       Columns& e) {
   if (z.count() == 0) return;
-  visit_floating(g.dtype(), [&]<class T>() {
+  visit_floating(e.dtype(), [&]<class T>() {
     using Acc = math::Accumulator<T>;
-    with_products<Acc, pack_size<Acc>>(
-        rule, chunk, labels, z,
-        [&]<class Others>(Products<Acc, Others> const& products, auto aligned) {
-          launch(softmax_gradient_kernel<aligned, T, Acc, Others>, products.tiles.grid(), stream_,
-                 products, rows.data<Acc>(), g.data<T>());
-        },
-        g.data<T>());
+    constexpr int n = pack_size<Acc>;
+    auto const run = [&]<class Others>(Products<Acc, Others> const& products, auto packed) {
+      with(packed && e.pitch() % n == 0, [&](auto aligned) {
+        launch(softmax_exponentials_kernel<aligned, T, Acc, Others>, products.tiles.grid(), stream_,
+               products, reference.data<Acc>(), tile_result<Acc>(rule, chunk, stats, tiles),
+               e.data<T>(), e.pitch());
+      });
+    };
+    with_products<Acc, n>(rule, chunk, labels, z, run, std::as_const(e).data<T>());
   });
 }
 
-void CudaKernels::softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk,
-                                          Tensor const& labels, Tensor const& reference,
-                                          Tensor const& rows, Tensor& e) {
-  if (e.count() == 0) return;
-  RowTiles const tiles(e.size(0), e.size(1));
-  visit_floating(e.dtype(), [&]<class T>() {
-    using Acc = math::Accumulator<T>;
-    with(rows_pack<pack_size<T>>(tiles.width, e.data<T>()), [&](auto aligned) {
-      launch(softmax_stored_kernel<aligned, T, Acc>, tiles.grid(), stream_, tiles,
-             data_or_null<Acc>(chunk.weights), static_cast<Acc>(rule.scale), labels.data<int64_t>(),
-             chunk.first, reference.data<Acc>(), rows.data<Acc>(), e.data<T>());
-    });
+void CudaKernels::softmax_merge_tiles(Tensor const& tiles, Tensor& stats) {
+  int64_t const rows = stats.size(0);
+  if (rows == 0) return;
+  visit_wide(stats.dtype(), [&]<class Acc>() {
+    launch(softmax_merge_tiles_kernel<Acc>, grid_of_rows(rows), stream_, rows, tiles.size(0),
+           reinterpret_cast<TileSum<Acc> const*>(tiles.data<Acc>()), stats.data<Acc>());
   });
 }
 

@@ -28,6 +28,13 @@ __global__ void softmax_begin_kernel(int64_t rows, Acc* stats) {
 }
 
 template <class Acc>
+__global__ void softmax_factors_kernel(int64_t count, Acc const* rows, Acc const* reference,
+                                       Acc* factors) {
+  for (int64_t r = first_of_grid(); r < count; r += step_of_grid())
+    factors[r] = math::RowGradient::factor(rows + math::RowGradient::count * r, reference[r]);
+}
+
+template <class Acc>
 __global__ void softmax_merge_kernel(math::MergeShards<Acc> merge, double* sums) {
   LossAndWeight all{0, 0};
   for (int64_t r = threadIdx.x; r < merge.count; r += blockDim.x) all = AddLosses{}(all, merge(r));
@@ -69,6 +76,15 @@ void CudaKernels::softmax_merge(math::LossRule const& rule, Tensor const& parts,
         math::RowLoss<Acc>(rule), parts.data<Acc>(), parts.size(0), count,
         labels.data<int64_t>(),   rows.data<Acc>()};
     launch(softmax_merge_kernel<Acc>, one_block, stream_, merge, sums.data<double>());
+  });
+}
+
+void CudaKernels::softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) {
+  int64_t const count = rows.size(0);
+  if (count == 0) return;
+  visit_wide(rows.dtype(), [&]<class Acc>() {
+    launch(softmax_factors_kernel<Acc>, grid_of(count), stream_, count, rows.data<Acc>(),
+           reference.data<Acc>(), factors.data<Acc>());
   });
 }
 

@@ -34,10 +34,10 @@ void DryKernels::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpo
 }
 
 void DryKernels::softmax_exponentials(LogitRule const&, ClassChunk const&, Tensor const& labels,
-                                      Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
-                                      Tensor& rescale) {
-  device_.assign(e, "exponentials");
-  moves(labels, z, stats, e, reference, rescale);
+                                      Tensor const& z, Tensor const& reference, Tensor& stats,
+                                      Tensor& tiles, Columns& e) {
+  if (!e.empty()) device_.assign(e.matrix, "exponentials");
+  moves(labels, z, reference, stats, tiles, e);
 }
 
 void DryKernels::update(UpdateRule const&, int64_t, Tensor const& trust, Tensor const& g,

@@ -83,12 +83,28 @@ class DryKernels final : public Kernels {
   }
   void softmax_begin(Tensor& stats) override { moves(stats); }
   void softmax_statistics(LogitRule const&, ClassChunk const&, Tensor const& labels,
-                          Tensor const& z, Tensor& stats) override {
-    moves(labels, z, stats);
+                          Tensor const& z, Tensor& stats, Tensor& tiles) override {
+    moves(labels, z, stats, tiles);
+  }
+  void softmax_reference(LogitRule const&, ClassChunk const&, Tensor const& labels, Tensor const&,
+                         Tensor& reference) override {
+    moves(labels, reference);
   }
   void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
-                            Tensor& rescale) override;
+                            Tensor const& z, Tensor const& reference, Tensor& stats, Tensor& tiles,
+                            Columns& e) override;
+  void softmax_merge_tiles(Tensor const& tiles, Tensor& stats) override { moves(tiles, stats); }
+  void softmax_align(Tensor const& rows, int64_t, Tensor& tiles, Tensor& reference, Columns&,
+                     Tensor&) override {
+    moves(rows, tiles, reference);  // exponentials and sums are converted only in rare cases
+  }
+  void softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) override {
+    moves(rows, reference, factors);
+  }
+  void softmax_targets(int64_t, Tensor const& labels, Tensor const& rows, Tensor const& factors,
+                       Columns&) override {
+    moves(labels, rows, factors);
+  }
   void softmax_merge(math::LossRule const&, Tensor const& parts, Tensor const& labels, Tensor& rows,
                      Tensor& sums) override {
     moves(parts, labels, rows, sums);
@@ -101,7 +117,7 @@ class DryKernels final : public Kernels {
     moves(labels, z, rows, g);
   }
   void softmax_gradient_stored(LogitRule const&, ClassChunk const&, Tensor const& labels,
-                               Tensor const& reference, Tensor const& rows, Tensor& e) override {
+                               Tensor const& reference, Tensor const& rows, Columns& e) override {
     moves(labels, reference, rows, e, e);
   }
   void adaptive_margins(double, double, double, Tensor const& norms, Tensor& moments,

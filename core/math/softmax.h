@@ -41,10 +41,67 @@ COLONNADE_HD Acc log_sum_exp(SoftmaxSum<Acc> const& s) {
   return reference(s.max) + std::log(s.sum);
 }
 
+/// Sums over classes are accumulated in tiles of this size and then merged: one f32 sum over
+/// millions of classes would be too low.
+inline constexpr int64_t tile_classes = 4096;
+
+constexpr int64_t tiles_of(int64_t classes) { return (classes + tile_classes - 1) / tile_classes; }
+
+/// Sums of one row over the classes of a tile, or of several, without the target.
+template <class Acc>
+struct TileSum {
+  SoftmaxSum<Acc> exponentials;
+  Acc logits;  ///< sum of class weight times logit, if requested
+};
+
+template <class Acc>
+COLONNADE_HD TileSum<Acc> merge(TileSum<Acc> const& a, TileSum<Acc> const& b) {
+  return {merge(a.exponentials, b.exponentials), a.logits + b.logits};
+}
+
+/// Columns of a tile in a matrix of `count` columns in which every `chunk` columns start a new
+/// tile.
+struct TileColumns {
+  int64_t begin, end;
+
+  COLONNADE_HD TileColumns(int64_t tile, int64_t chunk, int64_t count) {
+    int64_t const tiles = tiles_of(chunk), first = tile / tiles * chunk;
+    int64_t const limit = first + chunk < count ? first + chunk : count;
+    begin = first + tile % tiles * tile_classes;
+    end = begin + tile_classes < limit ? begin + tile_classes : limit;
+  }
+};
+
+/// Largest difference of logits whose exponential times any slope is far from overflow in f32 and
+/// bf16.
+inline constexpr int reach = 60;
+
+/// Reference of a tile's exponentials: that of the row, unless the tile's maximum is out of reach.
+template <class Acc>
+COLONNADE_HD Acc tile_reference(Acc max, Acc of_row) {
+  return max - of_row <= Acc(reach) ? of_row : max;
+}
+
+/// Reference of a row's aligned exponentials: Kernels::softmax_align. `largest`: that of all tiles.
+template <class Acc>
+COLONNADE_HD Acc aligned_reference(Acc largest, Acc lse) {
+  return std::isfinite(lse) && lse - largest > Acc(reach) ? lse : largest;
+}
+
 /// Indices of a row's statistics, accumulated in passes over classes: Kernels::softmax_begin.
 struct RowStatistics {
   static constexpr int max = 0, sum = 1, target = 2, logits = 3, weight = 4, slope = 5, count = 6;
 };
+
+/// Merges tiles of the row into its statistics.
+template <class Acc>
+COLONNADE_HD void merge_into(Acc* stats, TileSum<Acc> const& tiles) {
+  SoftmaxSum<Acc> const before{stats[RowStatistics::max], stats[RowStatistics::sum]};
+  auto const all = merge(before, tiles.exponentials);
+  stats[RowStatistics::max] = all.max;
+  stats[RowStatistics::sum] = all.sum;
+  stats[RowStatistics::logits] += tiles.logits;
+}
 
 /// Indices of the terms of a row's gradient: Kernels::softmax_merge.
 struct RowGradient {
@@ -54,6 +111,18 @@ struct RowGradient {
   template <class Acc>
   COLONNADE_HD static bool counts(Acc const* row) {
     return row[softmax] != 0 || row[uniform] != 0 || row[target] != 0;
+  }
+
+  /// Returns the gradient's factor of exponentials with this reference.
+  template <class Acc>
+  COLONNADE_HD static Acc factor(Acc const* row, Acc reference) {
+    return row[softmax] == 0 ? Acc(0) : row[softmax] * rescale(reference, row[lse]);
+  }
+
+  /// Returns the exponential from which the factor makes the target's gradient.
+  template <class Acc>
+  COLONNADE_HD static Acc target_exponential(Acc const* row, Acc factor) {
+    return factor == 0 ? Acc(0) : row[target] / factor;
   }
 };
 

@@ -12,7 +12,8 @@ namespace {
 /// Calls f(member of a, member of b) for each array that `a` has.
 template <class A, class B, class F>
 void each_array(A& a, B& b, F const& f) {
-  for (auto const member : {&UpdateState::w, &UpdateState::first, &UpdateState::second})
+  for (auto const member :
+       {&UpdateState::w, &UpdateState::first, &UpdateState::second, &UpdateState::copy})
     if (a.*member) f(a.*member, b.*member);
 }
 
@@ -55,32 +56,52 @@ ClassShard::ClassShard(Context const& c, comm::Communicator& ranks, Options cons
                                     (begin_ + row) * options.features, 0, options.init_std, start);
     device_.kernels().convert(start, part);
   }
+  if (options.copy && copy_bytes(options, c.dtype) > 0)
+    weight_.copy = Tensor(device_, weight_.w.shape(), Dtype::bf16);
+  refresh();
 }
 
-size_t ClassShard::bytes_a_class() const {
-  size_t sum = 0;
-  for (auto const& [name, tensor] : state()) {
-    int64_t const width = tensor.shape().size() > 1 ? tensor.size(1) : 1;
-    sum += static_cast<size_t>(width) * core::size_of(tensor.dtype());
-  }
-  return sum;
+void ClassShard::refresh() {
+  if (weight_.copy) device_.kernels().convert(weight_.w, weight_.copy);
+}
+
+Tensor ClassShard::whole() const {
+  bool const stored = !options_.cosine && read_weight().dtype() == products_;
+  return stored ? read_weight() : Tensor{};
+}
+
+size_t ClassShard::copy_bytes(Options const& options, Dtype dtype) {
+  bool const rounds = dtype == Dtype::bf16 && options.storage != Storage::bf16;
+  return rounds && !options.cosine ? static_cast<size_t>(options.features) * sizeof(core::bf16) : 0;
+}
+
+size_t ClassShard::bytes_a_class(Options const& options, Dtype dtype) {
+  size_t const wide = core::size_of(core::accumulator(dtype)), narrow = sizeof(core::bf16);
+  size_t const weight = options.storage == Storage::bf16 ? narrow : wide;
+  size_t const moment = options.storage == Storage::f32 ? wide : narrow;
+  size_t const moments = options.moments == Moments::none       ? 0
+                         : options.moments == Moments::velocity ? 1
+                                                                : 2;
+  size_t const bias = options.bias ? (1 + moments) * wide : 0;
+  return static_cast<size_t>(options.features) * (weight + moments * moment) + bias +
+         (options.copy ? copy_bytes(options, dtype) : 0);
 }
 
 Tensor ClassShard::kept_rows(ClassSet const& set) const {
-  auto const rows = weight_.w.rows(set.begin, set.end);
+  auto const rows = read_weight().rows(set.begin, set.end);
   return set.sampled ? gathered(rows, set.sampled) : rows;
 }
 
-ClassWeights ClassShard::for_products(Tensor const& kept) const {
+ClassWeights ClassShard::for_products(Tensor const& kept, ChunkBuffers& buffers) const {
   ClassWeights weights;
   Dtype const wide = core::accumulator(products_);
   if (!options_.cosine && kept.dtype() == products_) return {kept, {}, {}};
-  weights.w = Tensor(device_, kept.shape(), products_);
+  weights.w = buffers.weights.take(device_, kept.shape(), products_);
   if (!options_.cosine) {
     device_.kernels().convert(kept, weights.w);
     return weights;
   }
-  weights.norm = Tensor(device_, {kept.size(0)}, wide);
+  weights.norm = buffers.norms.take(device_, {kept.size(0)}, wide);
   Tensor from = kept;
   if (kept.dtype() != wide && products_ == wide) {  // bf16 storage with f32 products
     from = Tensor(device_, kept.shape(), wide);
@@ -90,8 +111,8 @@ ClassWeights ClassShard::for_products(Tensor const& kept) const {
   return weights;
 }
 
-ClassWeights ClassShard::read(ClassSet const& set) const {
-  auto weights = for_products(kept_rows(set));
+ClassWeights ClassShard::read(ClassSet const& set, ChunkBuffers& buffers) const {
+  auto weights = for_products(kept_rows(set), buffers);
   weights.bias = set.shift;
   if (!bias_.w) return weights;
   weights.bias = bias_.w.rows(set.begin, set.end);
@@ -104,7 +125,8 @@ ClassWeights ClassShard::read(ClassSet const& set) const {
 }
 
 Tensor ClassShard::read_classes(Tensor const& classes) const {
-  return for_products(gathered(weight_.w, classes, begin_)).w;
+  ChunkBuffers buffers;
+  return for_products(gathered(read_weight(), classes, begin_), buffers).w;
 }
 
 void ClassShard::to_kept(ClassWeights const& weights, Tensor& dw) const {

@@ -1,5 +1,6 @@
 #pragma once
 #include "comm/communicator.h"
+#include "layers/head/chunk_buffers.h"
 #include "layers/head/head.h"
 #include "layers/head/options.h"
 #include "layers/layer.h"
@@ -41,6 +42,7 @@ class ClassShard {
     double init_std = 0.01;  ///< standard deviation of the initial weights
     bool cosine = false;
     UnsampledRows unsampled = UnsampledRows::lazy;
+    bool copy = false;  ///< keep a bf16 copy of f32 weights, which products with bf16 inputs read
   };
 
   /// Initial weights are normal, the same for any number of ranks.
@@ -49,11 +51,20 @@ class ClassShard {
 
   int64_t begin() const { return begin_; }
   int64_t count() const { return count_; }  ///< C_r
-  size_t bytes_a_class() const;             ///< bytes of weights and optimizer state per class
+  /// Bytes of weights, their copy, and optimizer state per class.
+  size_t bytes_a_class() const { return bytes_a_class(options_, products_); }
+  /// The same for a shard with these options and dtype.
+  static size_t bytes_a_class(Options const& options, core::Dtype dtype);
+  /// Bytes of a bf16 copy per class; 0 if products need none.
+  static size_t copy_bytes(Options const& options, core::Dtype dtype);
+  bool has_bias() const { return options_.bias; }
+  bool has_copy() const { return static_cast<bool>(weight_.copy); }
   core::Device& device() const { return device_; }
 
-  /// The weights of a set.
-  ClassWeights read(ClassSet const& set) const;
+  /// The weights of a set. They may be in `buffers`.
+  ClassWeights read(ClassSet const& set, ChunkBuffers& buffers) const;
+  /// All weights (C_r, D), if products read them as they are stored; otherwise empty.
+  core::Tensor whole() const;
   /// The weights (n, D) of `classes` (n), i64, in the products' dtype; zeros for classes of other
   /// ranks.
   core::Tensor read_classes(core::Tensor const& classes) const;
@@ -66,6 +77,7 @@ class ClassShard {
               ClassGradient const& gradient);
 
   std::vector<Head::State> state() const;
+  void refresh();  ///< Head::refresh
 
  private:
   core::UpdateState rows_of(core::UpdateState const& whole, int64_t begin, int64_t end) const;
@@ -75,7 +87,8 @@ class ClassShard {
   void update_sampled(HeadStep const& step, core::Tensor const& gradient_scale, ClassSet const& set,
                       ClassGradient const& gradient);
   core::Tensor kept_rows(ClassSet const& set) const;
-  ClassWeights for_products(core::Tensor const& kept) const;
+  core::Tensor const& read_weight() const { return weight_.copy ? weight_.copy : weight_.w; }
+  ClassWeights for_products(core::Tensor const& kept, ChunkBuffers& buffers) const;
 
   Options options_;
   core::Device& device_;

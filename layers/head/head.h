@@ -96,6 +96,8 @@ class Head {
 
   /// The tensors to save. They share storage with the head.
   virtual std::vector<State> state() = 0;
+  /// Updates what the head derives from these tensors, after they were written directly.
+  virtual void refresh() {}
 };
 
 /// Checks that apply to every head.

@@ -107,8 +107,10 @@ Var RowParallelHead::loss(core::Tape& tape, Var const& x, Tensor const& labels,
   Tensor stats(z.device(), {batch, core::math::RowStatistics::count}, z.dtype());
   Tensor rows(z.device(), {batch, core::math::RowGradient::count}, z.dtype());
   Tensor mean(z.device(), {1}, z.dtype()), sums(z.device(), {2}, Dtype::f64);
+  Tensor tiles(z.device(), {core::math::tiles_of(z.size(1)), batch, 3}, z.dtype());
   kernels.softmax_begin(stats);
-  kernels.softmax_statistics({}, {}, y, z, stats);
+  kernels.softmax_statistics({}, {}, y, z, stats, tiles);
+  kernels.softmax_merge_tiles(tiles, stats);
   kernels.fill(0, sums);
   auto const classes = static_cast<double>(options_.classes);
   kernels.softmax_merge({.classes = classes, .weight_sum = classes},

@@ -1,9 +1,11 @@
 #include "layers/head/shard_pass.h"
-#include "core/device.h"
+#include <algorithm>
 
 namespace layers {
+using core::Columns;
 using core::Tensor;
 using core::Transpose;
+namespace math = core::math;
 
 ShardPass::ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> sets,
                      Tensor const& class_weights, Options const& options)
@@ -15,9 +17,9 @@ ShardPass::ShardPass(ClassShard const& rows, Batch batch, std::vector<ClassSet> 
       wide_(core::accumulator(batch_.x.dtype())) {}
 
 /// Returns the products (B, n), Acc.
-Tensor ShardPass::products(ClassWeights const& weights) const {
+Tensor ShardPass::products(ClassWeights const& weights, ChunkBuffers& buffers) const {
   auto const& x = batch_.x;
-  Tensor z(x.device(), {x.size(0), weights.w.size(0)}, wide_);
+  auto z = buffers.products.take(x.device(), {x.size(0), weights.w.size(0)}, wide_);
   x.device().kernels().matmul(x, Transpose::no, weights.w, Transpose::yes, 1, 0, z);
   return z;
 }
@@ -33,74 +35,189 @@ core::ClassChunk ShardPass::chunk(ClassSet const& set, ClassWeights const& weigh
   return chunk;
 }
 
+/// Number of columns of stored exponentials.
+int64_t ShardPass::columns() const {
+  return sets_.empty() ? 0 : sets_.back().first + sets_.back().count - sets_.front().first;
+}
+
+/// Stored exponentials of set i.
+Columns ShardPass::columns(size_t i) const {
+  return {stored_, sets_[i].first - sets_.front().first, sets_[i].count};
+}
+
+/// Allocates what the first pass writes.
+void ShardPass::begin_first_pass() {
+  // More tiles than a shard of a million classes has, unless one set alone has more.
+  constexpr int64_t tiles_at_once = 256;
+  auto& device = batch_.x.device();
+  int64_t const rows = batch_.x.size(0);
+  int64_t all = 0, most = 0;
+  for (auto const& set : sets_) {
+    all += math::tiles_of(set.count);
+    most = std::max(most, math::tiles_of(set.count));
+  }
+  // Later, stored exponentials need the references of all tiles.
+  int64_t const tiles = options_.store ? all : std::min(all, std::max(most, tiles_at_once));
+  tiles_ = Tensor(device, {tiles, rows, 3}, wide_);
+  if (options_.store || options_.early_dx) reference_ = Tensor(device, {rows}, wide_);
+  if (options_.early_dx) dx_ = filled(device, batch_.x.shape(), wide_, 0);
+  if (!options_.store) return;
+  // Rows start at multiples of 128 bytes or more, and not at multiples of 4096 bytes, which would
+  // compete for the same places of a cache.
+  int64_t pitch = (columns() + 63) / 64 * 64;
+  if (pitch % 512 == 0) pitch += 64;
+  stored_ = Tensor(device, {rows, pitch}, batch_.x.dtype());
+  converted_.resize(sets_.size());
+}
+
 Tensor ShardPass::statistics() {
   auto const& x = batch_.x;
   auto& kernels = x.device().kernels();
-  Tensor stats(x.device(), {x.size(0), core::math::RowStatistics::count}, wide_);
+  Tensor stats(x.device(), {x.size(0), math::RowStatistics::count}, wide_);
   kernels.softmax_begin(stats);
-  if (options_.early_dx) {
-    dx_ = Tensor(x.device(), x.shape(), wide_);
-    kernels.fill(0, dx_);
-  }
-  if (options_.store) stored_.resize(sets_.size());
+  begin_first_pass();
+  ChunkBuffers buffers;
+  int64_t used = 0;
   for (size_t i = 0; i < sets_.size(); ++i) {
-    auto const weights = class_rows_.read(sets_[i]);
-    auto const z = products(weights);
-    if (options_.store || options_.early_dx)
-      keep(i, weights, z, stats);
-    else
-      kernels.softmax_statistics(batch_.rule, chunk(sets_[i], weights), batch_.labels, z, stats);
+    int64_t const count = math::tiles_of(sets_[i].count);
+    if (used + count > tiles_.size(0)) {
+      kernels.softmax_merge_tiles(tiles_.rows(0, used), stats);
+      used = 0;
+    }
+    Tensor tiles = tiles_.rows(used, used + count);
+    used += count;
+    first_pass(i, stats, tiles, buffers);
   }
+  kernels.softmax_merge_tiles(tiles_.rows(0, used), stats);
+  if (!options_.store) tiles_ = {};
   return stats;
 }
 
-/// First pass over a set whose exponentials are used again.
-void ShardPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Tensor& stats) {
-  auto& device = z.device();
-  Tensor e(device, z.shape(), batch_.x.dtype()), reference(device, {z.size(0)}, wide_);
-  Tensor rescale(device, {z.size(0)}, wide_);
-  device.kernels().softmax_exponentials(batch_.rule, chunk(sets_[i], weights), batch_.labels, z,
-                                        stats, e, reference, rescale);
-  if (options_.early_dx) {
-    device.kernels().scale_rows(1, rescale, dx_);
-    device.kernels().matmul(e, Transpose::no, weights.w, Transpose::no, 1, 1, dx_);
-    reference_ = reference;
-  }
-  if (options_.store) stored_[i] = {e, reference};
+void ShardPass::first_pass(size_t i, Tensor& stats, Tensor& tiles, ChunkBuffers& buffers) {
+  auto const weights = class_rows_.read(sets_[i], buffers);
+  auto const z = products(weights, buffers);
+  if (options_.store || options_.early_dx) return keep(i, weights, z, stats, tiles, buffers);
+  z.device().kernels().softmax_statistics(batch_.rule, chunk(sets_[i], weights), batch_.labels, z,
+                                          stats, tiles);
 }
 
-/// Turns the sums of exp(z - reference) dz/dp w into gradients: multiplies each row by the softmax
-/// factor of a class whose exponential is 1, and adds the term of the target.
+/// First pass over a set whose exponentials are used again.
+void ShardPass::keep(size_t i, ClassWeights const& weights, Tensor const& z, Tensor& stats,
+                     Tensor& tiles, ChunkBuffers& buffers) {
+  auto& device = z.device();
+  auto& kernels = device.kernels();
+  auto const part = chunk(sets_[i], weights);
+  bool const nothing_before = sets_[i].first == sets_.front().first;
+  if (nothing_before) kernels.softmax_reference(batch_.rule, part, batch_.labels, z, reference_);
+  auto e = options_.store ? columns(i)
+                          : Columns(buffers.gradient.take(device, z.shape(), batch_.x.dtype()));
+  kernels.softmax_exponentials(batch_.rule, part, batch_.labels, z, reference_, stats, tiles, e);
+  if (!options_.early_dx) return;
+  kernels.softmax_align({}, sets_[i].count, tiles, reference_, e, dx_);
+  kernels.matmul(e, Transpose::no, weights.w, Transpose::no, 1, 1, dx_);
+}
+
+/// The factor (B), Acc, by which an exponential is multiplied to be a gradient.
+Tensor ShardPass::factors() const {
+  Tensor factors = core::empty_like(reference_);
+  factors.device().kernels().softmax_factors(rows_, reference_, factors);
+  return factors;
+}
+
+/// Turns the sums of exp(z - reference) dz/dp w into gradients: multiplies each row by the factor
+/// of exponentials, and adds the term of the target.
 Tensor ShardPass::early_dx() {
   if (sets_.empty()) return std::move(dx_);
   auto& device = dx_.device();
   auto& kernels = device.kernels();
   int64_t const batch = dx_.size(0);
-  Tensor factors(device, {batch, 1}, wide_), targets(device, {batch, 1}, wide_);
-  Tensor nowhere(device, {batch}, core::Dtype::i64);
-  kernels.fill(-1, nowhere);
-  kernels.fill(1, factors);
-  kernels.softmax_gradient_stored(batch_.rule, {}, nowhere, reference_, rows_, factors);
-  kernels.scale_rows(1, factors.reshape({batch}), dx_);
-  kernels.copy_columns(rows_, core::math::RowGradient::target, 1, targets, 0);
+  Tensor targets(device, {batch, 1}, wide_);
+  kernels.scale_rows(1, factors(), dx_);
+  kernels.copy_columns(rows_, math::RowGradient::target, 1, targets, 0);
   kernels.accumulate_rows(targets.reshape({batch}), class_rows_.read_classes(batch_.classes), dx_);
   return std::move(dx_);
 }
 
-Tensor ShardPass::gradient(size_t i, ClassWeights const& weights) {
-  auto& kernels = batch_.x.device().kernels();
-  auto const part = chunk(sets_[i], weights);
-  if (options_.store) {
-    auto& [values, reference] = stored_[i];
-    if (reference)
-      kernels.softmax_gradient_stored(batch_.rule, part, batch_.labels, reference, rows_, values);
-    reference = {};
-    return values;
+/// Converts the exponentials of all sets to the same references.
+void ShardPass::align() {
+  auto& kernels = stored_.device().kernels();
+  Tensor none;
+  if (!sets_.front().sampled) {  // equal sets, except the last
+    Columns e(stored_, 0, columns());
+    return kernels.softmax_align(rows_, sets_.front().count, tiles_, reference_, e, none);
   }
-  auto const z = products(weights);
-  Tensor g(z.device(), z.shape(), batch_.x.dtype());
-  kernels.softmax_gradient(batch_.rule, part, batch_.labels, z, rows_, g);
-  return g;
+  for (int const round : {0, 1}) {  // the first finds the references, the second uses them
+    int64_t tile = 0;
+    for (size_t i = 0; i < sets_.size(); ++i) {
+      auto e = columns(i);
+      auto tiles = tiles_.rows(tile, tile + math::tiles_of(sets_[i].count));
+      if (round == 0 || i + 1 < sets_.size())
+        kernels.softmax_align(rows_, sets_[i].count, tiles, reference_, e, none);
+      tile += tiles.size(0);
+    }
+  }
+}
+
+/// Prepares what the gradients of all sets share.
+void ShardPass::begin_second_pass() {
+  if (x_) return;
+  auto& device = batch_.x.device();
+  auto& kernels = device.kernels();
+  x_ = batch_.x;
+  if (options_.store && !sets_.empty()) align();
+  if (folded() && !sets_.empty()) {
+    factors_ = factors();
+    x_ = clone(batch_.x);
+    kernels.scale_rows(1, factors_, x_);
+    Columns e(stored_, 0, columns());
+    kernels.softmax_targets(sets_.front().first, batch_.labels, rows_, factors_, e);
+  }
+  if (!class_rows_.has_bias()) return;
+  sums_ = filled(device, {batch_.x.size(0), 1}, batch_.x.dtype(), 1);
+  if (factors_) kernels.convert(factors_, sums_);
+}
+
+/// Replaces the exponentials of set i by gradients.
+void ShardPass::convert(size_t i, ClassWeights const& weights) {
+  if (converted_[i]) return;
+  auto e = columns(i);
+  e.device().kernels().softmax_gradient_stored(batch_.rule, chunk(sets_[i], weights), batch_.labels,
+                                               reference_, rows_, e);
+  converted_[i] = true;
+}
+
+ShardPass::Gradient ShardPass::gradient(size_t i, ClassWeights const& weights,
+                                        ChunkBuffers& buffers) {
+  begin_second_pass();
+  if (folded()) return {columns(i), x_, sums_};
+  if (options_.store) {
+    convert(i, weights);
+    return {columns(i), x_, sums_};
+  }
+  auto const z = products(weights, buffers);
+  auto g = buffers.gradient.take(z.device(), z.shape(), batch_.x.dtype());
+  z.device().kernels().softmax_gradient(batch_.rule, chunk(sets_[i], weights), batch_.labels, z,
+                                        rows_, g);
+  return {g, x_, sums_};
+}
+
+bool ShardPass::add_whole_dx(Tensor& dx) {
+  // Sums over this many classes at once. On the CPU, products of a chunk find it in the cache.
+  constexpr int64_t most = 1 << 20;
+  auto const w = class_rows_.whole();
+  if (!folded() || dx.device().on_host() || !w || sets_.empty() || sets_.front().sampled)
+    return false;
+  begin_second_pass();
+  for (int64_t begin = 0; begin < columns(); begin += most) {
+    int64_t const end = std::min(begin + most, columns());
+    dx.device().kernels().matmul(Columns(stored_, begin, end - begin), Transpose::no,
+                                 w.rows(begin, end), Transpose::no, 1, 1, dx);
+  }
+  return true;
+}
+
+void ShardPass::complete_dx(Tensor& dx) {
+  if (factors_) dx.device().kernels().scale_rows(1, factors_, dx);
 }
 
 }  // namespace layers

@@ -10,6 +10,9 @@ class ShardPass {
   struct Options {
     bool store = false;     ///< store exponentials between the passes: B × C_r elements
     bool early_dx = false;  ///< the first pass sums dX
+    /// The gradients of a row are its exponentials times one factor, except for the target: neither
+    /// label smoothing nor z-loss. Stored exponentials then take the place of gradients.
+    bool plain = false;
   };
   /// A global batch.
   struct Batch {
@@ -17,6 +20,13 @@ class ShardPass {
     core::Tensor labels;   ///< (B), numbered like ClassSet::first
     core::Tensor classes;  ///< (B): class of each row, in [0, C), or negative
     core::LogitRule rule;
+  };
+  /// Gradient of a set's logits, as factors of that of the weights: dW = Gᵀ x, and of the bias: db
+  /// = Gᵀ sums.
+  struct Gradient {
+    core::Columns g;    ///< (B, n), in the products' dtype
+    core::Tensor x;     ///< (B, D), in the products' dtype
+    core::Tensor sums;  ///< (B, 1), in the products' dtype; empty without a bias
   };
 
   /// `rows` must outlive this object. class_weights (C_r), Acc, or empty.
@@ -33,13 +43,27 @@ class ShardPass {
 
   std::vector<ClassSet> const& sets() const { return sets_; }
   core::Tensor const& x() const { return batch_.x; }
-  /// Second pass: returns the gradient G (B, n) of the logits of set i, in the products' dtype.
-  core::Tensor gradient(size_t i, ClassWeights const& weights);
+  /// Second pass: returns the gradient of the logits of set i, which may be in `buffers`.
+  Gradient gradient(size_t i, ClassWeights const& weights, ChunkBuffers& buffers);
+  /// Adds G W of all sets to dx (B, D), Acc, as one product; returns false if that is not possible.
+  bool add_whole_dx(core::Tensor& dx);
+  /// Completes the sum of g W over all sets, for the g of Gradient, to the share of dX.
+  void complete_dx(core::Tensor& dx);
 
  private:
-  core::Tensor products(ClassWeights const& weights) const;
+  core::Tensor products(ClassWeights const& weights, ChunkBuffers& buffers) const;
   core::ClassChunk chunk(ClassSet const& set, ClassWeights const& weights) const;
-  void keep(size_t i, ClassWeights const& weights, core::Tensor const& z, core::Tensor& stats);
+  void begin_first_pass();
+  void first_pass(size_t i, core::Tensor& stats, core::Tensor& tiles, ChunkBuffers& buffers);
+  void keep(size_t i, ClassWeights const& weights, core::Tensor const& z, core::Tensor& stats,
+            core::Tensor& tiles, ChunkBuffers& buffers);
+  bool folded() const { return options_.store && options_.plain; }
+  int64_t columns() const;
+  core::Columns columns(size_t i) const;
+  core::Tensor factors() const;
+  void align();
+  void begin_second_pass();
+  void convert(size_t i, ClassWeights const& weights);
 
   ClassShard const& class_rows_;
   Batch batch_;
@@ -48,12 +72,14 @@ class ShardPass {
   Options options_;
   core::Dtype wide_;
   core::Tensor rows_;
-  core::Tensor dx_, reference_;  ///< used if the first pass sums dX
-  struct Stored {
-    core::Tensor values, reference;  ///< exponentials (B, n) and their reference; gradients
-                                     ///< once the reference is empty
-  };
-  std::vector<Stored> stored_;
+  core::Tensor tiles_;      ///< (T, B, 3): sums of tiles that are not merged, or of all if stored
+  core::Tensor reference_;  ///< (B), Acc: reference of exponentials
+  core::Tensor dx_;         ///< used if the first pass sums dX
+
+  core::Tensor stored_;          ///< exponentials (B, C_r), or gradients; rows may be padded
+  std::vector<bool> converted_;  ///< sets whose exponentials were replaced by gradients
+  core::Tensor factors_;         ///< (B), Acc: factors of exponentials
+  core::Tensor x_, sums_;        ///< Gradient::x and sums; empty before the second pass
 };
 
 }  // namespace layers

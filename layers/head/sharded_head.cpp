@@ -20,7 +20,21 @@ struct ShardedHead::Features {
 
 namespace {
 
-ClassShard::Options rows_options(ShardedHead::Options const& options) {
+/// Sizes of the largest shard. state: bytes per class.
+HeadSizes sizes_of(core::Device const& device, comm::Communicator const& ranks,
+                   ShardedHead::Options const& options, int64_t state, Dtype dtype) {
+  return {.classes = (options.classes + ranks.size() - 1) / ranks.size(),
+          .features = options.features,
+          .state = state,
+          .logit_bytes = static_cast<int64_t>(core::size_of(dtype)),
+          .memory = options.memory,
+          .on_host = device.on_host(),
+          .cache = device.cache_bytes(),
+          .capacity = device.capacity()};
+}
+
+/// Throws: core::Error for invalid options.
+void check_options(ShardedHead::Options const& options) {
   check_head(options.classes, options.features);
   check_loss(options.loss, options.bias);
   core::check(options.chunk >= 0, "head: chunk ", options.chunk,
@@ -28,14 +42,24 @@ ClassShard::Options rows_options(ShardedHead::Options const& options) {
   core::check(options.passes == Passes::two || options.loss.smoothing == 0,
               "head: Passes::one with label smoothing, whose gradient is known only after all "
               "classes; use Passes::two");
-  return {.classes = options.classes,
-          .features = options.features,
-          .bias = options.bias,
-          .moments = options.moments,
-          .storage = options.storage,
-          .init_std = options.init_std,
-          .cosine = options.loss.cosine(),
-          .unsampled = options.unsampled};
+}
+
+ClassShard::Options rows_options(Context const& context, comm::Communicator const& ranks,
+                                 ShardedHead::Options const& options) {
+  check_options(options);
+  ClassShard::Options rows{.classes = options.classes,
+                           .features = options.features,
+                           .bias = options.bias,
+                           .moments = options.moments,
+                           .storage = options.storage,
+                           .init_std = options.init_std,
+                           .cosine = options.loss.cosine(),
+                           .unsampled = options.unsampled};
+  auto const state = static_cast<int64_t>(ClassShard::bytes_a_class(rows, context.dtype));
+  auto const copy = static_cast<int64_t>(ClassShard::copy_bytes(rows, context.dtype));
+  auto const sizes = sizes_of(context.device, ranks, options, state, context.dtype);
+  rows.copy = options.copy.value_or(sizes.has_room_for_copy(copy));
+  return rows;
 }
 
 /// Total number of rows of ranks [first, last).
@@ -54,7 +78,7 @@ ShardedHead::ShardedHead(Context const& context, comm::Communicator& ranks, Opti
       seed_(context.seed),
       ranks_(ranks),
       replicas_(replicas),
-      rows_(context, ranks, rows_options(options)),
+      rows_(context, ranks, rows_options(context, ranks, options)),
       margins_(device_, wide_, options.loss),
       weight_sum_(static_cast<double>(options.classes)),
       gradient_scale_(core::scalar(device_, 1)),
@@ -93,59 +117,24 @@ void ShardedHead::check_sampling(HeadStep const& step) const {
               "head: class sampling with replicas, whose positive classes differ");
 }
 
+HeadSizes ShardedHead::sizes() const {
+  return sizes_of(device_, ranks_, options_, static_cast<int64_t>(rows_.bytes_a_class()), dtype_);
+}
+
 int64_t ShardedHead::chunk(int64_t batch) const {
-  if (options_.chunk > 0) return options_.chunk;
-  return device_.on_host() ? cached_chunk(batch) : large_chunk(batch);
-}
-
-/// Products of this size fill a GPU and hide the launch of a kernel. Chunks of a shard are equal,
-/// and the same on every rank.
-int64_t ShardedHead::large_chunk(int64_t batch) const {
-  constexpr int64_t large = 32768, small = 16384;
-  // f32 logits and their probabilities, the rounded weights and their f32 gradient.
-  int64_t const bytes_a_class = batch * 6 + options_.features * 6;
-  bool const scarce = device_.capacity() > 0 && large * bytes_a_class > device_.capacity() / 64;
-  int64_t const widest = scarce ? small : large;
-  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
-  int64_t const chunks = (most + widest - 1) / widest, even = (most + chunks - 1) / chunks;
-  return (even + 63) / 64 * 64;
-}
-
-int64_t ShardedHead::cached_chunk(int64_t batch) const {
-  // The cache holds f32 logits and their probabilities, and the rounded weights and their f32
-  // gradient.
-  int64_t const bytes_a_class = batch * 6 + options_.features * 6, cache = device_.cache_bytes();
-  return std::clamp<int64_t>(cache / bytes_a_class / 64 * 64, 256, cache >> 10);
-}
-
-/// Bytes of the exponentials of a batch on the largest shard, so that every rank decides alike, and
-/// the limits for them.
-ShardedHead::Storing ShardedHead::storing(int64_t batch) const {
-  int64_t const most = (options_.classes + ranks_.size() - 1) / ranks_.size();
-  int64_t const state = most * static_cast<int64_t>(rows_.bytes_a_class());
-  int64_t const share = std::max(int64_t{100} << 20, state / 4);
-  int64_t const room =
-      options_.memory > 0 ? (options_.memory - state) / 2 : std::numeric_limits<int64_t>::max();
-  return {batch * most * static_cast<int64_t>(core::size_of(dtype_)), share, room};
+  return options_.chunk > 0 ? options_.chunk : sizes().chunk(batch);
 }
 
 bool ShardedHead::stores(int64_t batch) const {
   if (options_.logits != Logits::automatic) return options_.logits == Logits::store;
-  auto const s = storing(batch);
-  return s.bytes <= s.share && s.bytes <= s.room;
+  return sizes().stores(batch);
 }
 
 std::string ShardedHead::describe(int64_t batch) const {
-  auto const s = storing(batch);
   bool const asked = options_.logits != Logits::automatic;
-  auto const mb = [](int64_t bytes) { return core::join(bytes / 1'000'000, " MB"); };
-  auto const why = asked         ? std::string("as configured")
-                   : s.room <= 0 ? std::string("weights and optimizer state alone fill the memory")
-                   : s.bytes > s.room ? "half of the remaining memory is " + mb(s.room)
-                                      : "at most " + mb(s.share) + " are used for this";
-  return core::join("head: ", count(), " classes on this rank, ", chunk(batch),
-                    " per chunk; logits ", stores(batch) ? "stored" : "recomputed",
-                    ": storing them takes ", mb(s.bytes), "; ", why,
+  return core::join("head: ", count(), " classes on this rank, ", chunk(batch), " per chunk",
+                    rows_.has_copy() ? ", with a bf16 copy of the weights" : "", "; logits ",
+                    stores(batch) ? "stored" : "recomputed", ": ", sizes().reason(batch, asked),
                     options_.passes == Passes::one ? "; dX in the first pass" : "");
 }
 
@@ -240,7 +229,9 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
   bool const early = training && options_.passes == Passes::one;
   return std::make_shared<ShardPass>(
       rows_, std::move(batch), std::move(sets), class_weights_,
-      ShardPass::Options{.store = training && stores(features.most()), .early_dx = early});
+      ShardPass::Options{.store = training && stores(features.most()),
+                         .early_dx = early,
+                         .plain = options_.loss.smoothing == 0 && options_.loss.z_loss == 0});
 }
 
 /// Runs the first pass and merges the statistics of all ranks.
@@ -276,45 +267,50 @@ Tensor ShardedHead::second_pass(PassPtr const& pass) {
   bool const early = options_.passes == Passes::one;
   if (early || step_.deferred) waiting_.push_back(pass);
   if (early) return pass->early_dx();
-  auto const dx = filled(device_, pass->x().shape(), wide_, 0);
+  auto dx = filled(device_, pass->x().shape(), wide_, 0);
+  bool const complete = pass->add_whole_dx(dx);
+  ChunkBuffers buffers;
   for (size_t i = 0; i < pass->sets().size(); ++i) {
-    auto const weights = rows_.read(pass->sets()[i]);
-    auto const g = pass->gradient(i, weights);
-    auto sum = dx;
-    device_.kernels().matmul(g, Transpose::no, weights.w, Transpose::no, 1, 1, sum);
-    if (!step_.deferred)
-      rows_.update(step_, gradient_scale_, pass->sets()[i], weight_gradient({{pass, g}}, weights));
+    auto const weights = rows_.read(pass->sets()[i], buffers);
+    auto const gradient = pass->gradient(i, weights, buffers);
+    if (!complete)
+      device_.kernels().matmul(gradient.g, Transpose::no, weights.w, Transpose::no, 1, 1, dx);
+    if (step_.deferred) continue;
+    auto sum = new_gradient(weights, buffers);
+    add_weight_gradient(gradient, 0, sum);
+    complete_weight_gradient(weights, sum);
+    rows_.update(step_, gradient_scale_, pass->sets()[i], sum);
   }
+  pass->complete_dx(dx);
   return dx;
 }
 
-/// The gradient of the stored weights of a set, summed over replicas.
-ClassGradient ShardedHead::weight_gradient(std::vector<Share> const& shares,
-                                           ClassWeights const& weights) {
+/// Returns an uninitialized gradient of a set's weights.
+ClassGradient ShardedHead::new_gradient(ClassWeights const& weights, ChunkBuffers& buffers) const {
+  ClassGradient gradient{buffers.weight_gradient.take(device_, weights.w.shape(), wide_), {}};
+  if (options_.bias) gradient.bias = Tensor(device_, {weights.w.size(0)}, wide_);
+  return gradient;
+}
+
+/// sum := beta sum + the gradient of one batch.
+void ShardedHead::add_weight_gradient(ShardPass::Gradient const& gradient, double beta,
+                                      ClassGradient& sum) const {
   auto& kernels = device_.kernels();
-  ClassGradient sum{Tensor(device_, weights.w.shape(), wide_), {}};
-  double beta = 0;
-  for (auto const& [pass, g] : shares) {
-    kernels.matmul(g, Transpose::yes, pass->x(), Transpose::no, 1, beta, sum.w);
-    if (options_.bias) add_bias_gradient(g, sum.bias);
-    beta = 1;
-  }
+  auto const& [g, x, sums] = gradient;
+  kernels.matmul(g, Transpose::yes, x, Transpose::no, 1, beta, sum.w);
+  if (!sum.bias) return;
+  auto column = sum.bias.reshape({sum.bias.count(), 1});
+  kernels.matmul(g, Transpose::yes, sums, Transpose::no, 1, beta, column);
+}
+
+/// Sums the gradient over replicas and converts it to that of the stored weights.
+void ShardedHead::complete_weight_gradient(ClassWeights const& weights, ClassGradient& sum) {
   if (replicas_ != nullptr) {
     replicas_->named("weights' gradient").all_reduce(sum.w, comm::Reduce::sum)->wait();
     if (sum.bias)
       replicas_->named("weights' gradient").all_reduce(sum.bias, comm::Reduce::sum)->wait();
   }
   rows_.to_kept(weights, sum.w);
-  return sum;
-}
-
-void ShardedHead::add_bias_gradient(Tensor const& g, Tensor& sum) const {
-  Tensor db(device_, {g.size(1)}, wide_);
-  device_.kernels().sum_rows(g, db);
-  if (sum)
-    device_.kernels().accumulate(1, db, sum);
-  else
-    sum = db;
 }
 
 /// Calls f(set, gradient) for the batches whose update is pending.
@@ -322,11 +318,15 @@ template <class F>
 void ShardedHead::each_waiting_gradient(F const& f) {
   if (waiting_.empty()) return;
   auto const& sets = waiting_.front()->sets();
+  ChunkBuffers buffers;
   for (size_t i = 0; i < sets.size(); ++i) {
-    auto const weights = rows_.read(sets[i]);
-    std::vector<Share> shares;
-    for (auto const& pass : waiting_) shares.push_back({pass, pass->gradient(i, weights)});
-    f(sets[i], weight_gradient(shares, weights));
+    auto const weights = rows_.read(sets[i], buffers);
+    auto sum = new_gradient(weights, buffers);
+    for (auto const& pass : waiting_)
+      add_weight_gradient(pass->gradient(i, weights, buffers), pass == waiting_.front() ? 0 : 1,
+                          sum);
+    complete_weight_gradient(weights, sum);
+    f(sets[i], sum);
   }
 }
 
@@ -371,10 +371,11 @@ TopK ShardedHead::top_k(Tensor const& x, comm::Counts const& counts, int k) {
   Tensor scores(device_, {batch, k}, wide_), best(device_, {batch, k}, Dtype::i64);
   kernels.fill(-std::numeric_limits<double>::infinity(), scores);
   kernels.fill(-1, best);
+  ChunkBuffers buffers;
   for (int64_t first = 0, step = chunk(batch); first < count(); first += step) {
     int64_t const last = std::min(first + step, count());
-    auto const weights = rows_.read({first, last, begin() + first, last - first, {}, {}});
-    Tensor z(device_, {batch, last - first}, wide_);
+    auto const weights = rows_.read({first, last, begin() + first, last - first, {}, {}}, buffers);
+    auto z = buffers.products.take(device_, {batch, last - first}, wide_);
     kernels.matmul(features.x, Transpose::no, weights.w, Transpose::yes, 1, 0, z);
     if (weights.bias) kernels.add_bias(weights.bias, z);
     kernels.top_k(z, begin() + first, scores, best);

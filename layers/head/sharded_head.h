@@ -1,6 +1,8 @@
 #pragma once
+#include <optional>
 #include "layers/head/class_sampler.h"
 #include "layers/head/head_loss.h"
+#include "layers/head/head_sizes.h"
 #include "layers/head/shard_pass.h"
 
 namespace layers {
@@ -41,7 +43,11 @@ class ShardedHead final : public Head {
     HeadLoss loss;
     int64_t chunk = 0;  ///< classes per chunk; 0: automatic
     Logits logits = Logits::automatic;
-    int64_t memory = 0;  ///< device memory of this rank in bytes, for Logits::automatic; 0: unknown
+    int64_t memory = 0;  ///< bytes of device memory for the head, by which it decides what to
+                         ///< store, the same on every rank; 0: unknown
+    /// Keep a bf16 copy of f32 weights for bf16 products of features and weights. Empty: on a GPU,
+    /// if the state and the copy need at most half of `memory`.
+    std::optional<bool> copy;
     Passes passes = Passes::two;
     UnsampledRows unsampled = UnsampledRows::lazy;
     bool log_q = false;  ///< subtract log(sampling probability) from the logits of sampled classes
@@ -72,6 +78,7 @@ class ShardedHead final : public Head {
   void finish() override;
   TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override;
   std::vector<State> state() override;
+  void refresh() override { rows_.refresh(); }
 
   /// Whether the logits of a batch of this size are stored.
   bool stores(int64_t batch) const;
@@ -80,19 +87,10 @@ class ShardedHead final : public Head {
 
  private:
   struct Features;  ///< features of the global batch
-  struct Storing {
-    int64_t bytes, share, room;
-  };
   using PassPtr = std::shared_ptr<ShardPass>;
-  struct Share {
-    PassPtr pass;
-    core::Tensor g;
-  };
 
   void check_sampling(HeadStep const& step) const;
-  int64_t large_chunk(int64_t batch) const;
-  int64_t cached_chunk(int64_t batch) const;
-  Storing storing(int64_t batch) const;
+  HeadSizes sizes() const;
   std::vector<ClassSet> all_sets(int64_t batch, double sampling_rate) const;
   comm::Counts of_this_replica(comm::Counts const& counts) const;
   comm::Counts replica_rows(comm::Counts const& counts) const;
@@ -102,8 +100,10 @@ class ShardedHead final : public Head {
   PassPtr begin_pass(Features const& features, core::Tensor const& labels, bool training);
   core::Tensor mean_loss(ShardPass& pass, core::Tensor const& labels, bool training);
   core::Tensor second_pass(PassPtr const& pass);
-  ClassGradient weight_gradient(std::vector<Share> const& shares, ClassWeights const& weights);
-  void add_bias_gradient(core::Tensor const& g, core::Tensor& sum) const;
+  ClassGradient new_gradient(ClassWeights const& weights, ChunkBuffers& buffers) const;
+  void add_weight_gradient(ShardPass::Gradient const& gradient, double beta,
+                           ClassGradient& sum) const;
+  void complete_weight_gradient(ClassWeights const& weights, ClassGradient& sum);
   template <class F>
   void each_waiting_gradient(F const& f);
   core::Tensor scatter(core::Tensor const& dx, Features const& features);

@@ -1,5 +1,5 @@
-#include "tests/support/softmax.h"
 #include "core/cpu/device.h"
+#include "tests/core/softmax_passes.h"
 #include "tests/support/device.h"
 
 using namespace core;
@@ -10,62 +10,6 @@ using tests::values;
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-/// Columns [begin, end) of a matrix.
-Tensor columns(Tensor const& z, int64_t begin, int64_t end) {
-  Tensor part(z.device(), {z.size(0), end - begin}, z.dtype());
-  z.device().kernels().copy_columns(z, begin, end - begin, part, 0);
-  return part;
-}
-
-Tensor part_of(Tensor const& of_classes, int64_t begin, int64_t end) {
-  return of_classes ? of_classes.rows(begin, end) : Tensor{};
-}
-
-/// Statistics of classes [cuts.front(), cuts.back()) of all logits z; cuts delimit the chunks.
-Tensor statistics(Case const& c, std::vector<int64_t> const& cuts) {
-  Tensor stats(c.z.device(), {c.z.size(0), 6}, c.z.dtype());
-  c.z.device().kernels().softmax_begin(stats);
-  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
-    int64_t const begin = cuts[i], end = cuts[i + 1];
-    ClassChunk const chunk{c.chunk.first + begin, part_of(c.chunk.bias, begin, end),
-                           part_of(c.chunk.weights, begin, end)};
-    c.z.device().kernels().softmax_statistics(c.rule, chunk, c.labels, columns(c.z, begin, end),
-                                              stats);
-  }
-  return stats;
-}
-
-Tensor whole(Case const& c) { return statistics(c, {0, c.z.size(1)}); }
-
-struct Loss {
-  Tensor rows, loss, factor, sums;
-};
-
-Loss merged(std::vector<Tensor> const& parts, Tensor const& labels, math::LossRule const& rule) {
-  Device& device = labels.device();
-  int64_t const rows = labels.count(), ranks = static_cast<int64_t>(parts.size());
-  Dtype const dtype = parts[0].dtype();
-  Tensor all(device, {ranks, rows, 6}, dtype);
-  for (int64_t p = 0; p < ranks; ++p) {
-    Tensor part = all.rows(p, p + 1);
-    device.copy(parts[static_cast<size_t>(p)], part);
-  }
-  Loss result{Tensor(device, {rows, 4}, dtype), Tensor(device, {1}, dtype),
-              Tensor(device, {1}, Dtype::f64), Tensor(device, {2}, Dtype::f64)};
-  device.kernels().fill(0, result.sums);
-  device.kernels().softmax_merge(rule, all, labels, result.rows, result.sums);
-  device.kernels().softmax_mean(result.sums, result.rows, result.loss, result.factor);
-  return result;
-}
-
-Loss loss_of(Case const& c) { return merged({whole(c)}, c.labels, c.loss); }
-
-Tensor gradient(Case const& c, Tensor const& rows, Dtype dtype) {
-  Tensor g(c.z.device(), c.z.shape(), dtype);
-  c.z.device().kernels().softmax_gradient(c.rule, c.chunk, c.labels, c.z, rows, g);
-  return g;
-}
 
 }  // namespace
 
@@ -143,74 +87,6 @@ TEST_CASE("softmax: chunks and shards of any size -> same result as the whole", 
       CHECK(tests::distance(other.loss, all.loss) < tests::f32_reduction);
     }
   }
-}
-
-TEST_CASE("softmax: stored exponentials -> same gradient as recomputation", "[softmax]") {
-  Device& device = tests::device();
-  auto const dtype = GENERATE(Dtype::f64, Dtype::f32, Dtype::bf16);
-  auto const classes = GENERATE(int64_t{2}, int64_t{33}, int64_t{5000});
-  Dtype const wide = accumulator(dtype);
-  for (auto const& [name, c] : cases(device, 6, classes, 1000, wide)) {
-    CAPTURE(name);
-    Tensor const rows = loss_of(c).rows;
-    Tensor stats(device, {6, 6}, wide), reference(device, {6}, wide),
-        rescale = empty_like(reference), e(device, c.z.shape(), dtype);
-    device.kernels().softmax_begin(stats);
-    device.kernels().softmax_exponentials(c.rule, c.chunk, c.labels, c.z, stats, e, reference,
-                                          rescale);
-    double const bound = dtype == Dtype::f64    ? 1e-12
-                         : dtype == Dtype::bf16 ? tests::bf16_rounding
-                                                : tests::f32_reduction;
-    CHECK(tests::distance(merged({stats}, c.labels, c.loss).rows, rows) <
-          std::min(bound, tests::f32_reduction));
-    CHECK(values(rescale) == std::vector<double>(6, 0));  // no earlier chunk
-    device.kernels().softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, e);
-    CHECK(tests::distance(e, gradient(c, rows, dtype)) < bound);
-  }
-}
-
-TEST_CASE("softmax: a second chunk of exponentials -> rescales those of the first", "[softmax]") {
-  Device& device = tests::device();
-  Tensor const labels = integers(device, {-1, 0});
-  Tensor stats(device, {2, 6}, Dtype::f64), reference(device, {2}, Dtype::f64),
-      rescale = empty_like(reference), e(device, {2, 2}, Dtype::f64);
-  Kernels& k = device.kernels();
-  k.softmax_begin(stats);
-  auto const run = [&](int64_t first, std::vector<double> const& z) {
-    k.softmax_exponentials({.scale = 2}, {first, {}, {}}, labels,
-                           tensor(device, {2, 2}, Dtype::f64, z), stats, e, reference, rescale);
-  };
-  auto const close = [](Tensor const& t, std::vector<double> const& exact) {
-    return tests::distance(values(t), exact) < 1e-14;
-  };
-  // Logits 2 z. The second row's target, 3, is its largest logit: its exponential is not stored.
-  run(0, {1, 0.5, 1.5, -infinity});
-  CHECK(close(reference, {2, 3}));
-  CHECK(close(e, {2, 2 * std::exp(-1.0), 0, 0}));
-  CHECK(values(stats)[7] == 1);
-  run(2, {2, -1, 0, 1});
-  CHECK(close(reference, {4, 3}));
-  CHECK(close(rescale, {std::exp(-2.0), 1}));
-  CHECK(close(e, {2, 2 * std::exp(-6.0), 2 * std::exp(-3.0), 2 * std::exp(-1.0)}));
-  CHECK(values(stats)[1] == Approx(std::exp(-2.0) + std::exp(-3.0) + 1 + std::exp(-6.0)));
-}
-
-TEST_CASE("softmax: margin lowers the target's logit -> the maximum is that of the final logits",
-          "[softmax]") {
-  Device& device = tests::device();
-  // CosFace lowers the target's logit from 100 to -300; exp(-200) of the others underflows in f32.
-  Case const c{.z = tensor(device, {1, 2}, Dtype::f32, {1, -1}),
-               .labels = integers(device, {0}),
-               .rule = {.scale = 100, .margins = tensor(device, {1, 3}, Dtype::f32, {1, 0, 4})}};
-  Tensor stats = whole(c), e = empty_like(c.z), reference(device, {1}, Dtype::f32),
-         rescale = empty_like(reference);
-  CHECK(values(stats)[0] == -100);
-  device.kernels().softmax_begin(stats);
-  device.kernels().softmax_exponentials(c.rule, c.chunk, c.labels, c.z, stats, e, reference,
-                                        rescale);
-  CHECK(values(stats)[0] == -100);
-  CHECK(values(e) == std::vector<double>{0, 100});
-  CHECK(tests::value(loss_of(c).loss) == Approx(200));
 }
 
 TEST_CASE("softmax: f32 and bf16 gradients -> within rounding of f64", "[softmax]") {

@@ -29,25 +29,44 @@ Tensor seen(Device& device, Dtype dtype) {
                                                -infinity, 0, 0, 0,   0, 0});
 }
 
-/// Results of every kernel that passes over a chunk, in one dtype.
+/// Results of every kernel that passes over a chunk, in one dtype. `margin`: columns of the matrix
+/// of exponentials on either side of the chunk; they must not change.
 struct Passes {
-  Tensor stats, after, reference, rescale, e, stored, gradient;
+  Tensor stats, after, reference, e, aligned, sums, stored, gradient, factors, targets;
 
-  Passes(Kernels& k, Case const& c, Tensor const& before, Tensor const& rows, Dtype dtype)
+  Passes(Kernels& k, Case const& c, Tensor const& before, Tensor const& rows, Dtype dtype,
+         int64_t margin = 0)
       : stats(clone(before)),
         after(clone(before)),
         reference(c.z.device(), {c.z.size(0)}, c.z.dtype()),
-        rescale(empty_like(reference)),
-        e(c.z.device(), c.z.shape(), dtype),
-        gradient(empty_like(e)) {
-    k.softmax_statistics(c.rule, c.chunk, c.labels, c.z, stats);
-    k.softmax_exponentials(c.rule, c.chunk, c.labels, c.z, after, e, reference, rescale);
-    stored = clone(e);
-    k.softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, stored);
+        e(c.z.device(), {c.z.size(0), c.z.size(1) + 2 * margin}, dtype),
+        sums(c.z.device(), {c.z.size(0), 3}, c.z.dtype()),
+        gradient(c.z.device(), c.z.shape(), dtype),
+        factors(empty_like(reference)) {
+    int64_t const n = c.z.size(1);
+    Tensor tiles(c.z.device(), {math::tiles_of(n), c.z.size(0), 3}, c.z.dtype());
+    k.softmax_statistics(c.rule, c.chunk, c.labels, c.z, stats, tiles);
+    k.softmax_merge_tiles(tiles, stats);
+    k.softmax_reference(c.rule, c.chunk, c.labels, c.z, reference);
+    k.fill(0.25, e);
+    Columns part(e, margin, n);
+    k.softmax_exponentials(c.rule, c.chunk, c.labels, c.z, reference, after, tiles, part);
+    k.softmax_merge_tiles(tiles, after);
+    aligned = clone(e);
+    k.fill(0.5, sums);
+    Columns aligned_part(aligned, margin, n);
+    k.softmax_align(rows, n, tiles, reference, aligned_part, sums);
+    stored = clone(aligned);
+    Columns stored_part(stored, margin, n);
+    k.softmax_gradient_stored(c.rule, c.chunk, c.labels, reference, rows, stored_part);
+    k.softmax_factors(rows, reference, factors);
+    targets = clone(aligned);
+    Columns targets_part(targets, margin, n);
+    k.softmax_targets(c.chunk.first, c.labels, rows, factors, targets_part);
     k.softmax_gradient(c.rule, c.chunk, c.labels, c.z, rows, gradient);
   }
-  std::array<Tensor, 7> all() const {
-    return {stats, after, reference, rescale, e, stored, gradient};
+  std::array<Tensor, 10> all() const {
+    return {stats, after, reference, e, aligned, sums, stored, gradient, factors, targets};
   }
 };
 
@@ -63,16 +82,18 @@ Tensor some_rows(Device& device, Dtype dtype) {
 void agree(Gpu& gpu, Case const& c, Dtype dtype) {
   Dtype const wide = c.z.dtype();
   Tensor const before = seen(gpu.device, wide), rows = some_rows(gpu.device, wide);
-  Passes const fast(gpu.kernels, c, before, rows, dtype),
-      moved(gpu.kernels, apart(c), before, rows, dtype);
-  Passes const exact(gpu.cpu, rounded(c, Dtype::f64), tests::as(before, Dtype::f64),
-                     tests::as(rows, Dtype::f64), Dtype::f64);
-  auto const got = fast.all(), want = exact.all(), other = moved.all();
-  for (size_t i = 0; i < got.size(); ++i) {
-    CAPTURE(i);
-    bool const narrow = got[i].dtype() == Dtype::bf16;
-    CHECK(tests::distance(got[i], want[i]) < (narrow ? 4e-3 : tests::f32_reduction));
-    CHECK(equal(other[i], got[i]));  // bits do not depend on addresses
+  for (int64_t const margin : {0, 8}) {
+    Passes const fast(gpu.kernels, c, before, rows, dtype, margin),
+        moved(gpu.kernels, apart(c), before, rows, dtype, margin);
+    Passes const exact(gpu.cpu, rounded(c, Dtype::f64), tests::as(before, Dtype::f64),
+                       tests::as(rows, Dtype::f64), Dtype::f64, margin);
+    auto const got = fast.all(), want = exact.all(), other = moved.all();
+    for (size_t i = 0; i < got.size(); ++i) {
+      CAPTURE(i, margin);
+      bool const narrow = got[i].dtype() == Dtype::bf16;
+      CHECK(tests::distance(got[i], want[i]) < (narrow ? 4e-3 : tests::f32_reduction));
+      CHECK(equal(other[i], got[i]));  // bits do not depend on addresses
+    }
   }
 }
 
@@ -107,6 +128,43 @@ TEST_CASE("CUDA softmax passes: every rule -> within rounding of f64", "[kernels
     c.labels = integers(gpu.device, {first, first, -1, first, first + 2 * classes});
     agree(gpu, c, dtype);
   }
+}
+
+TEST_CASE("CUDA softmax passes: logits out of reach of their row's reference -> aligned as by f64",
+          "[kernels][softmax]") {
+  Gpu gpu;
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const height = GENERATE(59.0, 61.0, 500.0);
+  Under const under(GENERATE(from_range(all_orders())));
+  Dtype const wide = accumulator(dtype);
+  // Three tiles; the second has the largest logits of the first two rows, the third of the third.
+  std::vector<double> z = values(tests::random(gpu.device, {5, 9000}, Dtype::f64, 1));
+  for (size_t const at : {size_t{5000}, size_t{9000 + 8191}, size_t{18000 + 8192}}) z[at] += height;
+  Case c{.z = tests::tensor(gpu.device, {5, 9000}, wide, z),
+         .labels = integers(gpu.device, {5000, 4, -1, 0, 8999})};
+  agree(gpu, c, dtype);
+}
+
+TEST_CASE("CUDA softmax_align: any barrier removed -> wrong result in some order",
+          "[kernels][softmax]") {
+  Gpu gpu;
+  auto const right = [&](unsigned run) {
+    // 40,000 classes: ten tiles, of which every second is out of reach.
+    Tensor z = tests::random(gpu.device, {2, 40'000}, Dtype::f32, run + 1);
+    auto numbers = values(z);
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] += i / 4096 % 2 ? 100 : 0;
+    Case const c{.z = tests::tensor(gpu.device, z.shape(), Dtype::f32, numbers),
+                 .labels = integers(gpu.device, {4, -1})};
+    Tensor const rows = some_rows(gpu.device, Dtype::f32).rows(0, 2);
+    auto const before = [&](Dtype dtype) { return begun(gpu.cpu, gpu.device, 2, dtype); };
+    Passes const fast(gpu.kernels, c, before(Dtype::f32), rows, Dtype::f32),
+        exact(gpu.cpu, rounded(c, Dtype::f64), before(Dtype::f64), tests::as(rows, Dtype::f64),
+              Dtype::f64);
+    return tests::distance(fast.aligned, exact.aligned) < tests::f32_reduction &&
+           tests::distance(fast.sums, exact.sums) < tests::f32_reduction &&
+           tests::distance(fast.factors, exact.factors) < tests::f32_reduction;
+  };
+  CHECK(tests::host_cuda::unnoticed_barriers(right).empty());
 }
 
 TEST_CASE("CUDA softmax passes: odd sizes -> within rounding of f64", "[kernels][softmax]") {

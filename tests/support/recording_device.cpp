@@ -127,13 +127,31 @@ class RecordingDevice::RecordingKernels final : public Kernels {
   }
   void softmax_begin(Tensor& stats) override { queue(&Kernels::softmax_begin, stats); }
   void softmax_statistics(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                          Tensor const& z, Tensor& stats) override {
-    queue(&Kernels::softmax_statistics, rule, chunk, labels, z, stats);
+                          Tensor const& z, Tensor& stats, Tensor& tiles) override {
+    queue(&Kernels::softmax_statistics, rule, chunk, labels, z, stats, tiles);
+  }
+  void softmax_reference(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
+                         Tensor const& z, Tensor& reference) override {
+    queue(&Kernels::softmax_reference, rule, chunk, labels, z, reference);
   }
   void softmax_exponentials(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                            Tensor const& z, Tensor& stats, Tensor& e, Tensor& reference,
-                            Tensor& rescale) override {
-    queue(&Kernels::softmax_exponentials, rule, chunk, labels, z, stats, e, reference, rescale);
+                            Tensor const& z, Tensor const& reference, Tensor& stats, Tensor& tiles,
+                            Columns& e) override {
+    queue(&Kernels::softmax_exponentials, rule, chunk, labels, z, reference, stats, tiles, e);
+  }
+  void softmax_merge_tiles(Tensor const& tiles, Tensor& stats) override {
+    queue(&Kernels::softmax_merge_tiles, tiles, stats);
+  }
+  void softmax_align(Tensor const& rows, int64_t chunk, Tensor& tiles, Tensor& reference,
+                     Columns& e, Tensor& sums) override {
+    queue(&Kernels::softmax_align, rows, chunk, tiles, reference, e, sums);
+  }
+  void softmax_factors(Tensor const& rows, Tensor const& reference, Tensor& factors) override {
+    queue(&Kernels::softmax_factors, rows, reference, factors);
+  }
+  void softmax_targets(int64_t first, Tensor const& labels, Tensor const& rows,
+                       Tensor const& factors, Columns& e) override {
+    queue(&Kernels::softmax_targets, first, labels, rows, factors, e);
   }
   void softmax_merge(math::LossRule const& rule, Tensor const& parts, Tensor const& labels,
                      Tensor& rows, Tensor& sums) override {
@@ -147,7 +165,7 @@ class RecordingDevice::RecordingKernels final : public Kernels {
     queue(&Kernels::softmax_gradient, rule, chunk, labels, z, rows, g);
   }
   void softmax_gradient_stored(LogitRule const& rule, ClassChunk const& chunk, Tensor const& labels,
-                               Tensor const& reference, Tensor const& rows, Tensor& e) override {
+                               Tensor const& reference, Tensor const& rows, Columns& e) override {
     queue(&Kernels::softmax_gradient_stored, rule, chunk, labels, reference, rows, e);
   }
   void adaptive_margins(double m, double h, double share, Tensor const& norms, Tensor& moments,

@@ -44,6 +44,7 @@ RestoredModel restore(Experiment const& experiment, RunSizes const& sizes,
       Checkpoints(folder, ranks, experiment.checkpoint.keep_last).load(weights, warn, step);
   if (!at) throw MissingInput(folder.string() + " has no complete checkpoint; train first");
   for (auto* p : layers::parameters(*restored.model.trunk)) layers::refresh(*p);
+  restored.model.head->refresh();
   restored.step = at->step;
   return restored;
 }

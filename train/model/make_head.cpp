@@ -54,6 +54,18 @@ core::Tensor read_class_weights(std::string const& path, layers::ShardedHead con
   return mine;
 }
 
+/// Bytes of memory for the head of a rank, the same on every rank; 0: unknown. Of a GPU, what is
+/// free now on the fullest. Ranks whose memory is the host's are assumed to share one host.
+int64_t memory_for_head(core::Device& device, comm::Communicator& ranks) {
+  if (device.on_host()) return device.capacity() / ranks.size();
+  auto const mine = static_cast<double>(device.free_memory());
+  auto least = core::scalar(device, -mine);
+  ranks.all_reduce(least, comm::Reduce::max)->wait();
+  double found = 0;
+  device.download(least, &found);
+  return static_cast<int64_t>(found < 0 ? -found : mine);  // a dry run downloads zeros
+}
+
 }  // namespace
 
 HeadLoss head_loss(HeadConfig const& config) {
@@ -86,8 +98,7 @@ std::unique_ptr<layers::ShardedHead> make_sharded_head(layers::Context const& co
   options.unsampled = experiment.head.sampling.unsampled_rows;
   options.log_q = experiment.head.sampling.log_q;
   options.init_std = experiment.head.init_std;
-  // Ranks whose memory is the host's are assumed to share one host.
-  options.memory = context.device.capacity() / (context.device.on_host() ? mesh.world().size() : 1);
+  options.memory = memory_for_head(context.device, mesh.world());
   auto* const replicas = mesh.replicas().size() > 1 ? &mesh.replicas() : nullptr;
   auto head = std::make_unique<layers::ShardedHead>(context, mesh.shards(), options, replicas);
   if (!experiment.head.class_weights.empty())

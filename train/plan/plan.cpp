@@ -62,6 +62,7 @@ class BookedHead final : public layers::Head {
     return head_->top_k(x, counts, k);
   }
   std::vector<State> state() override { return head_->state(); }
+  void refresh() override { head_->refresh(); }
   std::string describe(int64_t batch) const override { return head_->describe(batch); }
   int64_t chunk(int64_t batch) const override { return head_->chunk(batch); }
 

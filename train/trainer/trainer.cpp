@@ -152,6 +152,7 @@ Snapshot Trainer::snapshot(int64_t classes) {
 
 void Trainer::restored(int64_t steps) {
   for (auto* p : parameters_) layers::refresh(*p);
+  model_.head->refresh();
   steps_ = steps;
 }
 

@@ -159,6 +159,7 @@ std::string load_weights(Experiment const& experiment, Model& model) {
   if (takes_head) {
     load_weight(file, c);
     if (c.bias) load_bias(file, c);
+    model.head->refresh();
   }
   auto const added = c.classes - c.known;
   return core::join("weights from ", file.path(), ": the trunk",

@@ -133,6 +133,24 @@ inline std::vector<HeadCase> large_cases() {
   return all;
 }
 
+/// Logits that differ by hundreds within a row: exponentials with several references.
+inline std::vector<HeadCase> far_cases() {
+  std::vector<HeadCase> all;
+  for (auto const logits : {layers::Logits::store, layers::Logits::recompute})
+    for (auto const passes : {layers::Passes::two, layers::Passes::one})
+      for (int64_t const chunk : {1, 3, 64}) {
+        auto c = softmax_case(50, true, logits, chunk);
+        c.name = "far";
+        c.options.init_std = 40;
+        c.options.passes = passes;
+        all.push_back(c);
+        // Adam would amplify the rounding errors of gradients that are almost 0.
+        for (auto const& way : ways(c))
+          if (way.weight.kind == core::Rule::sgd) all.push_back(way);
+      }
+  return all;
+}
+
 inline std::vector<HeadCase> rounded_cases() {
   std::vector<HeadCase> all;
   for (auto const logits : {layers::Logits::store, layers::Logits::recompute})

@@ -3,6 +3,8 @@
 #include "core/dry/device.h"
 #include "tests/layers/head/head_cases.h"
 #include "tests/support/device.h"
+#include "tests/support/elsewhere.h"
+#include "tests/support/recording_device.h"
 
 using core::Dtype;
 using core::Tensor;
@@ -29,6 +31,100 @@ TEST_CASE("sharded head: every loss and option on one rank -> equal to the dense
   comm::Self self;
   for (auto const& c : tests::all_cases())
     tests::check_head(self, tests::device(), Dtype::f64, c, 1e-11);
+}
+
+TEST_CASE("sharded head: logits that differ by hundreds -> equal to the dense head") {
+  comm::Self self;
+  for (auto const& c : tests::far_cases())
+    tests::check_head(self, tests::device(), Dtype::f64, c, 1e-10);
+}
+
+TEST_CASE(
+    "sharded head: a device other than the host, where dX is one product -> equal to the "
+    "dense head",
+    "[cpu]") {
+  tests::Elsewhere device;
+  comm::Self self;
+  for (auto const& c : tests::all_cases())
+    if (c.options.classes == 50 && c.options.logits == Logits::store)
+      tests::check_head(self, device, Dtype::f64, c, 1e-11);
+  for (auto const& c : tests::rounded_cases()) {
+    tests::check_head(self, device, Dtype::f32, c, tests::f32_reduction);
+    tests::check_head(self, device, Dtype::bf16, c, tests::bf16_rounding);
+  }
+}
+
+namespace {
+
+/// All bytes of the state after three steps, and dX of the last.
+std::pair<std::string, std::string> trained(ShardedHead::Options const& options, double rate) {
+  tests::Elsewhere device;
+  comm::Self self;
+  ShardedHead head({device, Dtype::bf16}, self, options);
+  std::string state, dx;
+  for (int64_t number = 1; number <= 3; ++number) {
+    auto const batch = tests::head_batch(device, self, {6}, options.classes, options.features,
+                                         Dtype::bf16, unsigned(number));
+    auto step = tests::full_rule(device);
+    step.number = number;
+    step.sampling_rate = rate;
+    dx = tests::bytes(tests::train_step(head, batch, step).dx);
+  }
+  for (auto const& [name, tensor] : head.state()) state += tests::bytes(tensor);
+  return {state, dx};
+}
+
+}  // namespace
+
+TEST_CASE("sharded head: bf16 copy of the weights -> same bits as without", "[cpu]") {
+  if (!tests::can_multiply(tests::device(), Dtype::bf16)) return;
+  for (auto const logits : {Logits::store, Logits::recompute})
+    for (auto const passes : {layers::Passes::two, layers::Passes::one})
+      for (double const rate : {1.0, 0.4}) {
+        auto options = tests::softmax_case(50, true, logits, 7, 31).options;
+        options.passes = passes;
+        // With a copy, dX of stored logits is one product: the same bits if there is one chunk.
+        if (logits == Logits::store) options.chunk = 50;
+        options.copy = false;
+        auto const without = trained(options, rate);
+        options.copy = true;
+        CHECK(trained(options, rate) == without);
+      }
+}
+
+TEST_CASE("sharded head: bf16 copy after the weights were written -> refresh updates it", "[cpu]") {
+  core::Device& device = tests::device();
+  if (!tests::can_multiply(device, Dtype::bf16)) return;
+  comm::Self self;
+  auto options = tests::softmax_case(50, true, Logits::automatic, 7, 31).options;
+  auto const batch = tests::head_batch(device, self, {6}, 50, 31, Dtype::bf16, 1);
+  options.copy = true;
+  ShardedHead head({device, Dtype::bf16}, self, options);
+  Tensor weight = tests::state_of(head, "head.weight");
+  device.kernels().fill(0, weight);
+  head.refresh();
+  CHECK(loss_of(head, batch.x, batch) == Approx(std::log(50.0)));
+}
+
+TEST_CASE("sharded head: more chunks -> same number of allocations", "[cpu]") {
+  for (auto const logits : {Logits::store, Logits::recompute})
+    for (auto const passes : {layers::Passes::two, layers::Passes::one}) {
+      auto const allocations = [&](int64_t chunk, layers::HeadLoss const& loss) {
+        tests::RecordingDevice device(tests::device());
+        comm::Self self;
+        auto options = tests::softmax_case(121, false, logits, chunk).options;
+        options.passes = passes;
+        options.loss = loss;
+        ShardedHead head({device, Dtype::f32}, self, options);
+        auto const batch = tests::head_batch(device, self, {6}, 121, 5, Dtype::f32, 1);
+        int64_t const before = device.allocations;
+        tests::train_step(head, batch, tests::full_rule(device));
+        return device.allocations - before;
+      };
+      CHECK(allocations(40, {}) == allocations(3, {}));
+      auto const arcface = layers::HeadLoss::arcface(8, 0.5);
+      CHECK(allocations(40, arcface) == allocations(3, arcface));
+    }
 }
 
 TEST_CASE("sharded head: tiny sampling rate -> only the classes of the batch are sampled") {
@@ -223,6 +319,35 @@ TEST_CASE("sharded head: automatic chunk of a GPU -> large and equal, whatever c
   CHECK(chunk(32'768, 1, enough) == 32'768);
   CHECK(chunk(32'769, 1, enough) == 16'448);
   CHECK(chunk(3, 1, enough) == 64);
+}
+
+TEST_CASE("sharded head: memory of a GPU -> what is stored, and its description", "[cpu]") {
+  core::dry::DryRunDevice gpu({.name = "GPU", .cache_bytes = 1 << 20});
+  comm::Self self;
+  auto const head = [&](int64_t memory, Logits logits = Logits::automatic) {
+    // 1 MiB of state, 256 kB of a copy, and 16 kB of exponentials per row of the batch.
+    auto made = std::make_unique<ShardedHead>(
+        layers::Context{gpu, Dtype::bf16}, self,
+        ShardedHead::Options{.classes = 8192, .features = 16, .logits = logits, .memory = memory});
+    return made;
+  };
+  using Catch::Contains;
+  int64_t const state = 8192 * 16 * 8, copy = 8192 * 16 * 2, row = 8192 * 2;
+  CHECK_THAT(head(2 * (state + copy))->describe(1), Contains("bf16 copy of the weights"));
+  CHECK_THAT(head(2 * (state + copy) - 1)->describe(1), !Contains("bf16 copy of the weights"));
+  auto const large = head(2 * (state + copy) + 200 * row);
+  int64_t const fits = (state + copy + 200 * row) / 2 / row;
+  CHECK(large->stores(fits));
+  CHECK_FALSE(large->stores(fits + 1));
+  CHECK_THAT(large->describe(fits + 1),
+             Contains("8192 per chunk, with a bf16 copy of the weights; logits recomputed") &&
+                 Contains("half of the remaining memory is"));
+  CHECK_FALSE(head(state)->stores(1));
+  CHECK_THAT(head(state)->describe(1), Contains("alone fill the memory"));
+  CHECK(head(state, Logits::store)->stores(1));
+  // Unknown memory: small beside the state, at most 100 MiB.
+  CHECK(head(0)->stores((int64_t{100} << 20) / row));
+  CHECK_FALSE(head(0)->stores((int64_t{100} << 20) / row + 1));
 }
 
 TEST_CASE("sharded head: invalid options or batch -> throws") {
