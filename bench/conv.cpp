@@ -57,7 +57,8 @@ Times measure(Device& device, Convolution const& c, Dtype dtype, double budget) 
   Tensor dw = ones(w.shape(), accumulator(dtype));
   return {
       bench::fastest(device, budget, [&] { kernels.conv2d(x, w, {}, window, 1, y); }),
-      bench::fastest(device, budget, [&] { kernels.conv2d_backward_input(y, w, window, 1, x); }),
+      bench::fastest(device, budget,
+                     [&] { kernels.conv2d_backward_input(y, w, window, 1, Store::replace, x); }),
       bench::fastest(device, budget,
                      [&] { kernels.conv2d_backward_weights(x, y, window, 1, dw); })};
 }

@@ -39,6 +39,12 @@ struct Window {
 
 enum class Transpose { no, yes };
 
+/// What a kernel does with the values of its result.
+enum class Store {
+  replace,
+  add,  ///< the result is added to the output, in Acc, and rounded once
+};
+
 /// How the products p = <x, w> of a batch with class weights become logits z. Target class: z =
 /// scale f(p) + bias, with the margin function f of math::Margin. Other classes: z = scale p +
 /// bias; if p exceeds the row's threshold, math::InterclassFilter applies, or math::HardNegatives
@@ -112,7 +118,7 @@ class Kernels {
   virtual void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
                       int64_t groups, Tensor& y) = 0;
   virtual void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                                     int64_t groups, Tensor& dx) = 0;
+                                     int64_t groups, Store store, Tensor& dx) = 0;
   /// dw: Acc. Zero if the batch is empty.
   virtual void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                        int64_t groups, Tensor& dw) = 0;

@@ -1,4 +1,5 @@
 #include "core/tape.h"
+#include <utility>
 #include "core/device.h"
 #include "core/kernels.h"
 
@@ -24,8 +25,17 @@ void Tape::add_grad(Var const& v, Tensor grad) {
     slot = std::move(grad);
     return;
   }
-  if (!slot.alone()) slot = clone(slot);
-  slot.device().kernels().accumulate(1, grad, slot);
+  Kernels& kernels = slot.device().kernels();
+  if (slot.alone()) return kernels.accumulate(1, grad, slot);
+  Tensor sum = empty_like(slot);
+  kernels.add(slot, grad, sum);
+  slot = std::move(sum);
+}
+
+Tensor Tape::take_grad(Var const& v) {
+  if (!v.requires_grad()) return {};
+  Tensor& slot = grads_[static_cast<size_t>(v.slot)];
+  return slot && slot.alone() ? std::exchange(slot, {}) : Tensor{};
 }
 
 void Tape::backward(Var const& result, Tensor seed) {

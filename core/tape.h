@@ -90,6 +90,11 @@ class Tape {
   /// other tensors, so it is never overwritten.
   void add_grad(Var const& v, Tensor grad);
 
+  /// Removes and returns the gradient accumulated in `v` so far, for an operation that adds its own
+  /// gradient to it in place and passes the sum to add_grad. Empty if there is none, if other
+  /// tensors share its storage, or for a constant.
+  Tensor take_grad(Var const& v);
+
   /// Returns the gradient accumulated in `v`, which must not be a constant; empty if there is no
   /// gradient.
   Tensor const& grad(Var const& v) const { return grads_[static_cast<size_t>(v.slot)]; }

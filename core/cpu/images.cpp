@@ -123,10 +123,11 @@ void CpuKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Wi
 }
 
 void CpuKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                                       int64_t groups, Tensor& dx) {
-  if (!use_loops(dy, w, dx)) return onednn_->conv2d_backward_input(dy, w, window, groups, dx);
+                                       int64_t groups, Store store, Tensor& dx) {
+  if (!use_loops(dy, w, dx))
+    return onednn_->conv2d_backward_input(dy, w, window, groups, store, dx);
   visit_floating(dx.dtype(), [&]<class T>() {
-    reference::conv2d_backward_input<T>(dy, w, window, groups, dx);
+    reference::conv2d_backward_input<T>(dy, w, window, groups, store, dx);
   });
 }
 

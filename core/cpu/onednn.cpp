@@ -236,10 +236,15 @@ void OneDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window
 }
 
 void OneDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                                   int64_t groups, Tensor& dx) {
+                                   int64_t groups, Store store, Tensor& dx) {
+  if (store == Store::add) {
+    Tensor mine = empty_like(dx);
+    conv2d_backward_input(dy, w, window, groups, Store::replace, mine);
+    return dx.device().kernels().accumulate(1, mine, dx);
+  }
   if (emulated(dy.dtype()))
     return narrow_after(dx, [&](Tensor& out) {
-      conv2d_backward_input(widened(dy), widened(w), window, groups, out);
+      conv2d_backward_input(widened(dy), widened(w), window, groups, store, out);
     });
   auto const& plan =
       this->plan(convolution_key(Kind::backward_input, dx, w, {}, window, groups), [&] {

@@ -21,8 +21,9 @@ class OneDnn {
  public:
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
               int64_t groups, Tensor& y);
+  /// Store::add: oneDNN's gradients of images do not add; the sum is a pass of its own.
   void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                             int64_t groups, Tensor& dx);
+                             int64_t groups, Store store, Tensor& dx);
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw);
   void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,

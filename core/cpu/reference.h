@@ -33,6 +33,13 @@ inline std::vector<double> zeros(Tensor const& t) {
   return std::vector<double>(static_cast<size_t>(t.count()));
 }
 
+/// Returns the initial sums of a tensor's elements: zeros, or its values.
+template <class T>
+std::vector<double> initial(Store store, Tensor const& t) {
+  if (store == Store::replace) return zeros(t);
+  return {t.data<T>(), t.data<T>() + t.count()};
+}
+
 template <class T>
 void round(std::vector<double> const& sums, Tensor& to) {
   T* const out = to.data<T>();
@@ -57,9 +64,9 @@ void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& 
 
 template <class T>
 void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window, int64_t groups,
-                           Tensor& dx) {
+                           Store store, Tensor& dx) {
   T const *const out = dy.data<T>(), *const weight = w.data<T>();
-  auto sums = zeros(dx);
+  auto sums = initial<T>(store, dx);
   each_product(dx.shape(), w.shape(), dy.shape(), window, groups,
                [&](int64_t ix, int64_t iw, int64_t iy) {
                  sums[static_cast<size_t>(ix)] += double{out[iy]} * double{weight[iw]};

@@ -52,10 +52,11 @@ struct CuDnn::State {
 
   /// Queues a convolution.
   /// Throws: Error if cuDNN has no plan or the execution fails.
-  void run(Pass pass, Operands const& operands, Window const& window) {
+  void run(Pass pass, Operands const& operands, Window const& window,
+           Store store = Store::replace) {
     auto const& [x, w, y, bias] = operands;
-    Convolution const convolution{pass,      x.dtype(), x.shape(),  w.shape(),
-                                  y.shape(), window,    bool(bias), operands.alignment()};
+    Convolution const convolution{pass,   x.dtype(),  x.shape(), w.shape(),           y.shape(),
+                                  window, bool(bias), store,     operands.alignment()};
     auto const status = execute(plan(convolution, operands), operands);
     if (status != CUDNN_STATUS_SUCCESS)
       fail("cuDNN failed to execute the ", convolution, ": ", explain(status));
@@ -78,7 +79,10 @@ struct CuDnn::State {
     auto [candidates, refused] = plans_of(convolution, gpu, options, measured ? most_measured : 1);
     core::check(!candidates.empty(), "cuDNN has no plan for the ", convolution, " with tf32 ",
                 options.tf32, " and deterministic ", options.deterministic, ": ", refused);
-    size_t const best = measured ? fastest(candidates, operands) : 0;
+    // A result that is added to must not be added to more than once.
+    Tensor const other = convolution.store == Store::add ? empty_like(operands.x) : operands.x;
+    size_t const best =
+        measured ? fastest(candidates, {other, operands.w, operands.y, operands.bias}) : 0;
     return plans.emplace(key, std::move(candidates[best])).first->second;
   }
 
@@ -128,8 +132,8 @@ void CuDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window 
 }
 
 void CuDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window, int64_t,
-                                  Tensor& dx) {
-  state_->run(Pass::backward_input, {dx, w, dy, {}}, window);
+                                  Store store, Tensor& dx) {
+  state_->run(Pass::backward_input, {dx, w, dy, {}}, window, store);
 }
 
 void CuDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,

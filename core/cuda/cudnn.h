@@ -23,7 +23,7 @@ class CuDnn {
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
               int64_t groups, Tensor& y);
   void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                             int64_t groups, Tensor& dx);
+                             int64_t groups, Store store, Tensor& dx);
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw);
 

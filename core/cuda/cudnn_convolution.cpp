@@ -73,7 +73,7 @@ Descriptor product(Convolution const& c, Descriptor const& y) {
       .set(names.y, y)
       .set(names.window, sliding(c.window))
       .set(names.alpha, 1.0f)
-      .set(names.beta, 0.0f);
+      .set(names.beta, c.store == Store::add ? 1.0f : 0.0f);
   return finalised(std::move(operation));
 }
 
@@ -124,6 +124,7 @@ Ints Convolution::key() const {
   Ints key{static_cast<int64_t>(pass),
            static_cast<int64_t>(dtype),
            bias ? 1 : 0,
+           static_cast<int64_t>(store),
            alignment,
            window.stride.h,
            window.stride.w,
@@ -145,10 +146,10 @@ Descriptor graph_of(Convolution const& convolution, Gpu const& gpu) {
 std::ostream& operator<<(std::ostream& out, Convolution const& c) {
   auto const pair = [](Window::Pair const& p) { return join('(', p.h, ", ", p.w, ')'); };
   char const* const passes[] = {"convolution", "gradient of the input", "gradient of the weights"};
-  return out << passes[static_cast<int>(c.pass)] << (c.bias ? " with bias, " : ", ") << c.dtype
-             << ", images " << c.x << ", weights " << c.w << ", result " << c.y << ", stride "
-             << pair(c.window.stride) << ", padding " << pair(c.window.padding) << ", dilation "
-             << pair(c.window.dilation);
+  return out << passes[static_cast<int>(c.pass)] << (c.bias ? " with bias, " : ", ")
+             << (c.store == Store::add ? "added, " : "") << c.dtype << ", images " << c.x
+             << ", weights " << c.w << ", result " << c.y << ", stride " << pair(c.window.stride)
+             << ", padding " << pair(c.window.padding) << ", dilation " << pair(c.window.dilation);
 }
 
 }  // namespace core::cuda

@@ -15,8 +15,9 @@ struct Convolution {
   Dtype dtype;    ///< f32 or bf16
   Shape x, w, y;  ///< (N, H, W, Ch), (Out, h, w, Ch / groups), (N, H', W', Out)
   Window window;
-  bool bias = false;       ///< forward: (Out) is added to y
-  int64_t alignment = 16;  ///< alignment of the least aligned operand in bytes, at most 16
+  bool bias = false;             ///< forward: (Out) is added to y
+  Store store = Store::replace;  ///< backward_input: whether x is added to
+  int64_t alignment = 16;        ///< alignment of the least aligned operand in bytes, at most 16
 
   /// Cache key: equal for convolutions that can share a plan.
   Ints key() const;

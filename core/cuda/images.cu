@@ -72,12 +72,13 @@ template <class T>
 struct BackwardInput {
   Convolution conv;
   T const *dy, *w;
+  T const* before;  ///< dx if the result is added to it; otherwise null
 
   __device__ double operator()(int64_t index) const {
     Position const at(conv.x, index);
     int64_t const group = conv.in_block == 0 ? 0 : at.channel / conv.in_block;
     int64_t const c = at.channel - group * conv.in_block, first = group * conv.out_block;
-    double sum = 0;
+    double sum = before ? double{before[index]} : 0;
     each_window(conv.axes, at.row, at.column, [&](int64_t i, int64_t j, int64_t a, int64_t b) {
       for (int64_t o = first; o < first + conv.out_block; ++o)
         sum += double{dy[conv.y.at(at.image, i, j, o)]} * double{w[conv.w.at(o, a, b, c)]};
@@ -134,11 +135,14 @@ void CudaKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, W
 }
 
 void CudaKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                                        int64_t groups, Tensor& dx) {
-  if (!use_loops(dy, w, dx)) return cudnn_->conv2d_backward_input(dy, w, window, groups, dx);
+                                        int64_t groups, Store store, Tensor& dx) {
+  if (!use_loops(dy, w, dx)) return cudnn_->conv2d_backward_input(dy, w, window, groups, store, dx);
   visit_floating(dx.dtype(), [&]<class T>() {
     Convolution const conv(dx, w, dy, window, groups);
-    each_element<T>(stream_, BackwardInput<T>{conv, dy.data<T>(), w.data<T>()}, dx);
+    each_element<T>(stream_,
+                    BackwardInput<T>{conv, dy.data<T>(), w.data<T>(),
+                                     store == Store::add ? dx.data<T>() : nullptr},
+                    dx);
   });
 }
 

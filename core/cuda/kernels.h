@@ -37,7 +37,7 @@ class CudaKernels final : public Kernels {
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
               int64_t groups, Tensor& y) override;
   void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                             int64_t groups, Tensor& dx) override;
+                             int64_t groups, Store store, Tensor& dx) override;
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw) override;
   void max_pool(Tensor const& x, Window const& window, Tensor& y, Tensor& where) override;

@@ -18,8 +18,9 @@ void DryKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Wi
 }
 
 void DryKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const&, int64_t,
-                                       Tensor& dx) {
-  device_.add_work(convolution(w, dy), {dy, w, dx});
+                                       Store store, Tensor& dx) {
+  Tensor const old = before(store, dx);
+  device_.add_work(convolution(w, dy), {dy, w, old, dx});
 }
 
 void DryKernels::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const&, int64_t,

@@ -26,7 +26,7 @@ class DryKernels final : public Kernels {
   void conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const& window,
               int64_t groups, Tensor& y) override;
   void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                             int64_t groups, Tensor& dx) override;
+                             int64_t groups, Store store, Tensor& dx) override;
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw) override;
   void max_pool(Tensor const& x, Window const&, Tensor& y, Tensor& where) override {
@@ -143,6 +143,10 @@ class DryKernels final : public Kernels {
   }
 
  private:
+  /// The part of an output that the kernel reads.
+  static Tensor before(Store store, Tensor const& output) {
+    return store == Store::add ? output : Tensor{};
+  }
   template <class... Tensors>
   void moves(Tensors const&... tensors) {
     device_.add_work(0, {Touched(tensors)...});

@@ -45,8 +45,10 @@ Var conv2d(Tape& tape, Var const& x, Var const& w, Var const& bias, Window const
       tape.add_grad(w, dw);
     }
     if (x.requires_grad()) {
-      Tensor dx = empty_like(x.value);
-      kernels.conv2d_backward_input(dy, w.value, window, groups, dx);
+      Tensor dx = tape.take_grad(x);
+      Store const store = dx ? Store::add : Store::replace;
+      if (!dx) dx = empty_like(x.value);
+      kernels.conv2d_backward_input(dy, w.value, window, groups, store, dx);
       tape.add_grad(x, dx);
     }
   });

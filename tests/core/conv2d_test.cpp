@@ -44,13 +44,16 @@ std::vector<Case> const cases{
 /// One convolution with both of its backward passes, in the dtype of x.
 struct Result {
   Tensor y, dx, dw;
+  Tensor added;  ///< x with the gradient of the input added
   Result(Case const& c, Tensor const& x, Tensor const& w, Tensor const& bias, Tensor const& dy)
       : y(x.device(), c.y(), x.dtype()),
         dx(empty_like(x)),
-        dw(x.device(), c.weights(), accumulator(x.dtype())) {
+        dw(x.device(), c.weights(), accumulator(x.dtype())),
+        added(clone(x)) {
     Kernels& kernels = x.device().kernels();
     kernels.conv2d(x, w, bias, c.window, c.groups, y);
-    kernels.conv2d_backward_input(dy, w, c.window, c.groups, dx);
+    kernels.conv2d_backward_input(dy, w, c.window, c.groups, Store::replace, dx);
+    kernels.conv2d_backward_input(dy, w, c.window, c.groups, Store::add, added);
     kernels.conv2d_backward_weights(x, dy, c.window, c.groups, dw);
   }
 };
@@ -98,6 +101,7 @@ TEST_CASE("conv2d: two groups and a bias by hand -> result and both gradients", 
   Result const result(c, x, w, bias, count_up(device, c.y()));
   CHECK(values(result.y) == Values{5.5, 24, 17.5, 52});
   CHECK(values(result.dx) == Values{1, 2, 6, 8, 3, 6, 12, 16});
+  CHECK(values(result.added) == Values{2, 4, 9, 12, 8, 12, 19, 24});
   CHECK(values(result.dw) == Values{1 + 15, 2 + 18, 6 + 28, 8 + 32});
 }
 
@@ -119,6 +123,7 @@ TEST_CASE(
   Result const fast(c, x, w, bias, dy);
   CHECK(tests::distance(fast.y, exact.y) < tests::tolerance(dtype));
   CHECK(tests::distance(fast.dx, exact.dx) < tests::tolerance(dtype));
+  CHECK(tests::distance(fast.added, exact.added) < tests::tolerance(dtype));
   // cuDNN rounds the gradient of the weights of bf16 images to bf16: core/cuda/cudnn.h.
   bool const rounded = dtype == Dtype::bf16 && !device.on_host();
   CHECK(tests::distance(fast.dw, exact.dw) <
@@ -127,6 +132,7 @@ TEST_CASE(
   Result const again(c, x, w, bias, dy);
   CHECK(values(again.y) == values(fast.y));
   CHECK(values(again.dx) == values(fast.dx));
+  CHECK(values(again.added) == values(fast.added));
   CHECK(values(again.dw) == values(fast.dw));
 }
 

@@ -77,11 +77,17 @@ TEST_CASE("cudnn: every kind of convolution -> one allowed plan", "[cuda]") {
     for (int64_t const alignment : {int64_t{16}, static_cast<int64_t>(size_of(dtype))}) {
       c.alignment = alignment;
       c.bias = pass == Pass::forward && alignment == 16;
-      CAPTURE(model.capability, options.tf32, options.deterministic, alignment, join(c));
-      Plans const plans = plans_of(c, gpu, options, 1);
-      INFO(plans.refused);
-      CHECK(plans.best_first.size() == 1);
-      for (Plan const& plan : plans.best_first) CHECK(allowed(plan.notes, dtype, options));
+      CAPTURE(model.capability, options.tf32, options.deterministic, alignment);
+      auto const stores = pass == Pass::backward_input ? std::vector{Store::replace, Store::add}
+                                                       : std::vector{Store::replace};
+      for (Store const store : stores) {
+        c.store = store;
+        CAPTURE(join(c));
+        Plans const plans = plans_of(c, gpu, options, 1);
+        INFO(plans.refused);
+        CHECK(plans.best_first.size() == 1);
+        for (Plan const& plan : plans.best_first) CHECK(allowed(plan.notes, dtype, options));
+      }
     }
 }
 
@@ -143,6 +149,7 @@ TEST_CASE("cudnn: convolutions that differ in one property -> different plan key
   CHECK(differs([](Convolution& c) { c.pass = Pass::backward_weights; }));
   CHECK(differs([](Convolution& c) { c.dtype = Dtype::bf16; }));
   CHECK(differs([](Convolution& c) { c.bias = true; }));
+  CHECK(differs([](Convolution& c) { c.store = Store::add; }));
   CHECK(differs([](Convolution& c) { c.alignment = 4; }));
   CHECK(differs([](Convolution& c) { c.x[0] = 3; }));
   CHECK(differs([](Convolution& c) { c.w[3] = 2; }));

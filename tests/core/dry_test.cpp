@@ -125,7 +125,7 @@ TEST_CASE("dry-run kernels: conv2d and its backward passes -> FLOPs per weight a
   double const flops = 2.0 * (2 * 4 * 4) * 10 * 3 * 3 * 3;
   device.kernels().conv2d(x, w, {}, window, 2, y);
   CHECK(sum(device).flops == flops);
-  device.kernels().conv2d_backward_input(y, w, window, 2, x);
+  device.kernels().conv2d_backward_input(y, w, window, 2, core::Store::replace, x);
   device.kernels().conv2d_backward_weights(x, y, window, 2, w);
   CHECK(sum(device).flops == 3 * flops);
 }

@@ -34,6 +34,25 @@ TEST_CASE("tape: several gradients of one value -> their sum; shared tensors are
   CHECK(values(seed) == Values{1, 10, 100});
 }
 
+TEST_CASE("tape: take_grad -> the gradient so far if no other tensor shares it, else empty",
+          "[tape]") {
+  Device& device = tests::device();
+  Tape tape;
+  auto const x = tape.input(three(device, {1, 2, 3}));
+  CHECK_FALSE(tape.take_grad(x));
+  CHECK_FALSE(tape.take_grad(Tape::constant(x.value)));
+  Tensor shared = three(device, {4, 5, 6});
+  tape.add_grad(x, shared);
+  CHECK_FALSE(tape.take_grad(x));
+  shared = {};
+  Tensor const taken = tape.take_grad(x);
+  REQUIRE(taken);
+  CHECK(values(taken) == Values{4, 5, 6});
+  CHECK_FALSE(tape.grad(x));
+  tape.add_grad(x, taken);
+  CHECK(values(tape.grad(x)) == Values{4, 5, 6});
+}
+
 TEST_CASE("tape: constants and unused values -> no gradient", "[tape]") {
   Device& device = tests::device();
   Tape tape;

@@ -27,12 +27,17 @@ std::vector<Problem> const problems{
 /// The result, and the gradients of the input and the weights.
 struct Convolved {
   Tensor y, dx, dw;
+  Tensor added;  ///< x with the gradient of the input added
 
   Convolved(Kernels& kernels, Problem const& p, Tensor const& x, Tensor const& w,
             Tensor const& bias, Tensor const& dy)
-      : y(empty_like(dy)), dx(empty_like(x)), dw(x.device(), w.shape(), accumulator(x.dtype())) {
+      : y(empty_like(dy)),
+        dx(empty_like(x)),
+        dw(x.device(), w.shape(), accumulator(x.dtype())),
+        added(clone(x)) {
     kernels.conv2d(x, w, bias, p.window, p.groups, y);
-    kernels.conv2d_backward_input(dy, w, p.window, p.groups, dx);
+    kernels.conv2d_backward_input(dy, w, p.window, p.groups, Store::replace, dx);
+    kernels.conv2d_backward_input(dy, w, p.window, p.groups, Store::add, added);
     kernels.conv2d_backward_weights(x, dy, p.window, p.groups, dw);
   }
 };
@@ -53,6 +58,7 @@ TEST_CASE("CUDA conv2d: f64 -> same as the CPU within 1e-14", "[kernels][conv2d]
   // Both sum in the same order; they differ by fused multiply-adds only.
   CHECK(tests::distance(fast.y, exact.y) < 1e-14);
   CHECK(tests::distance(fast.dx, exact.dx) < 1e-14);
+  CHECK(tests::distance(fast.added, exact.added) < 1e-14);
   CHECK(tests::distance(fast.dw, exact.dw) < 1e-14);
 }
 
@@ -71,6 +77,7 @@ TEST_CASE("CUDA conv2d: operands without elements -> same as the CPU", "[kernels
   Convolved const fast(gpu.kernels, p, x, w, bias, dy), exact(gpu.cpu, p, x, w, bias, dy);
   CHECK(equal(fast.y, exact.y));
   CHECK(equal(fast.dx, exact.dx));
+  CHECK(equal(fast.added, exact.added));
   CHECK(equal(fast.dw, exact.dw));
 }
 
@@ -85,5 +92,6 @@ TEST_CASE("CUDA conv2d: f32 -> forwarded to the library", "[kernels][conv2d]") {
   Convolved const given(gpu.kernels, p, x, w, bias, dy), library(gpu.cpu, p, x, w, bias, dy);
   CHECK(equal(given.y, library.y));
   CHECK(equal(given.dx, library.dx));
+  CHECK(equal(given.added, library.added));
   CHECK(equal(given.dw, library.dw));
 }

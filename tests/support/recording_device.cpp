@@ -7,6 +7,7 @@ using core::Columns;
 using core::Kernels;
 using core::LogitRule;
 using core::RandomKey;
+using core::Store;
 using core::Tensor;
 using core::Transpose;
 using core::UpdateRule;
@@ -51,8 +52,8 @@ class RecordingDevice::RecordingKernels final : public Kernels {
     queue(&Kernels::conv2d, x, w, bias, window, groups, y);
   }
   void conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                             int64_t groups, Tensor& dx) override {
-    queue(&Kernels::conv2d_backward_input, dy, w, window, groups, dx);
+                             int64_t groups, Store store, Tensor& dx) override {
+    queue(&Kernels::conv2d_backward_input, dy, w, window, groups, store, dx);
   }
   void conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                int64_t groups, Tensor& dw) override {

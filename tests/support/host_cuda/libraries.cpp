@@ -17,8 +17,8 @@ void CuDnn::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window 
   state_->kernels.conv2d(x, w, bias, window, groups, y);
 }
 void CuDnn::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const& window,
-                                  int64_t groups, Tensor& dx) {
-  state_->kernels.conv2d_backward_input(dy, w, window, groups, dx);
+                                  int64_t groups, Store store, Tensor& dx) {
+  state_->kernels.conv2d_backward_input(dy, w, window, groups, store, dx);
 }
 void CuDnn::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const& window,
                                     int64_t groups, Tensor& dw) {
