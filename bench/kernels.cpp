@@ -60,7 +60,7 @@ class Bench {
 void elementwise(Bench& bench, Dtype dtype) {
   Shape const shape{128 * bench.scale(), 32, 32, 64};
   Tensor x = bench.normal(shape, dtype), dy = bench.normal(shape, dtype), y = empty_like(x);
-  Tensor dx = empty_like(x), slope = bench.normal({64}, Dtype::f32), dslope = empty_like(slope);
+  Tensor dx = empty_like(x);
   Kernels& k = bench.kernels();
   if (dtype == Dtype::bf16) {
     Tensor wide(bench.device(), shape, Dtype::f32);
@@ -70,34 +70,44 @@ void elementwise(Bench& bench, Dtype dtype) {
   bench.run("add", dtype, {x, dy, y}, [&] { k.add(x, dy, y); });
   bench.run("relu", dtype, {x, y}, [&] { k.relu(x, y); });
   bench.run("relu backward", dtype, {y, dy, dx}, [&] { k.relu_backward(y, dy, dx); });
-  bench.run("prelu", dtype, {x, y}, [&] { k.prelu(x, slope, y); });
-  bench.run("prelu backward", dtype, {x, x, dy, dy, dx},
-            [&] { k.prelu_backward(x, slope, dy, dx, dslope); });
   bench.run("dropout", dtype, {x, y}, [&] { k.dropout(x, {1, Purpose::dropout, 1}, 0, 0.5, y); });
 }
 
 void batch_norm(Bench& bench, Dtype dtype, Shape const& shape) {
   Tensor x = bench.normal(shape, dtype), dy = bench.normal(shape, dtype), y = empty_like(x);
   Tensor dx = empty_like(x), dresidual = empty_like(x), none;
+  Tensor signs(bench.device(), signs_shape(shape), Dtype::u8);
   int64_t const channels = shape.back();
-  Tensor gain = bench.normal({channels}, Dtype::f32), bias = bench.normal({channels}, Dtype::f32);
-  Tensor moments(bench.device(), {3, channels}, Dtype::f32),
-      sums(bench.device(), {2, channels}, Dtype::f32);
-  Tensor merged = empty_like(moments), mean = empty_like(gain), variance = empty_like(gain);
+  Tensor moments(bench.device(), {3, channels}, Dtype::f32);
+  Tensor sums(bench.device(), {2, channels}, Dtype::f32), sums_and_slope = empty_like(moments);
   Kernels& k = bench.kernels();
   bench.run("batch statistics", dtype, {x}, [&] { k.batch_statistics(x, moments); });
-  k.fill(0, mean), k.fill(1, variance);
-  k.merge_statistics(moments.reshape({1, 3, channels}), 0.1, merged, mean, variance);
-  bench.run("batch norm, relu", dtype, {x, y},
-            [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, none, true, y); });
-  bench.run("batch norm, residual, relu", dtype, {x, dy, y},
-            [&] { k.batch_norm(x, mean, variance, 1e-5, gain, bias, dy, true, y); });
-  bench.run("batch norm backward sums", dtype, {x, y, dy},
-            [&] { k.batch_norm_backward_sums(x, y, dy, mean, variance, 1e-5, sums); });
-  bench.run("batch norm backward", dtype, {x, y, dy, dx},
-            [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, none); });
-  bench.run("  with residual", dtype, {x, y, dy, dx, dresidual},
-            [&] { k.batch_norm_backward(x, y, dy, merged, 1e-5, gain, sums, dx, dresidual); });
+  Normalization norm{.gain = bench.normal({channels}, Dtype::f32),
+                     .bias = bench.normal({channels}, Dtype::f32)};
+  norm.mean = empty_like(norm.gain), norm.variance = empty_like(norm.gain);
+  norm.slope = bench.normal({channels}, Dtype::f32);
+  Tensor count = empty_like(norm.gain);
+  k.fill(0, norm.mean), k.fill(1, norm.variance), k.fill(1, count);
+  norm.activation = Activation::relu;
+  bench.run("batch norm, residual, relu", dtype, {x, dy, y, signs},
+            [&] { k.batch_norm(norm, x, dy, y, signs); });
+  bench.run("  backward sums", dtype, {x, signs, dy},
+            [&] { k.batch_norm_backward_sums(norm, x, signs, dy, sums); });
+  bench.run("  backward", dtype, {x, signs, dy, dx, dresidual}, [&] {
+    k.batch_norm_backward(norm, x, signs, dy, count, sums, Store::replace, dx, dresidual);
+  });
+  for (auto const& [activation, name] : {std::pair{Activation::none, "batch norm"},
+                                         {Activation::relu, "batch norm, relu"},
+                                         {Activation::prelu, "batch norm, prelu"}}) {
+    norm.activation = activation;
+    Tensor& total = activation == Activation::prelu ? sums_and_slope : sums;
+    bench.run(name, dtype, {x, y}, [&] { k.batch_norm(norm, x, none, y, none); });
+    bench.run("  backward sums", dtype, {x, dy},
+              [&] { k.batch_norm_backward_sums(norm, x, none, dy, total); });
+    bench.run("  backward", dtype, {x, dy, dx}, [&] {
+      k.batch_norm_backward(norm, x, none, dy, count, total, Store::replace, dx, none);
+    });
+  }
 }
 
 /// Measures the passes over a chunk under one logit rule.

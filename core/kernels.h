@@ -2,6 +2,7 @@
 #include "core/columns.h"
 #include "core/math/margin.h"
 #include "core/math/softmax.h"
+#include "core/normalization.h"
 #include "core/random.h"
 #include "core/tensor.h"
 #include "core/update.h"
@@ -96,11 +97,6 @@ class Kernels {
   virtual void relu(Tensor const& x, Tensor& y) = 0;
   /// dx[i] := y[i] > 0 ? dy[i] : 0; y is the result of relu.
   virtual void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) = 0;
-  /// y[., c] := x[., c] > 0 ? x : slope[c] x. slope: (Ch), Acc; channels are the last axis.
-  virtual void prelu(Tensor const& x, Tensor const& slope, Tensor& y) = 0;
-  /// dx: gradient with respect to x. dslope (Ch), Acc: the sum of dy x over elements with x <= 0.
-  virtual void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
-                              Tensor& dslope) = 0;
   /// y[i] := uniform number first + i of the stream < probability ? 0 : x[i] / (1 - probability).
   /// Its own backward: the same call on dy. `first` makes the mask independent of the ranks.
   virtual void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
@@ -144,21 +140,21 @@ class Kernels {
   /// non-finite value would never leave them. All tensors: Acc.
   virtual void merge_statistics(Tensor const& parts, double momentum, Tensor& merged,
                                 Tensor& running_mean, Tensor& running_variance) = 0;
-  /// y := (x - mean) / sqrt(variance + epsilon) * gain + bias [+ residual] [then ReLU].
-  /// mean, variance, gain, bias: (Ch), Acc. `residual`: shape of x, or empty.
-  virtual void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
-                          double epsilon, Tensor const& gain, Tensor const& bias,
-                          Tensor const& residual, bool relu, Tensor& y) = 0;
-  /// sums (2, Ch), Acc: the sums of g and of g * xhat, which are dbias and dgain. g is dy, masked
-  /// by y > 0 unless `y` is empty (no ReLU).
-  virtual void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                        Tensor const& mean, Tensor const& variance, double epsilon,
-                                        Tensor& sums) = 0;
-  /// dx := gain / sqrt(variance + epsilon) (g - sums[0] / count - xhat sums[1] / count). moments
-  /// (count, mean, variance) and sums are those of all ranks. `dresidual` := g unless empty.
-  virtual void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                   Tensor const& moments, double epsilon, Tensor const& gain,
-                                   Tensor const& sums, Tensor& dx, Tensor& dresidual) = 0;
+  /// y := act(z [+ residual]), as in Normalization. `residual`: shape of x, or empty; none with
+  /// PReLU. `signs` (signs_shape), u8, or empty: the signs of y.
+  virtual void batch_norm(Normalization const& norm, Tensor const& x, Tensor const& residual,
+                          Tensor& y, Tensor& signs) = 0;
+  /// sums (2, Ch), with PReLU (3, Ch), Acc: the sums of g and of g * xhat, which are dbias and
+  /// dgain, and dslope. g is the gradient with respect to z. `signs`: as batch_norm stored them;
+  /// required for a ReLU after a residual, otherwise empty.
+  virtual void batch_norm_backward_sums(Normalization const& norm, Tensor const& x,
+                                        Tensor const& signs, Tensor const& dy, Tensor& sums) = 0;
+  /// dx := gain / sqrt(variance + epsilon) (g - sums[0] / count - xhat sums[1] / count). count
+  /// (Ch), Acc. count, mean, variance and sums are those of all ranks. `dresidual` := g unless
+  /// empty.
+  virtual void batch_norm_backward(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                                   Tensor const& dy, Tensor const& count, Tensor const& sums,
+                                   Store store, Tensor& dx, Tensor& dresidual) = 0;
 
   // Matrices.
   /// c := alpha op(a) op(b) + beta c. a, b: Float; c: Float or Acc. a: (m, k) or, transposed, (k,

@@ -14,8 +14,6 @@ namespace core {
 /// or {} for no bias. Saves x and w.
 Var conv2d(Tape&, Var const& x, Var const& w, Var const& bias, Window const&, int64_t groups = 1);
 
-enum class Activation { none, relu };
-
 /// Running statistics and hyperparameters of one batch normalization layer (Ioffe, Szegedy 2015).
 struct BatchNorm {
   /// All-gathers a tensor (...) of every rank of a group to (P, ...). Empty: statistics are
@@ -29,19 +27,18 @@ struct BatchNorm {
   Gather gather = {};
 };
 
-/// y = act(batch norm(x) * gain + bias [+ residual]); x (..., Ch); gain, bias (Ch) Acc.
+/// y = act(batch norm(x) * gain + bias [+ residual]); x (..., Ch); gain, bias (Ch) Acc. `slope`
+/// (Ch) Acc: of Activation::prelu, which excludes a residual; otherwise empty.
 /// Training: uses the statistics of the batch (over all ranks of `gather`) and updates the running
-/// statistics. Inference: uses the running statistics. Saves x and, with ReLU, y.
-/// The gradients of gain and bias are this rank's contribution; sum them over ranks like all other
-/// gradients.
+/// statistics. Inference: uses the running statistics. Saves x, and a bit per element with a
+/// residual and ReLU.
+/// The gradients of gain, bias and slope are this rank's contribution; sum them over ranks like all
+/// other gradients.
 Var batch_norm(Tape&, Var const& x, Var const& gain, Var const& bias, BatchNorm&,
-               Activation = Activation::none, Var const& residual = {});
+               Activation = Activation::none, Var const& residual = {}, Var const& slope = {});
 
 /// y = max(x, 0). Saves y.
 Var relu(Tape&, Var const& x);
-
-/// y = x > 0 ? x : slope[c] x (He et al. 2015); slope (Ch), Acc. Saves x.
-Var prelu(Tape&, Var const& x, Var const& slope);
 
 /// z = x + y; x and y have the same shape. Saves nothing.
 Var add(Tape&, Var const& x, Var const& y);

@@ -3,151 +3,215 @@
 #include "core/dispatch.h"
 #include "core/math/accumulator.h"
 #include "core/math/batch_norm.h"
-#include "core/math/elementwise.h"
 
 namespace core::cuda {
 namespace {
 
 using math::Accumulator;
 
-/// Normalizes x and adds the residual, if there is one.
-template <class T, bool residual, bool relu>
-struct Normalise {
-  using Acc = Accumulator<T>;
-  struct Channel {
-    Acc mean, factor, bias;
-  };
-  Acc const *mean, *variance, *gain, *bias;
+/// Normalization of one channel.
+template <class Acc>
+struct Affine {
+  Acc mean, factor, bias, slope;
+  __device__ Acc operator()(Acc x) const { return math::batch_norm(x, mean, factor, bias); }
+};
+
+/// Normalization of every channel.
+template <class Acc>
+struct Parameters {
+  Acc const *mean, *variance, *gain, *bias, *slope;
   Acc epsilon;
 
-  __device__ Channel channel(int64_t c, int64_t) const {
-    return {mean[c], gain[c] * math::inverse_deviation(variance[c], epsilon), bias[c]};
-  }
-  __device__ std::array<T, 1> operator()(Channel const& c,
-                                         std::array<T, 1 + residual> const& in) const {
-    Acc v = math::batch_norm<Acc>(in[0], c.mean, c.factor, c.bias);
-    if constexpr (residual) v += in[1];
-    return {T(relu ? math::Relu{}(v) : v)};
+  explicit Parameters(Normalization const& norm)
+      : mean(norm.mean.data<Acc>()),
+        variance(norm.variance.data<Acc>()),
+        gain(norm.gain.data<Acc>()),
+        bias(norm.bias.data<Acc>()),
+        slope(data_or_null<Acc>(norm.slope)),
+        epsilon(static_cast<Acc>(norm.epsilon)) {}
+
+  __device__ Acc inverse(int64_t c) const { return math::inverse_deviation(variance[c], epsilon); }
+  /// Also loads what only some kernels use; the compiler removes loads without use.
+  template <Activation activation>
+  __device__ Affine<Acc> affine(int64_t c) const {
+    return {mean[c], gain[c] * inverse(c), bias[c],
+            activation == Activation::prelu ? slope[c] : Acc(0)};
   }
 };
 
-/// Gradient before the activation, from inputs x, dy and, with ReLU, its result y.
-template <bool relu, class T>
-__device__ T passed(std::array<T, 2 + relu> const& in) {
-  if constexpr (relu)
-    return math::ReluBackward{}(in[2], in[1]);
-  else
-    return in[1];
+constexpr Activation activation_of(Gate gate) {
+  return gate == Gate::prelu ? Activation::prelu : Activation::relu;
 }
 
-/// Sums of g and of g (x - mean).
-template <class T, bool relu>
+/// Normalizes x, adds the residual, if there is one, and applies the activation.
+template <class T, bool residual, Activation activation>
+struct Normalise {
+  using Acc = Accumulator<T>;
+  using Channel = Affine<Acc>;
+  Parameters<Acc> parameters;
+
+  __device__ Channel channel(int64_t c, int64_t) const {
+    return parameters.template affine<activation>(c);
+  }
+  __device__ std::array<T, 1> operator()(Channel const& z,
+                                         std::array<T, 1 + residual> const& in) const {
+    Acc v = z(in[0]);
+    if constexpr (residual) v += in[1];
+    if constexpr (activation == Activation::relu) v = math::Relu{}(v);
+    if constexpr (activation == Activation::prelu) v *= math::prelu_slope(v, z.slope);
+    return {T(v)};
+  }
+};
+
+/// Gradient with respect to z from the inputs x, dy and, with Gate::signs, the sign.
+template <Gate gate, class Acc, class T>
+__device__ Acc passed(Affine<Acc> const& z, std::array<T, 2 + (gate == Gate::signs)> const& in) {
+  if constexpr (gate == Gate::open) return in[1];
+  if constexpr (gate == Gate::signs) return math::gated<gate, Acc>(in[2], in[1], 0);
+  return math::gated<gate, Acc>(z(in[0]), in[1], z.slope);
+}
+
+/// Sums of g, of g (x - mean) and, with PReLU, of its slope's gradient.
+template <class T, Gate gate>
 struct BackwardSums {
   using Acc = Accumulator<T>;
+  static constexpr int count = gate == Gate::prelu ? 3 : 2;
   struct Channel {
-    Acc mean, g, gx;
+    Affine<Acc> z;
+    Acc g, gx, slope;
   };
-  using Total = Sums<2>;
-  Acc const* mean;
+  using Total = Sums<count>;
+  Parameters<Acc> parameters;
 
-  __device__ Channel channel(int64_t c, int64_t) const { return {mean[c], 0, 0}; }
-  __device__ std::array<T, 0> operator()(Channel& c, std::array<T, 2 + relu> const& in) const {
-    Acc const g = passed<relu, T>(in);
+  __device__ Channel channel(int64_t c, int64_t) const {
+    return {parameters.template affine<activation_of(gate)>(c), 0, 0, 0};
+  }
+  __device__ std::array<T, 0> operator()(Channel& c,
+                                         std::array<T, 2 + (gate == Gate::signs)> const& in) const {
+    Acc const g = passed<gate>(c.z, in);
     c.g += g;
-    c.gx += g * (Acc(in[0]) - c.mean);
+    c.gx += g * (Acc(in[0]) - c.z.mean);
+    if constexpr (gate == Gate::prelu)
+      c.slope += math::prelu_slope_gradient<Acc>(c.z(in[0]), in[1]);
     return {};
   }
-  __device__ Total total(Channel const& c, int64_t) const { return {{c.g, c.gx}}; }
-};
-
-template <class Acc>
-struct WriteBackwardSums {
-  Acc const* variance;
-  Acc epsilon;
-  Acc* sums;
-  int64_t width;
-  __device__ void operator()(Sums<2> const& total, int64_t c) const {
-    sums[c] = static_cast<Acc>(total.at[0]);
-    sums[width + c] = static_cast<Acc>(total.at[1]) * math::inverse_deviation(variance[c], epsilon);
+  __device__ Total total(Channel const& c, int64_t) const {
+    if constexpr (gate == Gate::prelu)
+      return {{c.g, c.gx, c.slope}};
+    else
+      return {{c.g, c.gx}};
   }
 };
 
-/// Computes dx and, if requested, the gradient of the residual.
-template <class T, bool relu, bool residual>
+template <class Acc, int count>
+struct WriteBackwardSums {
+  Parameters<Acc> parameters;
+  Acc* sums;
+  int64_t width;
+  __device__ void operator()(Sums<count> const& total, int64_t c) const {
+    for (int i = 0; i < count; ++i) sums[i * width + c] = static_cast<Acc>(total.at[i]);
+    sums[width + c] *= parameters.inverse(c);
+  }
+};
+
+/// Computes dx and, with signs, the gradient of the residual. `adds`: to dx, the last array.
+template <class T, Gate gate, bool adds>
 struct NormaliseBackward {
   using Acc = Accumulator<T>;
+  static constexpr bool has_signs = gate == Gate::signs;
   struct Channel {
-    Acc mean, factor, mean_g, slope;
+    Affine<Acc> z;
+    Acc mean_g, slope_g;
   };
-  Acc const *moments, *gain, *sums;
-  Acc epsilon;
+  Parameters<Acc> parameters;
+  Acc const *count, *sums;
   int64_t width;
 
   __device__ Channel channel(int64_t c, int64_t) const {
-    Acc const count = moments[c];
-    Acc const inverse = math::inverse_deviation(moments[2 * width + c], epsilon);
-    return {moments[width + c], inverse * gain[c], sums[c] / count,
-            inverse * sums[width + c] / count};
+    return {parameters.template affine<activation_of(gate)>(c), sums[c] / count[c],
+            parameters.inverse(c) * sums[width + c] / count[c]};
   }
-  __device__ std::array<T, 1 + residual> operator()(Channel const& c,
-                                                    std::array<T, 2 + relu> const& in) const {
-    T const g = passed<relu, T>(in);
-    T const dx = T(math::batch_norm_backward<Acc>(g, in[0], c.mean, c.factor, c.mean_g, c.slope));
-    if constexpr (residual)
-      return {dx, g};
+  __device__ std::array<T, 1 + has_signs> operator()(
+      Channel const& c, std::array<T, 2 + adds + has_signs> const& in) const {
+    std::array<T, 2 + has_signs> used{in[0], in[1]};
+    if constexpr (has_signs) used[2] = in.back();
+    Acc const g = passed<gate>(c.z, used);
+    Acc dx = math::batch_norm_backward<Acc>(g, in[0], c.z.mean, c.z.factor, c.mean_g, c.slope_g);
+    if constexpr (adds) dx += in[2];
+    if constexpr (has_signs)
+      return {T(dx), T(g)};
     else
-      return {dx};
+      return {T(dx)};
   }
 };
+
+/// Calls f(signs) with the signs that a backward pass reads.
+template <Gate gate>
+auto read_signs(Tensor const& signs) {
+  if constexpr (gate == Gate::signs)
+    return ReadSigns{signs.data<uint8_t>()};
+  else
+    return NoSigns{};
+}
+
+template <class T, bool residual, Activation activation, class S = NoSigns>
+void normalise(StreamHandle stream, Normalization const& norm, Tensor const& x,
+               Tensor const& shortcut, Tensor& y, S const& signs = {}) {
+  map_rows(stream, x, Normalise<T, residual, activation>{Parameters<Accumulator<T>>(norm)},
+           append_if<residual>(std::array{x.data<T>()}, data_or_null<T>(shortcut)),
+           std::array{y.data<T>()}, signs);
+}
 
 }  // namespace
 
-void CudaKernels::batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance,
-                             double epsilon, Tensor const& gain, Tensor const& bias,
-                             Tensor const& residual, bool relu, Tensor& y) {
+void CudaKernels::batch_norm(Normalization const& norm, Tensor const& x, Tensor const& residual,
+                             Tensor& y, Tensor& signs) {
   visit_floating(x.dtype(), [&]<class T>() {
-    using Acc = Accumulator<T>;
-    with(bool(residual), [&]<class Residual>(Residual) {
-      with(relu, [&]<class Rectified>(Rectified) {
-        map_rows(stream_, x,
-                 Normalise<T, Residual::value, Rectified::value>{
-                     mean.data<Acc>(), variance.data<Acc>(), gain.data<Acc>(), bias.data<Acc>(),
-                     static_cast<Acc>(epsilon)},
-                 append_if<Residual::value>(std::array{x.data<T>()}, data_or_null<T>(residual)),
-                 std::array{y.data<T>()});
+    constexpr auto none = Activation::none, relu = Activation::relu, prelu = Activation::prelu;
+    bool const rectified = norm.activation == relu;
+    if (signs)
+      normalise<T, true, relu>(stream_, norm, x, residual, y, StoreSigns{signs.data<uint8_t>()});
+    else if (norm.activation == prelu)
+      normalise<T, false, prelu>(stream_, norm, x, residual, y);
+    else
+      with(bool(residual), [&]<class Residual>(Residual) {
+        rectified ? normalise<T, Residual::value, relu>(stream_, norm, x, residual, y)
+                  : normalise<T, Residual::value, none>(stream_, norm, x, residual, y);
       });
-    });
   });
 }
 
-void CudaKernels::batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                           Tensor const& mean, Tensor const& variance,
-                                           double epsilon, Tensor& sums) {
+void CudaKernels::batch_norm_backward_sums(Normalization const& norm, Tensor const& x,
+                                           Tensor const& signs, Tensor const& dy, Tensor& sums) {
   visit_floating(x.dtype(), [&]<class T>() {
     using Acc = Accumulator<T>;
-    with(bool(y), [&]<class Relu>(Relu) {
-      reduce_rows(stream_, x, BackwardSums<T, Relu::value>{mean.data<Acc>()},
-                  append_if<Relu::value>(std::array{x.data<T>(), dy.data<T>()}, data_or_null<T>(y)),
+    Parameters<Acc> const parameters(norm);
+    visit_gate(norm, signs, [&]<Gate gate>() {
+      using Pass = BackwardSums<T, gate>;
+      reduce_rows(stream_, x, Pass{parameters}, std::array{x.data<T>(), dy.data<T>()},
                   std::array<T*, 0>{},
-                  WriteBackwardSums<Acc>{variance.data<Acc>(), static_cast<Acc>(epsilon),
-                                         sums.data<Acc>(), channels(x)});
+                  WriteBackwardSums<Acc, Pass::count>{parameters, sums.data<Acc>(), channels(x)},
+                  read_signs<gate>(signs));
     });
   });
 }
 
-void CudaKernels::batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                      Tensor const& moments, double epsilon, Tensor const& gain,
-                                      Tensor const& sums, Tensor& dx, Tensor& dresidual) {
+void CudaKernels::batch_norm_backward(Normalization const& norm, Tensor const& x,
+                                      Tensor const& signs, Tensor const& dy, Tensor const& count,
+                                      Tensor const& sums, Store store, Tensor& dx,
+                                      Tensor& dresidual) {
   visit_floating(x.dtype(), [&]<class T>() {
     using Acc = Accumulator<T>;
-    with(bool(y), [&]<class Relu>(Relu) {
-      with(bool(dresidual), [&]<class Residual>(Residual) {
-        map_rows(stream_, x,
-                 NormaliseBackward<T, Relu::value, Residual::value>{
-                     moments.data<Acc>(), gain.data<Acc>(), sums.data<Acc>(),
-                     static_cast<Acc>(epsilon), channels(x)},
-                 append_if<Relu::value>(std::array{x.data<T>(), dy.data<T>()}, data_or_null<T>(y)),
-                 append_if<Residual::value>(std::array{dx.data<T>()}, data_or_null<T>(dresidual)));
+    visit_gate(norm, signs, [&]<Gate gate>() {
+      with(store == Store::add, [&]<class Adds>(Adds) {
+        T const* const before = dx.data<T>();
+        map_rows(
+            stream_, x,
+            NormaliseBackward<T, gate, Adds::value>{Parameters<Acc>(norm), count.data<Acc>(),
+                                                    sums.data<Acc>(), channels(x)},
+            append_if<Adds::value>(std::array{x.data<T>(), dy.data<T>()}, before),
+            append_if<gate == Gate::signs>(std::array{dx.data<T>()}, data_or_null<T>(dresidual)),
+            read_signs<gate>(signs));
       });
     });
   });

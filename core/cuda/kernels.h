@@ -27,9 +27,6 @@ class CudaKernels final : public Kernels {
   void add(Tensor const& x, Tensor const& y, Tensor& z) override;
   void relu(Tensor const& x, Tensor& y) override;
   void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override;
-  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override;
-  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
-                      Tensor& dslope) override;
   void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                Tensor& y) override;
   void random_normal(RandomKey key, int64_t first, double mean, double stddev, Tensor& t) override;
@@ -48,15 +45,13 @@ class CudaKernels final : public Kernels {
   void batch_statistics(Tensor const& x, Tensor& moments) override;
   void merge_statistics(Tensor const& parts, double momentum, Tensor& merged, Tensor& running_mean,
                         Tensor& running_variance) override;
-  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
-                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
-                  Tensor& y) override;
-  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                Tensor const& mean, Tensor const& variance, double epsilon,
-                                Tensor& sums) override;
-  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                           Tensor const& moments, double epsilon, Tensor const& gain,
-                           Tensor const& sums, Tensor& dx, Tensor& dresidual) override;
+  void batch_norm(Normalization const& norm, Tensor const& x, Tensor const& residual, Tensor& y,
+                  Tensor& signs) override;
+  void batch_norm_backward_sums(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                                Tensor const& dy, Tensor& sums) override;
+  void batch_norm_backward(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                           Tensor const& dy, Tensor const& count, Tensor const& sums, Store store,
+                           Tensor& dx, Tensor& dresidual) override;
   void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override;
   void add_bias(Tensor const& bias, Tensor& y) override;

@@ -1,7 +1,6 @@
 #include "core/cuda/kernels.h"
 #include "core/cuda/rows.cuh"
 #include "core/math/accumulator.h"
-#include "core/math/elementwise.h"
 
 namespace core::cuda {
 namespace {
@@ -20,18 +19,6 @@ struct AddBias {
 };
 
 template <class T>
-struct Prelu {
-  using Channel = Accumulator<T>;
-  Accumulator<T> const* slope;
-
-  __device__ Channel channel(int64_t c, int64_t) const { return slope[c]; }
-  __device__ std::array<T, 1> operator()(Channel const& s, std::array<T, 1> const& in) const {
-    Accumulator<T> const x = in[0];
-    return {T(math::prelu_slope(x, s) * x)};
-  }
-};
-
-template <class T>
 struct SumRows {
   using Channel = Accumulator<T>;
   using Total = Sums<1>;
@@ -42,24 +29,6 @@ struct SumRows {
     return {};
   }
   __device__ Total total(Channel const& sum, int64_t) const { return {{sum}}; }
-};
-
-/// Computes dx and sums dslope.
-template <class T>
-struct PreluBackward {
-  struct Channel {
-    Accumulator<T> slope, sum;
-  };
-  using Total = Sums<1>;
-  Accumulator<T> const* slope;
-
-  __device__ Channel channel(int64_t c, int64_t) const { return {slope[c], 0}; }
-  __device__ std::array<T, 1> operator()(Channel& c, std::array<T, 2> const& in) const {
-    Accumulator<T> const x = in[0], dy = in[1];
-    c.sum += math::prelu_slope_gradient(x, dy);
-    return {T(math::prelu_slope(x, c.slope) * dy)};
-  }
-  __device__ Total total(Channel const& c, int64_t) const { return {{c.sum}}; }
 };
 
 template <class Acc>
@@ -84,22 +53,6 @@ void CudaKernels::sum_rows(Tensor const& x, Tensor& out) {
   visit_floating(x.dtype(), [&]<class T>() {
     reduce_rows(stream_, x, SumRows<T>{}, std::array{x.data<T>()}, std::array<T*, 0>{},
                 WriteSum<Accumulator<T>>{out.data<Accumulator<T>>()});
-  });
-}
-
-void CudaKernels::prelu(Tensor const& x, Tensor const& slope, Tensor& y) {
-  visit_floating(x.dtype(), [&]<class T>() {
-    map_rows(stream_, x, Prelu<T>{slope.data<Accumulator<T>>()}, std::array{x.data<T>()},
-             std::array{y.data<T>()});
-  });
-}
-
-void CudaKernels::prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
-                                 Tensor& dslope) {
-  visit_floating(x.dtype(), [&]<class T>() {
-    reduce_rows(stream_, x, PreluBackward<T>{slope.data<Accumulator<T>>()},
-                std::array{x.data<T>(), dy.data<T>()}, std::array{dx.data<T>()},
-                WriteSum<Accumulator<T>>{dslope.data<Accumulator<T>>()});
   });
 }
 

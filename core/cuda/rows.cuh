@@ -12,6 +12,8 @@
 ///   f.channel(c, row)    F::Channel, the thread's state for channel c; its rows begin at `row`
 ///   f(channel, inputs)   outputs; inputs and outputs are std::array<T, .>
 ///   f.total(channel, n)  F::Total, of f64s: result of the thread's n rows (only in reduce_rows)
+/// A pass may also read or store signs (signs_shape): packs then have 8 channels, or 1, and a byte
+/// of signs.
 namespace core::cuda {
 
 /// Partition of a tensor over a grid. It depends only on the tensor's shape, and so does the order
@@ -87,50 +89,96 @@ __device__ void store_pack(Pack<T, n> const& values, T* data, int64_t pack) {
     for (int j = 0; j < n; ++j) data[pack * n + j] = values.at[j];
 }
 
+struct NoSigns {
+  static constexpr bool read = false, stored = false;
+};
+/// Signs as one more input, the last: 1 or 0.
+struct ReadSigns {
+  static constexpr bool read = true, stored = false;
+  uint8_t const* data;
+};
+/// The signs of the first output.
+struct StoreSigns {
+  static constexpr bool read = false, stored = true;
+  uint8_t* data;
+};
+
+/// Arrays of a pass, all of the tensor's shape, and its signs.
+template <class T, size_t ins, size_t outs, class S>
+struct RowArrays {
+  std::array<T const*, ins> in;
+  std::array<T*, outs> out;
+  S signs;
+};
+
+/// A pack of each input, and its signs.
+template <class T, int n, size_t ins>
+struct InputPacks {
+  std::array<Pack<T, n>, ins> at;
+  uint8_t signs = 0;
+};
+
+template <int n, Access access, class T, size_t ins, size_t outs, class S>
+__device__ InputPacks<T, n, ins> load_inputs(RowArrays<T, ins, outs, S> const& arrays,
+                                             int64_t pack) {
+  InputPacks<T, n, ins> packs;
+#pragma unroll
+  for (size_t i = 0; i < ins; ++i) packs.at[i] = load_pack<n, access>(arrays.in[i], pack);
+  if constexpr (S::read) packs.signs = arrays.signs.data[pack];
+  return packs;
+}
+
+/// Element j of each input, and its sign if signs are read.
+template <class S, class T, int n, size_t ins>
+__device__ std::array<T, ins + S::read> elements_of(InputPacks<T, n, ins> const& packs, int j) {
+  std::array<T, ins + S::read> elements;
+#pragma unroll
+  for (size_t i = 0; i < ins; ++i) elements[i] = packs.at[i].at[j];
+  if constexpr (S::read) elements[ins] = T(static_cast<float>(packs.signs >> j & 1));
+  return elements;
+}
+
 /// Computes pack `pack` of the outputs from that of the inputs.
-template <int n, Access access, class F, class T, size_t ins, size_t outs>
+template <int n, Access access, class F, class T, size_t ins, size_t outs, class S>
 __device__ void take_pack(F const& f, typename F::Channel (&channels)[n],
-                          std::array<Pack<T, n>, ins> const& in, std::array<T*, outs> const& out,
+                          InputPacks<T, n, ins> const& in, RowArrays<T, ins, outs, S> const& arrays,
                           int64_t pack) {
   std::array<Pack<T, n>, outs> results;
+  unsigned signs = 0;
 #pragma unroll
   for (int j = 0; j < n; ++j) {
-    std::array<T, ins> elements;
-#pragma unroll
-    for (size_t i = 0; i < ins; ++i) elements[i] = in[i].at[j];
-    std::array<T, outs> const made = f(channels[j], elements);
+    std::array<T, outs> const made = f(channels[j], elements_of<S>(in, j));
     if constexpr (outs > 0) {
 #pragma unroll
       for (size_t o = 0; o < outs; ++o) results[o].at[j] = made[o];
     }
+    if constexpr (S::stored) signs |= (made[0] > 0 ? 1u : 0u) << j;
   }
+  if constexpr (S::stored) arrays.signs.data[pack] = static_cast<uint8_t>(signs);
   if constexpr (outs > 0) {
 #pragma unroll
-    for (size_t o = 0; o < outs; ++o) store_pack<n, access>(results[o], out[o], pack);
+    for (size_t o = 0; o < outs; ++o) store_pack<n, access>(results[o], arrays.out[o], pack);
   }
 }
 
 /// Applies f to the lane's rows, several at a time so that their loads overlap. Outputs may be
 /// inputs.
-template <int n, Access access, class F, class T, size_t ins, size_t outs>
+template <int n, Access access, class F, class T, size_t ins, size_t outs, class S>
 __device__ void visit_rows(F const& f, typename F::Channel (&channels)[n], RowPartition const& walk,
-                           ThreadRows const& lane, std::array<T const*, ins> const& in,
-                           std::array<T*, outs> const& out) {
+                           ThreadRows const& lane, RowArrays<T, ins, outs, S> const& arrays) {
   constexpr int at_once = ins < 3 ? 4 / ins : 1;
   int64_t const down = walk.down;
   for (int64_t row = lane.row; row < lane.end; row += at_once * down) {
-    std::array<Pack<T, n>, ins> packs[at_once];
+    InputPacks<T, n, ins> packs[at_once];
 #pragma unroll
     for (int k = 0; k < at_once; ++k) {
       if (row + k * down >= lane.end) continue;
-#pragma unroll
-      for (size_t i = 0; i < ins; ++i)
-        packs[k][i] = load_pack<n, access>(in[i], (row + k * down) * walk.columns + lane.column);
+      packs[k] = load_inputs<n, access>(arrays, (row + k * down) * walk.columns + lane.column);
     }
 #pragma unroll
     for (int k = 0; k < at_once; ++k) {
       if (row + k * down >= lane.end) continue;
-      take_pack<n, access>(f, channels, packs[k], out,
+      take_pack<n, access>(f, channels, packs[k], arrays,
                            (row + k * down) * walk.columns + lane.column);
     }
   }
@@ -143,14 +191,13 @@ __device__ void load_channels(F const& f, ThreadRows const& lane,
   for (int j = 0; j < n; ++j) channels[j] = f.channel(lane.column * n + j, lane.row);
 }
 
-template <int n, Access access, class F, class T, size_t ins, size_t outs>
-__global__ void map_rows_kernel(RowPartition walk, F f, std::array<T const*, ins> in,
-                                std::array<T*, outs> out) {
+template <int n, Access access, class F, class T, size_t ins, size_t outs, class S>
+__global__ void map_rows_kernel(RowPartition walk, F f, RowArrays<T, ins, outs, S> arrays) {
   ThreadRows const lane = lane_of(walk);
   if (lane.row >= lane.end) return;
   typename F::Channel channels[n];
   load_channels(f, lane, channels);
-  visit_rows<n, access>(f, channels, walk, lane, in, out);
+  visit_rows<n, access>(f, channels, walk, lane, arrays);
 }
 
 /// Sums of `count` quantities.
@@ -183,15 +230,15 @@ __device__ void merge_down(Total (&mine)[n], unsigned across) {
 }
 
 /// parts (blocks down, Ch): total of each channel in each block.
-template <int n, Access access, class F, class T, size_t ins, size_t outs>
-__global__ void reduce_rows_kernel(RowPartition walk, F f, std::array<T const*, ins> in,
-                                   std::array<T*, outs> out, typename F::Total* parts) {
+template <int n, Access access, class F, class T, size_t ins, size_t outs, class S>
+__global__ void reduce_rows_kernel(RowPartition walk, F f, RowArrays<T, ins, outs, S> arrays,
+                                   typename F::Total* parts) {
   ThreadRows const lane = lane_of(walk);
   typename F::Total totals[n] = {};
   if (lane.row < lane.end) {
     typename F::Channel channels[n];
     load_channels(f, lane, channels);
-    visit_rows<n, access>(f, channels, walk, lane, in, out);
+    visit_rows<n, access>(f, channels, walk, lane, arrays);
     int64_t const rows = (lane.end - lane.row + walk.down - 1) / walk.down;
 #pragma unroll
     for (int j = 0; j < n; ++j) totals[j] = f.total(channels[j], rows);
@@ -220,48 +267,49 @@ __global__ void merge_parts_kernel(Total const* parts, int64_t count, int64_t wi
 }
 
 /// Calls run.operator()<n, access>() with the pack size n that the width and the addresses allow.
-template <class T, size_t ins, size_t outs, class Run>
-void with_packs(int64_t width, std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
-                Run const& run) {
-  constexpr int n = pack_size<T>;
+template <class T, size_t ins, size_t outs, class S, class Run>
+void with_packs(int64_t width, RowArrays<T, ins, outs, S> const& arrays, Run const& run) {
+  constexpr int n = S::read || S::stored ? 8 : pack_size<T>;
   auto const aligned = [](T const* data) { return packs<n>(data); };
   if (width % n != 0)
     run.template operator()<1, Access::packs>();
-  else if (std::all_of(in.begin(), in.end(), aligned) &&
-           std::all_of(out.begin(), out.end(), aligned))
+  else if (std::all_of(arrays.in.begin(), arrays.in.end(), aligned) &&
+           std::all_of(arrays.out.begin(), arrays.out.end(), aligned))
     run.template operator()<n, Access::packs>();
   else
     run.template operator()<n, Access::elements>();
 }
 
 /// out[.][r, c] := f(channel c, in[.][r, c]), for tensors of x's shape.
-template <class F, class T, size_t ins, size_t outs>
+template <class F, class T, size_t ins, size_t outs, class S = NoSigns>
 void map_rows(StreamHandle stream, Tensor const& x, F const& f, std::array<T const*, ins> const& in,
-              std::array<T*, outs> const& out) {
+              std::array<T*, outs> const& out, S const& signs = {}) {
   if (x.count() == 0) return;
-  with_packs(channels(x), in, out, [&]<int n, Access access>() {
+  RowArrays<T, ins, outs, S> const arrays{in, out, signs};
+  with_packs(channels(x), arrays, [&]<int n, Access access>() {
     RowPartition const walk = walk_over(rows(x), channels(x) / n);
-    launch(map_rows_kernel<n, access, F, T, ins, outs>, grid_of(walk), stream, walk, f, in, out);
+    launch(map_rows_kernel<n, access, F, T, ins, outs, S>, grid_of(walk), stream, walk, f, arrays);
   });
 }
 
 /// Like map_rows, then calls finish(total, c) for each channel with the merged total of all its
 /// rows.
-template <class F, class Finish, class T, size_t ins, size_t outs>
+template <class F, class Finish, class T, size_t ins, size_t outs, class S = NoSigns>
 void reduce_rows(StreamHandle stream, Tensor const& x, F const& f,
                  std::array<T const*, ins> const& in, std::array<T*, outs> const& out,
-                 Finish const& finish) {
+                 Finish const& finish, S const& signs = {}) {
   using Total = typename F::Total;
   int64_t const width = channels(x);
   if (width == 0) return;
-  with_packs(width, in, out, [&]<int n, Access access>() {
+  RowArrays<T, ins, outs, S> const arrays{in, out, signs};
+  with_packs(width, arrays, [&]<int n, Access access>() {
     RowPartition const walk = walk_over(rows(x), width / n);
     int64_t const blocks = blocks_down(walk);
     Tensor scratch(x.device(), {blocks, width, sizeof(Total) / sizeof(double)}, Dtype::f64);
     auto* const parts = reinterpret_cast<Total*>(scratch.data<double>());
     if (blocks > 0)
-      launch(reduce_rows_kernel<n, access, F, T, ins, outs>, grid_of(walk), stream, walk, f, in,
-             out, parts);
+      launch(reduce_rows_kernel<n, access, F, T, ins, outs, S>, grid_of(walk), stream, walk, f,
+             arrays, parts);
     int64_t const merging = (width + merged_channels - 1) / merged_channels;
     launch(merge_parts_kernel<Total, Finish>,
            Grid{dim3(static_cast<unsigned>(merging)), map_threads}, stream,

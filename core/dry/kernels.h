@@ -15,11 +15,6 @@ class DryKernels final : public Kernels {
   void add(Tensor const& x, Tensor const& y, Tensor& z) override { moves(x, y, z); }
   void relu(Tensor const& x, Tensor& y) override { moves(x, y); }
   void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override { moves(y, dy, dx); }
-  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override { moves(x, slope, y); }
-  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
-                      Tensor& dslope) override {
-    moves(x, slope, dy, dx, dslope);
-  }
   void dropout(Tensor const& x, RandomKey, int64_t, double, Tensor& y) override { moves(x, y); }
   void random_normal(RandomKey, int64_t, double, double, Tensor& t) override { moves(t); }
   void random_uniform(RandomKey, int64_t, double, double, Tensor& t) override { moves(t); }
@@ -45,20 +40,19 @@ class DryKernels final : public Kernels {
                         Tensor& running_variance) override {
     moves(parts, merged, running_mean, running_variance);
   }
-  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double,
-                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool,
-                  Tensor& y) override {
-    moves(x, mean, variance, gain, bias, residual, y);
+  void batch_norm(Normalization const& norm, Tensor const& x, Tensor const& residual, Tensor& y,
+                  Tensor& signs) override {
+    moves(norm.mean, norm.variance, norm.gain, norm.bias, x, residual, y, signs);
   }
-  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                Tensor const& mean, Tensor const& variance, double,
-                                Tensor& sums) override {
-    moves(x, y, dy, mean, variance, sums);
+  void batch_norm_backward_sums(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                                Tensor const& dy, Tensor& sums) override {
+    moves(norm.mean, norm.variance, x, signs, dy, sums);
   }
-  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                           Tensor const& moments, double, Tensor const& gain, Tensor const& sums,
+  void batch_norm_backward(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                           Tensor const& dy, Tensor const&, Tensor const& sums, Store store,
                            Tensor& dx, Tensor& dresidual) override {
-    moves(x, y, dy, moments, gain, sums, dx, dresidual);
+    moves(norm.mean, norm.variance, norm.gain, x, signs, dy, sums, before(store, dx), dx,
+          dresidual);
   }
   void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override;

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include "core/math/elementwise.h"
 #include "core/math/host_device.h"
+#include "core/normalization.h"
 
 /// Formulas of batch normalization (Ioffe, Szegedy 2015), per element of a channel.
 namespace core::math {
@@ -81,7 +83,16 @@ COLONNADE_HD Acc batch_norm(Acc x, Acc mean, Acc factor, Acc bias) {
   return (x - mean) * factor + bias;
 }
 
-/// Gradient with respect to x from g, the gradient with respect to the result. `mean_g` is the mean
+/// Gradient with respect to z from dy. With Gate::signs, any positive number takes the place of a
+/// positive z.
+template <Gate gate, class Acc>
+COLONNADE_HD Acc gated(Acc z, Acc dy, Acc slope) {
+  if constexpr (gate == Gate::open) return dy;
+  if constexpr (gate == Gate::prelu) return prelu_slope(z, slope) * dy;
+  return z > 0 ? dy : Acc(0);
+}
+
+/// Gradient with respect to x from g, the gradient with respect to z. `mean_g` is the mean
 /// over the batch of g; `slope` is the mean of g xhat, divided by the deviation.
 template <class Acc>
 COLONNADE_HD Acc batch_norm_backward(Acc g, Acc x, Acc mean, Acc factor, Acc mean_g, Acc slope) {

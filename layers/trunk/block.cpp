@@ -84,8 +84,7 @@ IresnetBlock::IresnetBlock(Context const& context, std::string const& name, int6
     : bn1_(context, name + ".bn1", in),
       conv1_(context, name + ".conv1",
              {.in = in, .out = out, .kernel = 3, .padding = 1, .init_std = stddev}),
-      bn2_(context, name + ".bn2", out),
-      prelu_(context, name + ".prelu", out),
+      bn2_(context, name + ".bn2", name + ".prelu", out),
       conv2_(
           context, name + ".conv2",
           {.in = out, .out = out, .kernel = 3, .stride = stride, .padding = 1, .init_std = stddev}),
@@ -94,7 +93,7 @@ IresnetBlock::IresnetBlock(Context const& context, std::string const& name, int6
 
 Var IresnetBlock::forward(Tape& tape, Var const& x) {
   auto h = conv1_.forward(tape, bn1_.forward(tape, x));
-  h = conv2_.forward(tape, prelu_.forward(tape, bn2_.forward(tape, h)));
+  h = conv2_.forward(tape, bn2_.forward(tape, h));
   auto const around = shortcut_.forward(tape, x);
   return bn3_.forward(tape, h, around);
 }
@@ -103,7 +102,6 @@ void IresnetBlock::visit_parameters(Visit const& visit) {
   bn1_.visit_parameters(visit);
   conv1_.visit_parameters(visit);
   bn2_.visit_parameters(visit);
-  prelu_.visit_parameters(visit);
   conv2_.visit_parameters(visit);
   bn3_.visit_parameters(visit);
   shortcut_.visit_parameters(visit);

@@ -2,7 +2,6 @@
 #include <optional>
 #include "layers/trunk/conv.h"
 #include "layers/trunk/norm.h"
-#include "layers/trunk/prelu.h"
 
 /// Residual blocks: a path of convolutions and a shortcut around it. Constructor arguments are the
 /// name, the numbers of input and output channels, and the stride.
@@ -82,8 +81,7 @@ class IresnetBlock final : public Layer {
  private:
   BatchNorm bn1_;
   Conv2d conv1_;
-  BatchNorm bn2_;
-  Prelu prelu_;
+  NormPrelu bn2_;
   Conv2d conv2_;
   BatchNorm bn3_;
   Shortcut shortcut_;

@@ -21,8 +21,7 @@ class Iresnet final : public Trunk {
                .kernel = 3,
                .padding = 1,
                .init_std = IresnetBlock::stddev}),
-        stem_bn_(context, "bn1", options.width),
-        stem_prelu_(context, "prelu", options.width),
+        stem_bn_(context, "bn1", "prelu", options.width),
         stages_(context, options.width,
                 {{options.stages[0], options.width, 2},
                  {options.stages[1], 2 * options.width, 2},
@@ -34,7 +33,7 @@ class Iresnet final : public Trunk {
         features_bn_(context, "features", options.features, core::Activation::none, Gain::fixed) {}
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
-    auto h = stem_prelu_.forward(tape, stem_bn_.forward(tape, stem_.forward(tape, x)));
+    auto h = stem_bn_.forward(tape, stem_.forward(tape, x));
     h = flatten(tape, bn_.forward(tape, stages_.forward(tape, h)));
     h = dropout(tape, h, options_.dropout, 0);
     return features_bn_.forward(tape, fc_.forward(tape, h));
@@ -43,7 +42,6 @@ class Iresnet final : public Trunk {
   void visit_parameters(Visit const& visit) override {
     stem_.visit_parameters(visit);
     stem_bn_.visit_parameters(visit);
-    stem_prelu_.visit_parameters(visit);
     stages_.visit_parameters(visit);
     bn_.visit_parameters(visit);
     fc_.visit_parameters(visit);
@@ -55,8 +53,7 @@ class Iresnet final : public Trunk {
  private:
   IresnetTrunk options_;
   Conv2d stem_;
-  BatchNorm stem_bn_;
-  Prelu stem_prelu_;
+  NormPrelu stem_bn_;
   Stages<IresnetBlock> stages_;
   BatchNorm bn_;
   Linear fc_;

@@ -30,10 +30,11 @@ BatchNorm::BatchNorm(Context const& context, std::string const& name, int64_t ch
   state_.gather = context.gather;
 }
 
-core::Var BatchNorm::forward(core::Tape& tape, core::Var const& x, core::Var const& residual) {
+core::Var BatchNorm::forward(core::Tape& tape, core::Var const& x, core::Var const& residual,
+                             core::Var const& slope) {
   auto const gain = gain_.trainable() ? tape.parameter(gain_) : core::Tape::constant(gain_.value);
   auto const bias = tape.parameter(bias_);
-  return batch_norm(tape, x, gain, bias, state_, activation_, residual);
+  return batch_norm(tape, x, gain, bias, state_, activation_, residual, slope);
 }
 
 void BatchNorm::visit_parameters(Visit const& visit) {

@@ -16,8 +16,9 @@ class BatchNorm final : public Layer {
             core::Activation activation = core::Activation::none, Gain gain = Gain::trained);
 
   core::Var forward(core::Tape& tape, core::Var const& x) override { return forward(tape, x, {}); }
-  /// Returns activation(norm(x) + residual).
-  core::Var forward(core::Tape& tape, core::Var const& x, core::Var const& residual);
+  /// Returns activation(norm(x) + residual). `slope`: see core::batch_norm.
+  core::Var forward(core::Tape& tape, core::Var const& x, core::Var const& residual,
+                    core::Var const& slope = {});
   void visit_parameters(Visit const& visit) override;
 
  private:
@@ -25,6 +26,29 @@ class BatchNorm final : public Layer {
   core::Parameter gain_, bias_, running_mean_, running_variance_;
   core::Parameter batches_;  ///< i64, a scalar: num_batches_tracked, steps trained before loading
   core::BatchNorm state_;
+};
+
+/// Batch normalization followed by PReLU (He et al. 2015), in one pass over memory. Slopes are
+/// initialized to 0.25.
+class NormPrelu final : public Layer {
+ public:
+  /// norm, prelu: names of the two.
+  NormPrelu(Context const& context, std::string const& norm, std::string const& prelu,
+            int64_t channels)
+      : norm_(context, norm, channels, core::Activation::prelu),
+        slope_(constant(context, prelu + ".weight", core::Role::norm, {channels}, 0.25)) {}
+
+  core::Var forward(core::Tape& tape, core::Var const& x) override {
+    return norm_.forward(tape, x, {}, tape.parameter(slope_));
+  }
+  void visit_parameters(Visit const& visit) override {
+    norm_.visit_parameters(visit);
+    visit(slope_);
+  }
+
+ private:
+  BatchNorm norm_;
+  core::Parameter slope_;
 };
 
 }  // namespace layers

@@ -17,11 +17,12 @@ BatchNorm fresh(Device& device, int64_t channels, Dtype wide) {
 
 /// Outputs, gradients and running statistics of one batch normalization, for comparison.
 struct Result {
-  Tensor y, dx, dgain, dbias, dresidual, running_mean, running_variance;
+  Tensor y, dx, dgain, dbias, dresidual, dslope, running_mean, running_variance;
 };
 
 struct Inputs {
   Tensor x, gain, bias, residual, dy;
+  Tensor slope = {};
 };
 
 Inputs random_inputs(Device& device, Shape const& shape, Dtype dtype) {
@@ -29,6 +30,25 @@ Inputs random_inputs(Device& device, Shape const& shape, Dtype dtype) {
   return {tests::random(device, shape, dtype, 1), tests::random(device, {channels}, Dtype::f32, 2),
           tests::random(device, {channels}, Dtype::f32, 3), tests::random(device, shape, dtype, 4),
           tests::random(device, shape, dtype, 5)};
+}
+
+/// An activation, and whether a residual is added before it.
+struct Kind {
+  Activation activation;
+  bool residual;
+};
+Kind any_kind() {
+  return GENERATE(Kind{Activation::none, false}, Kind{Activation::none, true},
+                  Kind{Activation::relu, false}, Kind{Activation::relu, true},
+                  Kind{Activation::prelu, false});
+}
+
+Inputs inputs_of(Kind const& kind, Device& device, Shape const& shape, Dtype dtype) {
+  Inputs in = random_inputs(device, shape, dtype);
+  if (!kind.residual) in.residual = {};
+  if (kind.activation == Activation::prelu)
+    in.slope = tests::random(device, {shape.back()}, Dtype::f32, 6);
+  return in;
 }
 
 Result run(Inputs const& in, Dtype dtype, Activation activation, BatchNorm::Gather gather = {}) {
@@ -39,13 +59,15 @@ Result run(Inputs const& in, Dtype dtype, Activation activation, BatchNorm::Gath
   Var const x = tape.input(tests::as(in.x, dtype)), gain = tape.input(tests::as(in.gain, wide));
   Var const bias = tape.input(tests::as(in.bias, wide));
   Var const residual = in.residual ? tape.input(tests::as(in.residual, dtype)) : Var{};
-  Var const y = batch_norm(tape, x, gain, bias, norm, activation, residual);
+  Var const slope = in.slope ? tape.input(tests::as(in.slope, wide)) : Var{};
+  Var const y = batch_norm(tape, x, gain, bias, norm, activation, residual, slope);
   tape.backward(y, tests::as(in.dy, dtype));
   return {y.value,
           tape.grad(x),
           tape.grad(gain),
           tape.grad(bias),
           in.residual ? tape.grad(residual) : Tensor{},
+          in.slope ? tape.grad(slope) : Tensor{},
           norm.running_mean,
           norm.running_variance};
 }
@@ -97,53 +119,124 @@ TEST_CASE("batch_norm: inference -> uses the running statistics and does not cha
   CHECK(values(norm.running_variance) == std::vector<double>{4});
 }
 
-TEST_CASE("batch_norm: f64 x, gain, bias and residual -> gradients match central differences",
-          "[norm]") {
+TEST_CASE("batch_norm: PReLU of four numbers by hand -> result and gradients", "[norm]") {
   Device& device = tests::device();
-  auto const shape = GENERATE(Shape{3, 1}, Shape{7, 5}, Shape{2, 3, 5, 3});
-  auto const activation = GENERATE(Activation::none, Activation::relu);
-  Inputs const in = random_inputs(device, shape, Dtype::f64);
-  BatchNorm norm = fresh(device, shape.back(), Dtype::f64);
-  auto const fixed = [](Tensor const& t) { return Tape::constant(tests::as(t, Dtype::f64)); };
-  auto const holds = [&](Tensor const& at, auto const& f) {
-    tests::gradient_holds(device, tests::as(at, Dtype::f64), f, 1e-5, 1e-6);
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const number = [&](double value) { return tensor(device, {1}, Dtype::f64, {value}); };
+  // Mean 0, variance 1: xhat = x. z = 2 x + 1 = (-1, -1, 3, 3), g = (1, 0, 8, 0).
+  Result const r = run({tensor(device, {4, 1}, dtype, {-1, -1, 1, 1}),
+                        number(2),
+                        number(1),
+                        {},
+                        tensor(device, {4, 1}, dtype, {4, 0, 8, 0}),
+                        number(0.25)},
+                       dtype, Activation::prelu);
+  auto const close = [&](Tensor const& t, std::vector<double> const& exact) {
+    return tests::distance(values(t), exact) < 2e-5 + (t.dtype() == Dtype::bf16 ? 4e-3 : 0);
   };
-  holds(in.x, [&](Tape& t, Var const& v) {
-    return batch_norm(t, v, fixed(in.gain), fixed(in.bias), norm, activation, fixed(in.residual));
-  });
-  holds(in.x, [&](Tape& t, Var const& v) {
-    return batch_norm(t, v, fixed(in.gain), fixed(in.bias), norm, activation);
-  });
-  holds(in.gain, [&](Tape& t, Var const& v) {
-    return batch_norm(t, fixed(in.x), v, fixed(in.bias), norm, activation, fixed(in.residual));
-  });
-  holds(in.bias, [&](Tape& t, Var const& v) {
-    return batch_norm(t, fixed(in.x), fixed(in.gain), v, norm, activation, fixed(in.residual));
-  });
-  holds(in.residual, [&](Tape& t, Var const& v) {
-    return batch_norm(t, fixed(in.x), fixed(in.gain), fixed(in.bias), norm, activation, v);
-  });
+  CHECK(close(r.y, {-0.25, -0.25, 3, 3}));
+  CHECK(close(r.dslope, {4 * -1}));
+  CHECK(close(r.dbias, {1 + 8}));
+  CHECK(close(r.dgain, {-1 + 8}));
+  // dx = 2 (g - 9/4 - xhat 7/4)
+  CHECK(close(r.dx, {1, -1, 8, -8}));
+}
+
+TEST_CASE(
+    "batch_norm: f64 x, gain, bias, residual and slope -> gradients match central differences",
+    "[norm]") {
+  Device& device = tests::device();
+  auto const shape = GENERATE(Shape{3, 1}, Shape{7, 5}, Shape{2, 3, 5, 3}, Shape{5, 16});
+  Kind const kind = any_kind();
+  Inputs const in = inputs_of(kind, device, shape, Dtype::f64);
+  BatchNorm norm = fresh(device, shape.back(), Dtype::f64);
+  auto const holds = [&](Tensor const Inputs::*chosen) {
+    if (!(in.*chosen)) return;
+    tests::gradient_holds(
+        device, tests::as(in.*chosen, Dtype::f64),
+        [&](Tape& t, Var const& v) {
+          auto const of = [&](Tensor Inputs::*which) {
+            if (which == chosen) return v;
+            return in.*which ? Tape::constant(tests::as(in.*which, Dtype::f64)) : Var{};
+          };
+          return batch_norm(t, of(&Inputs::x), of(&Inputs::gain), of(&Inputs::bias), norm,
+                            kind.activation, of(&Inputs::residual), of(&Inputs::slope));
+        },
+        1e-5, 1e-6);
+  };
+  for (auto const which :
+       {&Inputs::x, &Inputs::gain, &Inputs::bias, &Inputs::residual, &Inputs::slope})
+    holds(which);
 }
 
 TEST_CASE("batch_norm: f32 and bf16 inputs -> within rounding of f64", "[norm]") {
   Device& device = tests::device();
   auto const dtype = GENERATE(Dtype::f32, Dtype::bf16);
-  auto const activation = GENERATE(Activation::none, Activation::relu);
-  auto const shape = GENERATE(Shape{33, 31}, Shape{257, 1}, Shape{3, 40, 41, 33}, Shape{64, 257});
-  auto const with_residual = GENERATE(true, false);
-  Inputs in = random_inputs(device, shape, dtype);
-  if (!with_residual) in.residual = {};
-  Result const got = run(in, dtype, activation), exact = run(in, Dtype::f64, activation);
+  auto const shape = GENERATE(Shape{33, 31}, Shape{257, 1}, Shape{3, 40, 41, 33}, Shape{64, 257},
+                              Shape{33, 32}, Shape{17, 1032});
+  Kind const kind = any_kind();
+  Inputs const in = inputs_of(kind, device, shape, dtype);
+  Result const got = run(in, dtype, kind.activation), exact = run(in, Dtype::f64, kind.activation);
   double const rounding = tests::tolerance(dtype), sums = tests::f32_reduction;
   CHECK(tests::distance(got.y, exact.y) < rounding);
-  // Where y is within f32 rounding of 0, its ReLU may pass or block: the sums may lose an element.
-  double const loose = activation == Activation::relu ? 1e-3 : 0;
+  // Where z is within f32 rounding of 0, the activation may take the other side: the sums may lose
+  // an element.
+  double const loose = kind.activation == Activation::none ? 0 : 1e-3;
   CHECK(tests::distance(got.dx, exact.dx) < rounding + loose);
   CHECK(tests::distance(got.dgain, exact.dgain) < sums + loose);
   CHECK(tests::distance(got.dbias, exact.dbias) < sums + loose);
   CHECK(tests::distance(got.running_mean, exact.running_mean) < sums);
   CHECK(tests::distance(got.running_variance, exact.running_variance) < sums);
-  if (with_residual) CHECK(tests::distance(got.dresidual, exact.dresidual) < rounding + loose);
+  if (in.residual) CHECK(tests::distance(got.dresidual, exact.dresidual) < rounding + loose);
+  if (in.slope) CHECK(tests::distance(got.dslope, exact.dslope) < sums + loose);
+}
+
+TEST_CASE("batch_norm: x has a gradient already -> the sum of both", "[norm]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  Shape const shape{33, 24};
+  Inputs const in = random_inputs(device, shape, dtype);
+  BatchNorm norm = fresh(device, 24, accumulator(dtype));
+  Tape tape;
+  Var const x = tape.input(in.x);
+  auto const constant = [&](Tensor const& t) {
+    return Tape::constant(tests::as(t, accumulator(dtype)));
+  };
+  // The residual's gradient arrives at x first.
+  Var const first = batch_norm(tape, x, constant(in.gain), constant(in.bias), norm);
+  Var const y = add(tape, first, x);
+  tape.backward(y, in.dy);
+  Result const alone = run({in.x, in.gain, in.bias, {}, in.dy}, Dtype::f64, Activation::none);
+  auto sum = values(alone.dx);
+  auto const passed = values(in.dy);
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += passed[i];
+  CHECK(tests::distance(values(tape.grad(x)), sum) < tests::tolerance(dtype));
+}
+
+TEST_CASE("batch_norm: signs of 16 and of 3 channels -> bits, and bytes", "[norm]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
+  auto const signs = [&](int64_t channels, std::vector<double> const& numbers) {
+    Dtype const wide = accumulator(dtype);
+    auto const filled = [&](double value) {
+      return tensor(device, {channels}, wide, std::vector<double>(channels, value));
+    };
+    Tensor const x = tensor(device, {2, channels}, dtype, numbers);
+    Tensor const residual = tensor(device, x.shape(), dtype, std::vector<double>(x.count(), -1));
+    Tensor y = empty_like(x), stored(device, signs_shape(x.shape()), Dtype::u8);
+    device.kernels().batch_norm({.mean = filled(0),
+                                 .variance = filled(1),
+                                 .epsilon = 0,
+                                 .gain = filled(1),
+                                 .bias = filled(0),
+                                 .activation = Activation::relu},
+                                x, residual, y, stored);
+    return tests::bytes(stored);
+  };
+  CHECK(signs(16, {2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,  //
+                   0, 2, 2, 0, 0, 1, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2}) ==
+        std::string("\x01\x80\x06\xFF", 4));
+  CHECK(signs(3, {2, 0, 2, 1, 2, 0}) == std::string("\1\0\1\0\1\0", 6));
 }
 
 TEST_CASE("batch_norm: no rows -> empty results, zero gradients, unchanged running statistics",
@@ -174,8 +267,9 @@ TEST_CASE("batch_norm: one rank's rows of a joint batch -> results of the whole 
   kernels.batch_statistics(whole.x, all);
   kernels.merge_statistics(all, 0.1, merged, scratch.running_mean, scratch.running_variance);
   kernels.batch_statistics(x, moments);
-  kernels.batch_norm_backward_sums(x, {}, dy, merged.rows(1, 2).reshape({7}),
-                                   merged.rows(2, 3).reshape({7}), 1e-5, sums);
+  Normalization const norm{merged.rows(1, 2).reshape({7}), merged.rows(2, 3).reshape({7}), 1e-5,
+                           tests::as(whole.gain, wide), tests::as(whole.bias, wide)};
+  kernels.batch_norm_backward_sums(norm, x, {}, dy, sums);
   auto const gather = [&](Tensor const& mine) {
     Tensor both(device, {2, mine.size(0), 7}, wide);
     Tensor first = both.rows(0, 1), second = both.rows(1, 2);
@@ -199,7 +293,7 @@ TEST_CASE("batch_norm: one rank's rows of a joint batch -> results of the whole 
   CHECK(tests::distance(dbias, exact.dbias) < tests::f32_reduction);
 }
 
-TEST_CASE("batch_norm: wrong gain or residual shape -> error with the shapes", "[norm]") {
+TEST_CASE("batch_norm: wrong gain, residual or slope -> error with the shapes", "[norm]") {
   Device& device = tests::device();
   Tape tape;
   BatchNorm norm = fresh(device, 3, Dtype::f32);
@@ -209,4 +303,12 @@ TEST_CASE("batch_norm: wrong gain or residual shape -> error with the shapes", "
   CHECK_THROWS_WITH(batch_norm(tape, x, bad, good, norm), Catch::StartsWith("batch_norm: x of"));
   CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::none, good),
                     Catch::Contains("residual of shape (3)"));
+  CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::prelu, {}, bad),
+                    Catch::Contains("slope of shape (2)"));
+  CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::prelu),
+                    Catch::Contains("slopes are those of PReLU"));
+  CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::relu, {}, good),
+                    Catch::Contains("slopes are those of PReLU"));
+  CHECK_THROWS_WITH(batch_norm(tape, x, good, good, norm, Activation::prelu, x, good),
+                    Catch::Contains("PReLU after a residual"));
 }

@@ -1,9 +1,12 @@
 // Batch normalization: statistics, their merging, and both passes.
 #include "tests/kernels/twins.h"
 
+using core::Activation;
 using core::Dtype;
 using core::Kernels;
+using core::Normalization;
 using core::Shape;
+using core::Store;
 using core::Tensor;
 using tests::host_cuda::all_orders;
 using tests::host_cuda::Settings;
@@ -20,71 +23,90 @@ Twins moments_of(Pair& pair, Twins const& x) {
   return moments;
 }
 
-void normalise_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu) {
-  Shape const shape = x.gpu.shape(), channels{shape.back()};
-  Dtype const dtype = x.gpu.dtype(), wide = core::accumulator(dtype);
+/// A normalization of the shape's channels, and how a residual and stored signs take part.
+struct Case {
+  char const* name;
+  Activation activation;
+  bool residual = false;
+
+  bool has_signs() const { return residual && activation == Activation::relu; }
+};
+constexpr Case cases[] = {{"no activation", Activation::none},
+                          {"residual", Activation::none, true},
+                          {"ReLU", Activation::relu},
+                          {"PReLU", Activation::prelu},
+                          {"residual and ReLU", Activation::relu, true}};
+
+struct NormTwins {
+  Normalization gpu, cpu;
+};
+NormTwins norm_of(Pair& pair, Shape const& shape, Dtype dtype, Activation activation) {
+  Shape const channels{shape.back()};
+  Dtype const wide = core::accumulator(dtype);
   Twins const mean = pair.random(channels, wide, 2), gain = pair.random(channels, wide, 3, 1, 0.2),
               bias = pair.random(channels, wide, 4),
-              variance = pair.random(channels, wide, 5, 2, 0.1);
-  Twins const residual = with_residual ? pair.random(shape, dtype, 6) : Twins{};
-  Twins y = pair.results(shape, dtype);
-  pair.run([&](Kernels& kernels, auto side) {
-    kernels.batch_norm(x.*side, mean.*side, variance.*side, epsilon, gain.*side, bias.*side,
-                       residual.*side, relu, y.*side);
-  });
-  agree(y);
+              variance = pair.random(channels, wide, 5, 2, 0.1),
+              slope = activation == Activation::prelu ? pair.random(channels, wide, 6, 0.25, 0.1)
+                                                      : Twins{};
+  return {{mean.gpu, variance.gpu, epsilon, gain.gpu, bias.gpu, activation, slope.gpu},
+          {mean.cpu, variance.cpu, epsilon, gain.cpu, bias.cpu, activation, slope.cpu}};
+}
+Normalization const& on(NormTwins const& norm, Tensor Twins::*side) {
+  return side == &Twins::gpu ? norm.gpu : norm.cpu;
 }
 
-/// Inputs of both backward kernels besides x.
-struct Backward {
-  Twins y, dy, gain, moments;
-};
-Backward backward_of(Pair& pair, Twins const& x, bool relu) {
+/// Tensors of u8, uninitialized.
+Twins signs_of(Pair& pair, Case const& with, Shape const& shape) {
+  return with.has_signs() ? pair.bytes(core::signs_shape(shape)) : Twins{};
+}
+
+/// Runs forward; returns the signs, the same on both sides.
+Twins normalise_agrees(Pair& pair, Twins const& x, Case const& with) {
+  Shape const shape = x.gpu.shape();
+  Dtype const dtype = x.gpu.dtype();
+  NormTwins const norm = norm_of(pair, shape, dtype, with.activation);
+  Twins const residual = with.residual ? pair.random(shape, dtype, 7) : Twins{};
+  Twins y = pair.results(shape, dtype), signs = signs_of(pair, with, shape);
+  pair.run([&](Kernels& kernels, auto side) {
+    kernels.batch_norm(on(norm, side), x.*side, residual.*side, y.*side, signs.*side);
+  });
+  agree(y);
+  if (with.has_signs()) CHECK(tests::bytes(signs.gpu) == tests::bytes(signs.cpu));
+  return signs;
+}
+
+void backward_agrees(Pair& pair, Twins const& x, Case const& with, Twins const& signs) {
   Shape const shape = x.gpu.shape();
   int64_t const width = shape.back();
   Dtype const dtype = x.gpu.dtype(), wide = core::accumulator(dtype);
-  return {relu ? pair.random(shape, dtype, 2) : Twins{}, pair.random(shape, dtype, 3),
-          pair.random({width}, wide, 4, 1, 0.2), pair.random({3, width}, wide, 5, 2, 0.1)};
-}
-
-void sums_agree(Pair& pair, Twins const& x, bool relu) {
-  Backward const in = backward_of(pair, x, relu);
-  int64_t const width = x.gpu.size(-1);
-  Twins sums = pair.results({2, width}, in.gain.gpu.dtype());
+  NormTwins const norm = norm_of(pair, shape, dtype, with.activation);
+  Twins const dy = pair.random(shape, dtype, 8), count = pair.random({width}, wide, 9, 9, 0.1);
+  Twins sums = pair.results({with.activation == Activation::prelu ? 3 : 2, width}, wide);
   pair.run([&](Kernels& kernels, auto side) {
-    Tensor const mean = (in.moments.*side).rows(1, 2).reshape({width}),
-                 variance = (in.moments.*side).rows(2, 3).reshape({width});
-    kernels.batch_norm_backward_sums(x.*side, in.y.*side, in.dy.*side, mean, variance, epsilon,
-                                     sums.*side);
+    kernels.batch_norm_backward_sums(on(norm, side), x.*side, signs.*side, dy.*side, sums.*side);
   });
   agree(sums);
-}
-
-void backward_agrees(Pair& pair, Twins const& x, bool with_residual, bool relu) {
-  Backward const in = backward_of(pair, x, relu);
-  Shape const shape = x.gpu.shape();
-  Twins const sums = pair.random({2, shape.back()}, in.gain.gpu.dtype(), 6);
-  Twins dx = pair.results(shape, x.gpu.dtype()),
-        dresidual = with_residual ? pair.results(shape, x.gpu.dtype()) : Twins{};
-  pair.run([&](Kernels& kernels, auto side) {
-    kernels.batch_norm_backward(x.*side, in.y.*side, in.dy.*side, in.moments.*side, epsilon,
-                                in.gain.*side, sums.*side, dx.*side, dresidual.*side);
-  });
-  agree(dx);
-  if (with_residual) agree(dresidual);
+  Twins const given = pair.random({2, width}, wide, 10);
+  for (Store const store : {Store::replace, Store::add}) {
+    CAPTURE(static_cast<int>(store));
+    Twins dx = store == Store::add ? pair.random(shape, dtype, 11) : pair.results(shape, dtype),
+          dresidual = with.has_signs() ? pair.results(shape, dtype) : Twins{};
+    pair.run([&](Kernels& kernels, auto side) {
+      kernels.batch_norm_backward(on(norm, side), x.*side, signs.*side, dy.*side, count.*side,
+                                  given.*side, store, dx.*side, dresidual.*side);
+    });
+    agree(dx);
+    if (with.has_signs()) agree(dresidual);
+  }
 }
 
 void all_agree(Pair& pair, Shape const& shape, Dtype dtype) {
   Twins const x = pair.random(shape, dtype, 1);
   agree(moments_of(pair, x));
-  for (bool const relu : {false, true}) {
-    CAPTURE(relu);
-    sums_agree(pair, x, relu);
-    for (bool const residual : {false, true}) {
-      CAPTURE(residual);
-      normalise_agrees(pair, x, residual, relu);
-      backward_agrees(pair, x, residual, relu);
-    }
+  for (Case const& with : cases) {
+    CAPTURE(with.name);
+    Twins const signs = normalise_agrees(pair, x, with);
+    backward_agrees(pair, x, with, signs);
   }
 }
 
@@ -104,6 +126,7 @@ TEST_CASE(
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   Pair pair(Placed::unaligned);
   all_agree(pair, {33, 64}, dtype);
+  all_agree(pair, {33, 520}, dtype);
 }
 
 TEST_CASE("CUDA batch_statistics: large mean and small variance -> accurate variance") {

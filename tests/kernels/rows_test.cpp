@@ -1,4 +1,4 @@
-// Row kernels over channels: biases, sums, PReLU.
+// Row kernels over channels: biases and sums.
 #include "tests/kernels/twins.h"
 
 using core::Dtype;
@@ -19,25 +19,18 @@ Shape flat(Shape const& shape) {
 void rows_agree(Pair& pair, Shape const& shape, Dtype dtype) {
   Dtype const wide = core::accumulator(dtype);
   Shape const channels{shape.back()};
-  Twins const x = pair.random(shape, dtype, 1), dy = pair.random(shape, dtype, 2),
-              slope = pair.random(channels, wide, 3, 0.25, 0.1);
-  Twins biased = pair.random(flat(shape), dtype, 4), y = pair.results(shape, dtype),
-        dx = pair.results(shape, dtype), dslope = pair.results(channels, wide),
-        sum = pair.results(channels, wide);
+  Twins const x = pair.random(shape, dtype, 1), bias = pair.random(channels, wide, 3);
+  Twins biased = pair.random(flat(shape), dtype, 4), sum = pair.results(channels, wide);
   pair.run([&](Kernels& kernels, auto side) {
-    kernels.add_bias(slope.*side, biased.*side);
+    kernels.add_bias(bias.*side, biased.*side);
     kernels.sum_rows(x.*side, sum.*side);
-    kernels.prelu(x.*side, slope.*side, y.*side);
-    kernels.prelu_backward(x.*side, slope.*side, dy.*side, dx.*side, dslope.*side);
   });
-  for (Twins const& result : {biased, sum, y, dx, dslope}) agree(result);
+  for (Twins const& result : {biased, sum}) agree(result);
 }
 
 }  // namespace
 
-TEST_CASE(
-    "CUDA row kernels: biases, sums and PReLU in every dtype -> within rounding of the CPU in "
-    "f64") {
+TEST_CASE("CUDA row kernels: biases and sums in every dtype -> within rounding of the CPU in f64") {
   auto const dtype = GENERATE(Dtype::f32, Dtype::f64, Dtype::bf16);
   CAPTURE(dtype);
   for_shapes([&](Shape const& shape) {
@@ -67,18 +60,6 @@ TEST_CASE("CUDA sum_rows: aligned and unaligned addresses -> same bits") {
 TEST_CASE("CUDA row kernels: images of (N, H, W, C) -> within rounding of the CPU in f64") {
   Pair pair;
   rows_agree(pair, {3, 5, 7, 16}, Dtype::bf16);
-}
-
-TEST_CASE("CUDA prelu_backward: dx in place of dy -> within rounding of the CPU in f64") {
-  Pair pair;
-  Shape const shape{257, 24};
-  Twins const x = pair.random(shape, Dtype::f32, 1), slope = pair.random({24}, Dtype::f32, 2);
-  Twins dy = pair.random(shape, Dtype::f32, 3), dslope = pair.results({24}, Dtype::f32);
-  Tensor want(dy.cpu.device(), shape, Dtype::f64);
-  dy.cpu.device().kernels().prelu_backward(x.cpu, slope.cpu, dy.cpu, want, dslope.cpu);
-  dy.gpu.device().kernels().prelu_backward(x.gpu, slope.gpu, dy.gpu, dy.gpu, dslope.gpu);
-  agree({dy.gpu, want});
-  agree(dslope);
 }
 
 TEST_CASE("CUDA sum_rows: NaN in one channel -> NaN sum in that channel") {

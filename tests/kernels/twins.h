@@ -46,6 +46,11 @@ class Pair {
             core::Tensor(cpu_, shape, core::Dtype::f64)};
   }
 
+  /// Bytes of both sides, to be overwritten.
+  Twins bytes(core::Shape const& shape) {
+    return {core::Tensor(gpu_, shape, core::Dtype::u8), core::Tensor(cpu_, shape, core::Dtype::u8)};
+  }
+
   /// Calls f(kernels, side) for both; a side selects a tensor: twins.*side.
   template <class F>
   void run(F const& f) {

@@ -6,6 +6,7 @@ using core::ClassChunk;
 using core::Columns;
 using core::Kernels;
 using core::LogitRule;
+using core::Normalization;
 using core::RandomKey;
 using core::Store;
 using core::Tensor;
@@ -29,13 +30,6 @@ class RecordingDevice::RecordingKernels final : public Kernels {
   void relu(Tensor const& x, Tensor& y) override { queue(&Kernels::relu, x, y); }
   void relu_backward(Tensor const& y, Tensor const& dy, Tensor& dx) override {
     queue(&Kernels::relu_backward, y, dy, dx);
-  }
-  void prelu(Tensor const& x, Tensor const& slope, Tensor& y) override {
-    queue(&Kernels::prelu, x, slope, y);
-  }
-  void prelu_backward(Tensor const& x, Tensor const& slope, Tensor const& dy, Tensor& dx,
-                      Tensor& dslope) override {
-    queue(&Kernels::prelu_backward, x, slope, dy, dx, dslope);
   }
   void dropout(Tensor const& x, RandomKey key, int64_t first, double probability,
                Tensor& y) override {
@@ -79,20 +73,18 @@ class RecordingDevice::RecordingKernels final : public Kernels {
                         Tensor& running_variance) override {
     queue(&Kernels::merge_statistics, parts, momentum, merged, running_mean, running_variance);
   }
-  void batch_norm(Tensor const& x, Tensor const& mean, Tensor const& variance, double epsilon,
-                  Tensor const& gain, Tensor const& bias, Tensor const& residual, bool relu,
-                  Tensor& y) override {
-    queue(&Kernels::batch_norm, x, mean, variance, epsilon, gain, bias, residual, relu, y);
+  void batch_norm(Normalization const& norm, Tensor const& x, Tensor const& residual, Tensor& y,
+                  Tensor& signs) override {
+    queue(&Kernels::batch_norm, norm, x, residual, y, signs);
   }
-  void batch_norm_backward_sums(Tensor const& x, Tensor const& y, Tensor const& dy,
-                                Tensor const& mean, Tensor const& variance, double epsilon,
-                                Tensor& sums) override {
-    queue(&Kernels::batch_norm_backward_sums, x, y, dy, mean, variance, epsilon, sums);
+  void batch_norm_backward_sums(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                                Tensor const& dy, Tensor& sums) override {
+    queue(&Kernels::batch_norm_backward_sums, norm, x, signs, dy, sums);
   }
-  void batch_norm_backward(Tensor const& x, Tensor const& y, Tensor const& dy,
-                           Tensor const& moments, double epsilon, Tensor const& gain,
-                           Tensor const& sums, Tensor& dx, Tensor& dresidual) override {
-    queue(&Kernels::batch_norm_backward, x, y, dy, moments, epsilon, gain, sums, dx, dresidual);
+  void batch_norm_backward(Normalization const& norm, Tensor const& x, Tensor const& signs,
+                           Tensor const& dy, Tensor const& count, Tensor const& sums, Store store,
+                           Tensor& dx, Tensor& dresidual) override {
+    queue(&Kernels::batch_norm_backward, norm, x, signs, dy, count, sums, store, dx, dresidual);
   }
   void matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose tb, double alpha,
               double beta, Tensor& c) override {
