@@ -43,7 +43,7 @@ enum class Transpose { no, yes };
 /// What a kernel does with the values of its result.
 enum class Store {
   replace,
-  add,  ///< the result is added to the output, in Acc, and rounded once
+  add,  ///< the result is added to the output; in bf16 it may be rounded before the addition
 };
 
 /// How the products p = <x, w> of a batch with class weights become logits z. Target class: z =
