@@ -277,6 +277,9 @@ class Kernels {
   /// depend on how rows are distributed over ranks.
   virtual void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
                       Tensor const& g, UpdateState& state) = 0;
+  /// One step of `rule` on each of several whole parameters, as by update() without trust ratios.
+  /// All g, w, first and second have the same dtype, Acc.
+  virtual void update_all(UpdateRule const& rule, std::vector<ParameterUpdate>& all) = 0;
   /// trust (rows), Acc: eta |w| / (|factor g| + decay |w|) for each row of g, Acc, and w, Float; 1
   /// if either norm is 0. factor: UpdateRule::gradient_scale. LARS (You, Gitman, Ginsburg 2017), to
   /// be followed by an SGD step.

@@ -47,6 +47,12 @@ struct UpdateState {
   Tensor copy;    ///< bf16 copy of w, rounded to nearest, that ops read; or empty
 };
 
+/// A whole parameter and its gradient g, of w's shape, Acc.
+struct ParameterUpdate {
+  Tensor g;
+  UpdateState state;
+};
+
 /// Returns the values of UpdateRule::step_scalars for step `step` (the first is 1): the learning
 /// rate; 1 - momentum^step and 1 - second^step, the bias corrections of Adam's moments; and the
 /// step number, the key of stochastic rounding.

@@ -82,41 +82,84 @@ struct Stepper {
   }
 };
 
-/// Calls f(begin, n, trust) for pieces of rows of `width`, on all threads; with trust ratios, a
+template <class R, class Acc>
+Stepper<R, Acc> stepper(UpdateRule const& rule, double factor, uint64_t first_element,
+                        Tensor const& g, UpdateState& state) {
+  math::RuleConstants<Acc> const constants(rule);
+  double const* const step_scalars = rule.step_scalars.data<double>();
+  return {R(constants, step_scalars),
+          math::Rounding(rule.seed, step_scalars[3]),
+          static_cast<Acc>(factor),
+          constants.decay,
+          first_element,
+          g.data<Acc>(),
+          Kept<Acc>(state.w),
+          Kept<Acc>(state.first),
+          Kept<Acc>(state.second),
+          data_or_null<bf16>(state.copy)};
+}
+
+constexpr int64_t block = 1 << 16;  // elements that a thread processes at a time
+
+/// Calls f(begin, n, trust) for the pieces of [begin, end) in rows of `width`; with trust ratios, a
 /// piece lies within one row.
 template <class Acc, class F>
-void for_pieces(int64_t count, int64_t width, Acc const* trust, F const& f) {
-  for_blocks(count, 1 << 16, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin, stop; at < end; at = stop) {
-      stop = std::min(end, at + piece);
-      if (trust) stop = std::min(stop, (at / width + 1) * width);
-      f(at, stop - at, trust ? trust[at / width] : Acc(1));
-    }
-  });
+void for_pieces(int64_t begin, int64_t end, int64_t width, Acc const* trust, F const& f) {
+  for (int64_t at = begin, stop; at < end; at = stop) {
+    stop = std::min(end, at + piece);
+    if (trust) stop = std::min(stop, (at / width + 1) * width);
+    f(at, stop - at, trust ? trust[at / width] : Acc(1));
+  }
+}
+
+/// A block of the elements of parameter `index`.
+struct Block {
+  size_t index;
+  int64_t begin, end;
+};
+
+std::vector<Block> blocks_of(std::vector<ParameterUpdate> const& all) {
+  std::vector<Block> blocks;
+  for (size_t i = 0; i < all.size(); ++i)
+    for (int64_t begin = 0, count = all[i].g.count(); begin < count; begin += block)
+      blocks.push_back({i, begin, std::min(count, begin + block)});
+  return blocks;
+}
+
+double factor_of(UpdateRule const& rule) {
+  return rule.gradient_scale ? *rule.gradient_scale.data<double>() : 1;
 }
 
 }  // namespace
 
 void CpuKernels::update(UpdateRule const& rule, int64_t first_row, Tensor const& trust,
                         Tensor const& g, UpdateState& state) {
-  double const factor = rule.gradient_scale ? *rule.gradient_scale.data<double>() : 1;
+  double const factor = factor_of(rule);
   if (factor == 0 || g.count() == 0) return;
   int64_t const width = g.count() / g.size(0);
   visit_wide(g.dtype(), [&]<class Acc>() {
-    math::RuleConstants<Acc> const constants(rule);
-    double const* const step_scalars = rule.step_scalars.data<double>();
     math::visit_rule<Acc>(rule, [&]<class R>() {
-      Stepper<R, Acc> const step{R(constants, step_scalars),
-                                 math::Rounding(rule.seed, step_scalars[3]),
-                                 static_cast<Acc>(factor),
-                                 constants.decay,
-                                 static_cast<uint64_t>(first_row * width),
-                                 g.data<Acc>(),
-                                 Kept<Acc>(state.w),
-                                 Kept<Acc>(state.first),
-                                 Kept<Acc>(state.second),
-                                 data_or_null<bf16>(state.copy)};
-      for_pieces(g.count(), width, data_or_null<Acc>(trust), step);
+      auto const step =
+          stepper<R, Acc>(rule, factor, static_cast<uint64_t>(first_row * width), g, state);
+      for_blocks(g.count(), block, [&](int64_t begin, int64_t end) {
+        for_pieces(begin, end, width, data_or_null<Acc>(trust), step);
+      });
+    });
+  });
+}
+
+void CpuKernels::update_all(UpdateRule const& rule, std::vector<ParameterUpdate>& all) {
+  double const factor = factor_of(rule);
+  if (factor == 0 || all.empty()) return;
+  std::vector<Block> const blocks = blocks_of(all);
+  visit_wide(all.front().g.dtype(), [&]<class Acc>() {
+    math::visit_rule<Acc>(rule, [&]<class R>() {
+      std::vector<Stepper<R, Acc>> steps;
+      for (auto& [g, state] : all) steps.push_back(stepper<R, Acc>(rule, factor, 0, g, state));
+      for_blocks(static_cast<int64_t>(blocks.size()), 1, [&](int64_t number, int64_t) {
+        auto const& [index, begin, end] = blocks[static_cast<size_t>(number)];
+        for_pieces<Acc>(begin, end, 0, nullptr, steps[index]);
+      });
     });
   });
 }

@@ -93,6 +93,7 @@ class CudaKernels final : public Kernels {
   void top_k(Tensor const& z, int64_t first, Tensor& scores, Tensor& classes) override;
   void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
               UpdateState& state) override;
+  void update_all(UpdateRule const& rule, std::vector<ParameterUpdate>& all) override;
   void lars_trust_ratio(double eta, double decay, Tensor const& factor, Tensor const& g,
                         Tensor const& w, Tensor& trust) override;
   void add_squared_norm(Tensor const& x, Tensor& sum) override;

@@ -127,6 +127,9 @@ class DryKernels final : public Kernels {
   }
   void update(UpdateRule const& rule, int64_t first_row, Tensor const& trust, Tensor const& g,
               UpdateState& state) override;
+  void update_all(UpdateRule const& rule, std::vector<ParameterUpdate>& all) override {
+    for (auto& [g, state] : all) update(rule, 0, {}, g, state);
+  }
   void lars_trust_ratio(double, double, Tensor const& factor, Tensor const& g, Tensor const& w,
                         Tensor& trust) override {
     moves(factor, g, w, trust);

@@ -329,6 +329,53 @@ TEST_CASE("update: step scalars changed on the device -> the step uses the new v
   CHECK(tests::values(state.w) == std::vector<double>{0.5, 2.5});
 }
 
+TEST_CASE("update_all: parameters of many sizes -> same bits as one by one", "[update]") {
+  Device& device = tests::device();
+  auto const dtype = GENERATE(Dtype::f32, Dtype::f64);
+  bool const copies = GENERATE(true, false);
+  for (UpdateRule const& plain : all_rules()) {
+    UpdateRule const rule = with_rate(device, plain, 0.1, 3);
+    std::vector<ParameterUpdate> all;
+    // More parameters than one launch of CUDA takes, larger than one block, and empty.
+    for (int64_t i = 0; i < 70; ++i) {
+      Shape const shape{i == 3 ? 70'001 : i == 5 ? 0 : 1 + i * i, i % 3 + 1};
+      Drawn const drawn(device, shape, dtype, dtype, rule);
+      all.push_back({drawn.g, drawn.state});
+      if (copies && i % 2 == 0) all.back().state.copy = Tensor(device, shape, Dtype::bf16);
+    }
+    std::vector<UpdateState> alone;
+    for (auto const& [g, state] : all) {
+      UpdateState copy = state;
+      for (Tensor* const t : {&copy.w, &copy.first, &copy.second, &copy.copy})
+        if (*t) *t = clone(*t);
+      device.kernels().update(rule, 0, {}, g, copy);
+      alone.push_back(copy);
+    }
+    device.kernels().update_all(rule, all);
+    for (size_t i = 0; i < all.size(); ++i) {
+      auto const same = [&](Tensor UpdateState::*which) {
+        Tensor const &got = all[i].state.*which, &want = alone[i].*which;
+        return !want || tests::bytes(got) == tests::bytes(want);
+      };
+      CAPTURE(i);
+      CHECK((same(&UpdateState::w) && same(&UpdateState::first)));
+      CHECK((same(&UpdateState::second) && same(&UpdateState::copy)));
+    }
+  }
+}
+
+TEST_CASE("update_all: gradient scale 0, and no parameters -> nothing changes", "[update]") {
+  Device& device = tests::device();
+  UpdateRule rule = with_rate(device, rule_of(Rule::sgd, 0.9), 0.1);
+  rule.gradient_scale = tests::tensor<double>(device, {1}, {0});
+  Drawn const drawn(device, {33, 3}, Dtype::f32, Dtype::f32, rule);
+  std::vector<ParameterUpdate> one{{drawn.g, drawn.state}}, none;
+  auto const before = tests::bytes(drawn.state.w);
+  device.kernels().update_all(rule, one);
+  device.kernels().update_all(rule, none);
+  CHECK(tests::bytes(drawn.state.w) == before);
+}
+
 TEST_CASE("update: one and three CPU threads -> same bits", "[update][cpu]") {
   cpu::Cpu one(1), three(3);
   auto const run = [](Device& device) {

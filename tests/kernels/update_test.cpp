@@ -123,6 +123,40 @@ TEST_CASE("CUDA update: any mix of bf16 and f32 arrays -> within rounding of f64
     }
 }
 
+TEST_CASE("CUDA update_all: aligned and unaligned parameters -> same as one by one",
+          "[kernels][update]") {
+  Gpu gpu;
+  Under const under(GENERATE(from_range(all_orders())));
+  bool const aligned = GENERATE(true, false);
+  for (UpdateRule const& rule : all_rules(gpu.device)) {
+    std::vector<ParameterUpdate> all;
+    std::vector<UpdateState> alone;
+    for (int64_t const size : {1, 0, 5000, 33, 4096, 257, 8191}) {
+      Start const start(gpu.device, {size}, Dtype::f32, Dtype::f32);
+      auto const made = [&](Tensor const& t, Dtype dtype) {
+        Tensor const narrow = tests::as(t, dtype);
+        return aligned ? narrow : unaligned(narrow);
+      };
+      auto const state = [&] {
+        return UpdateState{made(start.w, Dtype::f32), made(start.first, Dtype::f32),
+                           made(start.second, Dtype::f32), made(start.w, Dtype::bf16)};
+      };
+      all.push_back({made(start.g, Dtype::f32), state()});
+      alone.push_back(state());
+      gpu.kernels.update(rule, 0, {}, all.back().g, alone.back());
+    }
+    gpu.kernels.update_all(rule, all);
+    gpu.device.check_guards();
+    for (size_t i = 0; i < all.size(); ++i) {
+      CAPTURE(i);
+      CHECK(equal(all[i].state.w, alone[i].w));
+      CHECK(equal(all[i].state.first, alone[i].first));
+      CHECK(equal(all[i].state.second, alone[i].second));
+      CHECK(equal(all[i].state.copy, alone[i].copy));
+    }
+  }
+}
+
 TEST_CASE("CUDA update: stochastic rounding -> same as on the CPU", "[kernels][update]") {
   Gpu gpu;
   auto const dtype = Dtype::bf16;

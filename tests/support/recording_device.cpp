@@ -176,6 +176,9 @@ class RecordingDevice::RecordingKernels final : public Kernels {
               UpdateState& state) override {
     queue(&Kernels::update, rule, first_row, trust, g, state);
   }
+  void update_all(UpdateRule const& rule, std::vector<core::ParameterUpdate>& all) override {
+    queue(&Kernels::update_all, rule, all);
+  }
   void lars_trust_ratio(double eta, double decay, Tensor const& gradient_scale, Tensor const& g,
                         Tensor const& w, Tensor& trust) override {
     queue(&Kernels::lars_trust_ratio, eta, decay, gradient_scale, g, w, trust);

@@ -68,27 +68,35 @@ Optimizer::Optimizer(std::vector<core::Parameter*> const& parameters, Experiment
 }
 
 void Optimizer::step(core::Tensor const& step_scalars, core::Tensor const& gradient_scale) {
-  for (Item const& item : items_) {
-    core::UpdateRule rule = update_rule(experiment_, step_scalars, item.parameter->role);
-    rule.gradient_scale = gradient_scale;
-    update(item, rule);
-    item.parameter->grad = {};
+  std::vector<core::ParameterUpdate> weights, others;  // different weight decay
+  for (auto const& [p, first, second] : items_) {
+    core::UpdateState state{p->value, first, second, {}};
+    if (p->compute.dtype() != p->value.dtype()) state.copy = p->compute;
+    (p->role == core::Role::weight ? weights : others).push_back({p->grad, state});
+    p->grad = {};
   }
+  update(core::Role::weight, weights, step_scalars, gradient_scale);
+  update(core::Role::norm, others, step_scalars, gradient_scale);
 }
 
-void Optimizer::update(Item const& item, core::UpdateRule const& rule) {
-  core::Parameter const& p = *item.parameter;
-  auto& kernels = p.value.device().kernels();
-  core::Tensor g = p.grad, trust;
-  core::UpdateState state{p.value, item.first, item.second, {}};
-  if (p.compute.dtype() != p.value.dtype()) state.copy = p.compute;
-  if (experiment_.optimizer.kind == OptimizerKind::lars && p.role == core::Role::weight) {
-    for (core::Tensor* t : {&g, &state.w, &state.first, &state.copy})
-      if (*t) *t = t->reshape({1, t->count()});
-    trust = core::Tensor(g.device(), {1}, g.dtype());
-    kernels.lars_trust_ratio(experiment_.optimizer.trust_coefficient, rule.decay,
-                             rule.gradient_scale, g, state.w, trust);
-  }
+void Optimizer::update(core::Role role, std::vector<core::ParameterUpdate>& all,
+                       core::Tensor const& step_scalars, core::Tensor const& gradient_scale) {
+  if (all.empty()) return;
+  core::UpdateRule rule = update_rule(experiment_, step_scalars, role);
+  rule.gradient_scale = gradient_scale;
+  bool const lars = experiment_.optimizer.kind == OptimizerKind::lars && role == core::Role::weight;
+  if (!lars) return all.front().g.device().kernels().update_all(rule, all);
+  for (core::ParameterUpdate& one : all) update_by_lars(rule, one);
+}
+
+void Optimizer::update_by_lars(core::UpdateRule const& rule, core::ParameterUpdate& one) {
+  auto& [g, state] = one;
+  for (core::Tensor* t : {&g, &state.w, &state.first, &state.copy})
+    if (*t) *t = t->reshape({1, t->count()});
+  auto& kernels = g.device().kernels();
+  core::Tensor trust(g.device(), {1}, g.dtype());
+  kernels.lars_trust_ratio(experiment_.optimizer.trust_coefficient, rule.decay, rule.gradient_scale,
+                           g, state.w, trust);
   kernels.update(rule, 0, trust, g, state);
 }
 

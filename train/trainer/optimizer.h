@@ -37,7 +37,10 @@ class Optimizer {
     core::Parameter* parameter;
     core::Tensor first, second;  ///< UpdateState::first and second; may be empty
   };
-  void update(Item const& item, core::UpdateRule const& rule);
+  /// Updates parameters with the rule of one role.
+  void update(core::Role role, std::vector<core::ParameterUpdate>& all,
+              core::Tensor const& step_scalars, core::Tensor const& gradient_scale);
+  void update_by_lars(core::UpdateRule const& rule, core::ParameterUpdate& one);
 
   Experiment const& experiment_;
   std::vector<Item> items_;
