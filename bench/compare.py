@@ -84,7 +84,7 @@ def compare(a, config, settings):
     print(f"\n== {config} {' '.join(settings)}", flush=True)
     alone = "the peer supports one rank only" if a.ranks > 1 else ""
     well, mine, theirs = True, [], []
-    for round_ in range(ROUNDS):
+    for round_ in range(a.rounds):
         mine.append(ours(a, config, settings, steps, show=round_ == 0))
         if alone:
             continue
@@ -105,6 +105,7 @@ def main():
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--steps", type=int, help="timed steps per round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--compile", default="default", help="mode of torch.compile, or off")
     add_python(parser)

@@ -151,6 +151,7 @@ def compare(a):
     for _ in range(a.rounds):
         for one in (ours, *able):
             rounds[one.name].append(one.timed())
+            print(f"{one.name:20} {rounds[one.name][-1]['ms_a_step']:.2f} ms per step", flush=True)
     table(rounds, left_out)
     products(rounds["colonnade"])
 
