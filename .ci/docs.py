@@ -11,12 +11,12 @@ _PATH = re.compile(r"`((?:core|comm|layers|train|tests|bench|configs|docs|\.ci)/
 _FENCE = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```", re.M | re.S)
 _PAGE = re.compile(r"(?<![\w/.*-])(\w[\w/-]*\.md)\b(?:, ([A-Z][a-z]+))?")
 MAX_LINE = 120
-_WORD = re.compile(r"\./dev ([a-z]+)")
+_WORD = re.compile(r"\./dev ([a-z]+(?:-[a-z]+)*)")
 
 
 def check(files):
     """Yields (file, line, reason) for every problem in Markdown files and every missing page."""
-    words = set(re.findall(r"^  (\w+) ", files["dev"], re.M))
+    words = set(re.findall(r"^  ([\w-]+) ", files["dev"], re.M))
     pages = {name: text for name, text in files.items() if name.endswith(".md")}
     everything = "".join(pages.values())
     if rooms.PICTURE in files and files[rooms.PICTURE] != rooms.picture(files):

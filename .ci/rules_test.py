@@ -52,6 +52,7 @@ BROKEN_AND_SOUND = [
     ("README.md", "word " * 24 + "w", "| word " * 24 + "|"),
     ("README.md", "word " * 24 + "w", "```sh\n" + "word " * 24 + "w\n```"),
     ("README.md", "./dev dance", "./dev build"),
+    ("README.md", "./dev build-kit", "./dev build"),
     ("README.md", "```cpp core/a.h\nint b;\n```", "```cpp core/a.h\nint a;\n```"),
     ("README.md", "```cpp\nint a;\n```", "```sh\nls\n```"),
     ("configs/a.yaml", "seed: 1", None),
