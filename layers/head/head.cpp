@@ -83,24 +83,34 @@ core::Tensor gather_rows(comm::Communicator& ranks, core::Tensor const& mine,
   return all;
 }
 
+core::Tensor exchange_blocks(comm::Communicator& ranks, core::Tensor const& mine,
+                             comm::Counts const& blocks) {
+  int64_t const size = ranks.size(), count = blocks[static_cast<size_t>(ranks.rank())];
+  auto shape = mine.shape();
+  shape[0] = size * count;
+  core::Tensor received(mine.device(), shape, mine.dtype());
+  comm::Counts const from(static_cast<size_t>(size), count);
+  ranks.all_to_all(mine, blocks, received, from)->wait();
+  shape[0] = count;
+  shape.insert(shape.begin(), size);
+  return received.reshape(shape);
+}
+
 TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
                  core::Tensor const& classes) {
   struct Candidate {
     double score;
     int64_t label;
   };
-  int64_t const rows = scores.size(0), k = scores.size(1), parts = ranks.size();
-  core::Tensor all_scores(scores.device(), {parts, rows, k}, scores.dtype());
-  core::Tensor all_classes(scores.device(), {parts, rows, k}, classes.dtype());
-  ranks.all_gather(scores, all_scores)->wait();
-  ranks.all_gather(classes, all_classes)->wait();
-  auto const score = as_doubles(all_scores);
-  auto const label = on_host<int64_t>(all_classes);
+  auto const blocks = comm::split_evenly(scores.size(0), ranks.size());
+  auto const score = as_doubles(exchange_blocks(ranks, scores, blocks));
+  auto const label = on_host<int64_t>(exchange_blocks(ranks, classes, blocks));
+  int64_t const rows = blocks[static_cast<size_t>(ranks.rank())], k = scores.size(1);
 
   TopK best{rows, static_cast<int>(k), {}, {}};
-  std::vector<Candidate> row(static_cast<size_t>(parts * k));
+  std::vector<Candidate> row(static_cast<size_t>(ranks.size() * k));
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < parts * k; ++i) {
+    for (int64_t i = 0; i < std::ssize(row); ++i) {
       auto const from = static_cast<size_t>((i / k * rows + r) * k + i % k);
       row[static_cast<size_t>(i)] = {score[from], label[from]};
     }
@@ -113,17 +123,17 @@ TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
       best.scores.push_back(row[static_cast<size_t>(i)].score);
     }
   }
-  return best;
+  return join_top_k(ranks, scores.device(), best, blocks);
 }
 
-TopK join_top_k(comm::Communicator& replicas, core::Device& device, TopK const& mine,
+TopK join_top_k(comm::Communicator& ranks, core::Device& device, TopK const& mine,
                 comm::Counts const& counts) {
   auto const gathered = [&]<class T>(std::vector<T> const& values, core::Dtype dtype) {
     core::Tensor part(device, {mine.rows, mine.k}, dtype);
     device.upload(values.data(), part);
-    return on_host<T>(gather_rows(replicas, part, counts));
+    return on_host<T>(gather_rows(ranks, part, counts));
   };
-  return {comm::begin_of(counts, replicas.size()), mine.k, gathered(mine.classes, core::Dtype::i64),
+  return {comm::begin_of(counts, ranks.size()), mine.k, gathered(mine.classes, core::Dtype::i64),
           gathered(mine.scores, core::Dtype::f64)};
 }
 

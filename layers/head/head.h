@@ -121,13 +121,19 @@ std::vector<Head::State> named_state(core::UpdateState const& weight,
 core::Tensor gather_rows(comm::Communicator& ranks, core::Tensor const& mine,
                          comm::Counts const& counts);
 
-/// Merges the k best classes (B, k) of each rank into the k best overall, in host memory.
+/// Splits the rows of `mine` (B, ...) into blocks, and sends each rank the block of its number.
+/// Returns the blocks that this rank receives from all ranks: (P, blocks[rank], ...).
+core::Tensor exchange_blocks(comm::Communicator& ranks, core::Tensor const& mine,
+                             comm::Counts const& blocks);
+
+/// Merges the k best classes (B, k) of each rank into the k best overall, in host memory. Each rank
+/// merges a block of rows.
 TopK merge_top_k(comm::Communicator& ranks, core::Tensor const& scores,
                  core::Tensor const& classes);
 
-/// Concatenates the results of all replicas, each for its part of the batch, in replica order.
-/// `device`: a device whose tensors `replicas` can send. counts: rows of each replica.
-TopK join_top_k(comm::Communicator& replicas, core::Device& device, TopK const& mine,
+/// Concatenates the results of all ranks, each for its part of the batch, in rank order. `device`:
+/// a device whose tensors `ranks` can send. counts: rows of each rank.
+TopK join_top_k(comm::Communicator& ranks, core::Device& device, TopK const& mine,
                 comm::Counts const& counts);
 
 }  // namespace layers

@@ -23,6 +23,13 @@ enum class Passes {
   one,  ///< the first pass sums dX, so trunk backward can start; `finish` updates the weights
 };
 
+/// Exchange of the row statistics between the two passes.
+enum class StatisticsMerge {
+  automatic,  ///< by rows if that sends considerably less: merges_by_rows
+  gathered,   ///< one collective; every rank merges all rows. P × B statistics sent by a rank
+  by_rows,    ///< three collectives; every rank merges B / P rows. O(B) values sent by a rank
+};
+
 /// Treatment of rows that were not sampled in a step (Partial FC).
 enum class UnsampledRows {
   lazy,   ///< not updated: weights and moments keep their values

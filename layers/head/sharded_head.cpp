@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 #include "core/device.h"
+#include "layers/head/merge_statistics.h"
 
 namespace layers {
 using core::Dtype;
@@ -237,18 +238,13 @@ ShardedHead::PassPtr ShardedHead::begin_pass(Features const& features, Tensor co
 /// Runs the first pass and merges the statistics of all ranks.
 Tensor ShardedHead::mean_loss(ShardPass& pass, Tensor const& labels, bool training) {
   auto& kernels = device_.kernels();
-  int64_t const batch = labels.count();
-  auto const mine = pass.statistics();
-  Tensor parts(device_, {ranks_.size(), batch, core::math::RowStatistics::count}, wide_);
-  ranks_.named("statistics").all_gather(mine, parts)->wait();
-  Tensor rows(device_, {batch, core::math::RowGradient::count}, wide_), loss(device_, {1}, wide_),
-      none;
-  Tensor sums = filled(device_, {2}, Dtype::f64, 0);
-  kernels.softmax_merge({.smoothing = options_.loss.smoothing,
-                         .z_loss = options_.loss.z_loss,
-                         .classes = static_cast<double>(options_.classes),
-                         .weight_sum = weight_sum_},
-                        parts, labels, rows, sums);
+  auto [rows, sums] = merge_statistics(ranks_.named("statistics"), options_.merge,
+                                       {.smoothing = options_.loss.smoothing,
+                                        .z_loss = options_.loss.z_loss,
+                                        .classes = static_cast<double>(options_.classes),
+                                        .weight_sum = weight_sum_},
+                                       pass.statistics(), labels);
+  Tensor loss(device_, {1}, wide_), none;
   if (replicas_ != nullptr) replicas_->named("loss").all_reduce(sums, comm::Reduce::sum)->wait();
   if (training && step_.summed) {
     kernels.accumulate(1, sums, sums_);

@@ -21,11 +21,11 @@ namespace layers {
 ///     head.finish();
 ///
 /// Forward: features and labels are all-gathered. Each rank processes its classes in chunks and
-/// keeps, per row, the maximum, the sum of exponentials and the terms of the target. One all-gather
-/// of these statistics follows; every rank merges them in rank order. Backward: each rank processes
-/// its chunks again, computes the gradient G of the products, accumulates dX = G W, and updates
-/// each chunk of W from dW = Gᵀ X immediately, so there is no gradient buffer. dX is
-/// reduce-scattered. docs/head.md has the equations and the costs of the options.
+/// keeps, per row, the maximum, the sum of exponentials and the terms of the target. These
+/// statistics are merged over ranks, in rank order. Backward: each rank processes its chunks again,
+/// computes the gradient G of the products, accumulates dX = G W, and updates each chunk of W from
+/// dW = Gᵀ X immediately, so there is no gradient buffer. dX is reduce-scattered. docs/head.md has
+/// the equations and the costs of the options.
 ///
 /// Saved for backward: the gathered features and the merged statistics, and with Logits::store the
 /// exponentials.
@@ -49,6 +49,7 @@ class ShardedHead final : public Head {
     /// if the state and the copy need at most half of `memory`.
     std::optional<bool> copy;
     Passes passes = Passes::two;
+    StatisticsMerge merge = StatisticsMerge::automatic;
     UnsampledRows unsampled = UnsampledRows::lazy;
     bool log_q = false;  ///< subtract log(sampling probability) from the logits of sampled classes
     double init_std = 0.01;  ///< standard deviation of the initial weights
@@ -63,9 +64,6 @@ class ShardedHead final : public Head {
   /// Collective. Sets the class weights of the loss, (C_r), Acc.
   /// Throws: core::Error if shape or dtype do not match.
   void set_class_weights(core::Tensor const& weights);
-
-  /// Number of elements that each rank sends per row of the batch in the all-gather of statistics.
-  static constexpr int64_t row_statistics = core::math::RowStatistics::count;
 
   int64_t classes() const override { return options_.classes; }
   std::string describe(int64_t batch) const override;

@@ -3,12 +3,14 @@
 #include <iomanip>
 #include <sstream>
 #include "core/device.h"
-#include "layers/head/sharded_head.h"
+#include "layers/head/merge_statistics.h"
 
 namespace train {
 namespace {
 
 using comm::Collective;
+using core::math::RowGradient;
+using core::math::RowStatistics;
 
 /// Formats the mean per rank and step, "12345.7"; "-" if `sum` is negative: unknown.
 std::string per_step(int64_t sum, int64_t ranks, int64_t steps) {
@@ -21,6 +23,19 @@ std::string per_step(int64_t sum, int64_t ranks, int64_t steps) {
 
 constexpr int64_t wide = 4;  // bytes of f32, the dtype in which sums are sent
 
+/// Adds the merge of row statistics: layers::merge_statistics for each micro-batch of a replica.
+template <class Add>
+void add_statistics(StepSizes const& s, Add const& add) {
+  int64_t const calls = s.parts * s.ranks / s.shards, bytes = s.batch * RowStatistics::count * wide;
+  if (!layers::merges_by_rows(static_cast<int>(s.shards), s.batch / calls, wide)) {
+    add(s.shards, "statistics", Collective::all_gather, s.shards * bytes);
+    return;
+  }
+  add(s.shards, "statistics", Collective::all_to_all, bytes);
+  add(s.shards, "statistics", Collective::all_gather, s.batch * RowGradient::count * wide);
+  add(s.shards, "statistics", Collective::all_reduce, calls * 2 * 8);
+}
+
 /// Adds the collectives of the class-sharded head by add(ranks of a group, label, collective, bytes
 /// over all groups).
 template <class Add>
@@ -31,8 +46,7 @@ void add_sharded_head(StepSizes const& s, Add const& add) {
   add(shards, "labels", Collective::all_gather, s.batch * static_cast<int64_t>(sizeof(int64_t)));
   if (s.head == HeadKind::curricularface)
     add(shards, "target products", Collective::all_reduce, s.batch * wide);
-  add(shards, "statistics", Collective::all_gather,
-      shards * s.batch * layers::ShardedHead::row_statistics * wide);
+  add_statistics(s, add);
   add(shards, "features' gradient", Collective::reduce_scatter, features * wide);
   if (s.clipped) add(shards, "gradient norm", Collective::all_reduce, replicas * 8);
   if (replicas == 1) return;

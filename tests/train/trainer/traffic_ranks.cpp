@@ -1,5 +1,5 @@
 // Compares the bytes moved by the collectives of real training steps with the formula: equality.
-#include "layers/head/sharded_head.h"
+#include "core/math/softmax.h"
 #include "tests/support/ranks.h"
 #include "tests/train/trainer/small_training.h"
 #include "train/trainer/traffic.h"
@@ -104,7 +104,7 @@ TEST_CASE("traffic: more classes -> same bytes for the head", "[ranks][traffic]"
     CHECK(row_of(rows, "features").calls == steps);
     CHECK(row_of(rows, "labels").sent == others * rows_of_steps * 8);
     CHECK(row_of(rows, "statistics").sent ==
-          others * ranks * rows_of_steps * layers::ShardedHead::row_statistics * 4);
+          others * ranks * rows_of_steps * core::math::RowStatistics::count * 4);
     CHECK(row_of(rows, "features' gradient").sent == others * rows_of_steps * 24 * 4);
   }
 }

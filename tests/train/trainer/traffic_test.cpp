@@ -1,5 +1,5 @@
 #include "train/trainer/traffic.h"
-#include "layers/head/sharded_head.h"
+#include "core/math/softmax.h"
 #include "tests/support/device.h"
 #include "tests/train/trainer/small_training.h"
 
@@ -36,8 +36,32 @@ TEST_CASE("traffic_by_formula: large head -> volume independent of the classes",
   CHECK(sent(traffic, "trunk gradients", Collective::all_reduce, 8) == 2 * 44e6 * 7 / 8);
   // A rank's statistics of each row are sent to all 7 others.
   CHECK(sent(traffic, "statistics", Collective::all_gather, 8) ==
-        7 * 1024 * 4 * layers::ShardedHead::row_statistics);
+        7 * 1024 * 4 * core::math::RowStatistics::count);
   CHECK(traffic.rows().size() == 5);  // no running statistics
+}
+
+TEST_CASE("traffic_by_formula: 1,024 ranks -> bytes of a rank follow the rows, not the ranks",
+          "[traffic]") {
+  StepSizes sizes{.ranks = 1024,
+                  .batch = 131'072,
+                  .features = 512,
+                  .feature_bytes = 2,
+                  .classes = 10'000'000,
+                  .shards = 1024};
+  auto const parts = [&](int64_t rows) {
+    auto const traffic = traffic_by_formula(sizes);
+    CHECK(sent(traffic, "statistics", Collective::all_to_all, 1024) == rows * 24 * 1023 / 1024);
+    CHECK(sent(traffic, "statistics", Collective::all_gather, 1024) == rows * 16 * 1023 / 1024);
+    return sent(traffic, "statistics", Collective::all_reduce, 1024);
+  };
+  CHECK(parts(131'072) == 2.0 * 16 * 1023 / 1024);
+  sizes.parts = 4;  // each micro-batch is merged separately
+  CHECK(parts(131'072) == 4 * 2.0 * 16 * 1023 / 1024);
+  sizes.shards = 256;  // four replicas, each with a quarter of the rows
+  sizes.parts = 1;
+  auto const traffic = traffic_by_formula(sizes);
+  CHECK(sent(traffic, "statistics", Collective::all_to_all, 1024) ==
+        131'072.0 / 4 * 24 * 255 / 256);
 }
 
 TEST_CASE("traffic_by_formula: row_parallel -> all-reduce of the logits", "[traffic]") {
