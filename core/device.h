@@ -54,11 +54,11 @@ class Device {
   Device(Device const&) = delete;
   Device& operator=(Device const&) = delete;
 
-  /// Human-readable description: "CPU, 2 threads, AVX-512 with AMX".
+  /// Human-readable description: "CPU, 2 threads, AVX-512, AMX bf16".
   virtual std::string describe() const = 0;
 
-  /// True if bf16 products run on matrix units (AMX, tensor cores); `precision: auto` then selects
-  /// bf16.
+  /// True if bf16 products are faster than f32 ones (tensor cores, AMX, AVX512-BF16); `precision:
+  /// auto` then selects bf16.
   virtual bool fast_bf16() const = 0;
 
   /// Returns `bytes` bytes of device memory, aligned to 64 bytes. Freed blocks are cached and

@@ -38,6 +38,18 @@ char const* vector_units() {
   return "";
 }
 
+char const* name_of(Bf16Units units) {
+  switch (units) {
+    case Bf16Units::none:
+      return "";
+    case Bf16Units::avx512:
+      return " with bf16";
+    case Bf16Units::amx:
+      return ", AMX bf16";
+  }
+  fail("unknown units for bf16");
+}
+
 }  // namespace
 
 struct Cpu::Pool {
@@ -90,10 +102,10 @@ Cpu::Cpu(int threads)
 
 std::string Cpu::describe() const {
   return join("CPU, ", threads_, threads_ == 1 ? " thread" : " threads", vector_units(),
-              fast_bf16() ? ", AMX bf16" : "");
+              name_of(bf16_units()));
 }
 
-bool Cpu::fast_bf16() const { return amx_bf16(); }
+bool Cpu::fast_bf16() const { return bf16_units() != Bf16Units::none; }
 
 std::shared_ptr<std::byte> Cpu::allocate(size_t bytes) {
   std::byte* const block = pool_->take(bytes);
