@@ -20,7 +20,7 @@ enum class Logits {
 /// Number of passes over the classes before dX is complete.
 enum class Passes {
   two,  ///< the second pass sums dX and updates the weights
-  one,  ///< the first pass sums dX, so trunk backward can start; `finish` updates the weights
+  one,  ///< the first pass sums dX; the second updates the weights while dX is summed over ranks
 };
 
 /// Exchange of the row statistics between the two passes.

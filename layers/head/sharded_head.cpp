@@ -343,13 +343,15 @@ void ShardedHead::finish() {
   waiting_.clear();
 }
 
-/// Sums dX over ranks and returns this rank's rows, as the gradient of the features, in the
-/// products' dtype.
+/// Sums dX over ranks, and meanwhile applies pending updates. Returns this rank's rows, as the
+/// gradient of the features, in the products' dtype.
 Tensor ShardedHead::scatter(Tensor const& dx, Features const& features) {
   auto const begin = comm::begin_of(features.counts, ranks_.rank());
   auto const end = comm::begin_of(features.counts, ranks_.rank() + 1);
   Tensor mine(device_, {end - begin, dx.size(1)}, wide_);
-  ranks_.named("features' gradient").reduce_scatter(dx, features.counts, mine)->wait();
+  auto const sum = ranks_.named("features' gradient").reduce_scatter(dx, features.counts, mine);
+  if (!step_.deferred) finish();  // with Passes::one: the update runs beside the sum over ranks
+  sum->wait();
   if (options_.loss.cosine())
     device_.kernels().l2_normalise_backward(features.x.rows(begin, end),
                                             features.norms.rows(begin, end), mine, mine);

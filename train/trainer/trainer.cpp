@@ -81,7 +81,7 @@ core::Tensor Trainer::run_step(StepInputs const& inputs) {
     first_sample += part.images.size(0);
   }
   phases_.begin("head update");
-  if (!clips) head.finish();  // overlaps the all-reduce of the trunk's gradients
+  if (!clips) head.finish();  // if deferred: beside the all-reduce of the trunk's gradients
   phases_.begin("gradients over ranks");
   buckets_.finish();
   if (clips) {
