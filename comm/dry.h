@@ -8,7 +8,8 @@ namespace comm {
 
 /// Rank 0 of a simulated group, for dry runs: arguments are checked as usual, and no data moves.
 /// The tensor that a collective fills is assigned to the part of the device's memory record that
-/// has the communicator's label.
+/// has the communicator's label. The device records the bytes that rank 0 sends in a direct
+/// exchange, and when they are waited for.
 class DryRunCommunicator final : public Communicator {
  public:
   using Communicator::all_gather;
@@ -32,7 +33,7 @@ class DryRunCommunicator final : public Communicator {
   Communicator& named(std::string_view label) override;
 
  private:
-  PendingPtr filled(core::Tensor const& t);
+  PendingPtr filled(core::Tensor const& t, int64_t sent);
 
   core::dry::DryRunDevice& device_;
   int size_;

@@ -75,7 +75,8 @@ Parts const& DryRunDevice::parts_at_peak() const { return books_->parts_at_peak;
 Parts const& DryRunDevice::peak_of_parts() const { return books_->peak_of_parts; }
 
 void DryRunDevice::reset() {
-  work_.clear();
+  stretches_ = {{.phase = stretches_.back().phase}};
+  transfers_.clear();
   books_->peak_of_parts = books_->parts;
 }
 
@@ -85,12 +86,28 @@ int64_t DryRunDevice::free_memory() const {
   return std::max(int64_t{0}, traits_.capacity - static_cast<int64_t>(books_->use.now));
 }
 
-void DryRunDevice::add_work(double flops, std::initializer_list<Touched> tensors) {
-  Work work{flops, 0};
+void DryRunDevice::add_work(Work work, std::initializer_list<Touched> tensors) {
   for (auto const& [t, bytes] : tensors)
     if (t && bytes > 0 && books_->parts[books_->block_of(t).part] > 2 * traits_.cache_bytes)
       work.bytes += bytes;
-  if (work != Work{}) ++work_[work];
+  ++stretches_.back().work[work];
+}
+
+void DryRunDevice::begin_phase(std::string phase) {
+  stretches_.push_back({.phase = std::move(phase)});
+}
+
+size_t DryRunDevice::start_transfer(Transfer transfer) {
+  size_t const index = transfers_.size();
+  transfers_.push_back(std::move(transfer));
+  stretches_.back().starts = index;
+  begin_phase(stretches_.back().phase);
+  return index;
+}
+
+void DryRunDevice::wait_for_transfer(size_t index) {
+  stretches_.back().waits = index;
+  begin_phase(stretches_.back().phase);
 }
 
 std::shared_ptr<std::byte> DryRunDevice::allocate(size_t bytes) {

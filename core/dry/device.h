@@ -1,7 +1,9 @@
 #pragma once
 #include <compare>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 #include "core/columns.h"
 #include "core/device.h"
 
@@ -11,7 +13,25 @@ namespace core::dry {
 /// from and written to memory.
 struct Work {
   double flops = 0, bytes = 0;
+  int64_t rows = 0, columns = 0, depth = 0;  ///< sizes of a matrix product; otherwise 0
   auto operator<=>(Work const&) const = default;
+};
+
+/// Kernels by their work, with the number of their executions.
+using WorkCounts = std::map<Work, int64_t>;
+
+/// A part of a dry run: kernels, and then at most one start of a transfer between ranks, or one
+/// wait for it.
+struct Stretch {
+  std::string phase;
+  WorkCounts work;
+  std::optional<size_t> starts, waits;  ///< index of the transfer
+};
+
+/// A transfer between ranks.
+struct Transfer {
+  std::string label;
+  double sent;  ///< bytes sent by this rank
 };
 
 /// Device properties that size decisions depend on.
@@ -59,14 +79,22 @@ class DryRunDevice final : public Device {
   Parts const& parts_at_peak() const;
   /// Peak bytes of each part, since construction or reset.
   Parts const& peak_of_parts() const;
-  /// Work of kernels and number of their executions, since construction or reset.
-  std::map<Work, int64_t> const& work() const { return work_; }
-  /// Clears the recorded work and the peaks of the parts; MemoryUse::peak is kept.
+  /// Counts the work of kernels under `phase` from now on.
+  void begin_phase(std::string phase);
+  /// Records the start of a transfer beside the kernels; returns its index.
+  size_t start_transfer(Transfer transfer);
+  /// Records that the following kernels wait for a transfer.
+  void wait_for_transfer(size_t index);
+  /// Kernels, starts and waits in their order, since construction or reset.
+  std::vector<Stretch> const& stretches() const { return stretches_; }
+  std::vector<Transfer> const& transfers() const { return transfers_; }
+  /// Clears the recorded work, transfers, and the peaks of the parts; MemoryUse::peak is kept. No
+  /// transfer may be in flight.
   void reset();
 
-  /// Records one kernel. Counts the bytes of those `tensors` that a cache does not retain between
-  /// kernels: tensors of parts larger than twice the cache.
-  void add_work(double flops, std::initializer_list<Touched> tensors);
+  /// Records one kernel. Adds to `work` the bytes of those `tensors` that a cache does not retain
+  /// between kernels: tensors of parts larger than twice the cache.
+  void add_work(Work work, std::initializer_list<Touched> tensors);
 
   std::string describe() const override { return traits_.name; }
   bool fast_bf16() const override { return traits_.fast_bf16; }
@@ -79,7 +107,7 @@ class DryRunDevice final : public Device {
   Kernels& kernels() override { return *kernels_; }
   void upload(void const* host, Tensor& tensor) override;
   void download(Tensor const& tensor, void* host) override;
-  void copy(Tensor const& from, Tensor& to) override { add_work(0, {from, to}); }
+  void copy(Tensor const& from, Tensor& to) override { add_work({}, {from, to}); }
   void synchronize() override {}
   std::unique_ptr<InputStage> input_stage() override;
   bool can_capture() const override { return false; }
@@ -90,7 +118,8 @@ class DryRunDevice final : public Device {
   Traits traits_;
   std::shared_ptr<Books> books_;  // shared with tensors, which may outlive the device
   std::unique_ptr<Kernels> kernels_;
-  std::map<Work, int64_t> work_;
+  std::vector<Stretch> stretches_{1};  // never empty: the last one is being recorded
+  std::vector<Transfer> transfers_;
 };
 
 }  // namespace core::dry

@@ -14,24 +14,25 @@ double convolution(Tensor const& w, Tensor const& y) {
 
 void DryKernels::conv2d(Tensor const& x, Tensor const& w, Tensor const& bias, Window const&,
                         int64_t, Tensor& y) {
-  device_.add_work(convolution(w, y), {x, w, bias, y});
+  device_.add_work({convolution(w, y)}, {x, w, bias, y});
 }
 
 void DryKernels::conv2d_backward_input(Tensor const& dy, Tensor const& w, Window const&, int64_t,
                                        Store store, Tensor& dx) {
   Tensor const old = before(store, dx);
-  device_.add_work(convolution(w, dy), {dy, w, old, dx});
+  device_.add_work({convolution(w, dy)}, {dy, w, old, dx});
 }
 
 void DryKernels::conv2d_backward_weights(Tensor const& x, Tensor const& dy, Window const&, int64_t,
                                          Tensor& dw) {
-  device_.add_work(convolution(dw, dy), {x, dy, dw});
+  device_.add_work({convolution(dw, dy)}, {x, dy, dw});
 }
 
 void DryKernels::matmul(Columns const& a, Transpose ta, Tensor const& b, Transpose, double, double,
                         Tensor& c) {
-  auto const inner = static_cast<double>(ta == Transpose::no ? a.count : a.rows());
-  device_.add_work(2 * inner * static_cast<double>(c.count()), {a, b, c});
+  int64_t const depth = ta == Transpose::no ? a.count : a.rows();
+  double const flops = 2 * static_cast<double>(depth) * static_cast<double>(c.count());
+  device_.add_work({flops, 0, c.size(0), c.size(1), depth}, {a, b, c});
 }
 
 void DryKernels::softmax_exponentials(LogitRule const&, ClassChunk const&, Tensor const& labels,

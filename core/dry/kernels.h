@@ -146,7 +146,7 @@ class DryKernels final : public Kernels {
   }
   template <class... Tensors>
   void moves(Tensors const&... tensors) {
-    device_.add_work(0, {Touched(tensors)...});
+    device_.add_work({}, {Touched(tensors)...});
   }
 
   DryRunDevice& device_;

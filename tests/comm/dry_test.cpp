@@ -1,6 +1,7 @@
 #include "comm/dry.h"
 #include <catch2/catch.hpp>
 #include "comm/mesh.h"
+#include "core/kernels.h"
 
 using core::Dtype;
 using core::Tensor;
@@ -44,4 +45,38 @@ TEST_CASE("dry-run communicator: mesh -> the given group sizes; one more split -
   CHECK(mesh.shards().size() == 2);
   CHECK(mesh.replicas().size() == 3);
   CHECK_THROWS_AS(ranks.split(0), core::Error);
+}
+
+TEST_CASE("dry-run communicator: collectives -> bytes sent by rank 0, and where kernels wait",
+          "[dry]") {
+  core::dry::DryRunDevice device(traits);
+  comm::DryRunCommunicator ranks(device, 4);
+  Tensor mine(device, {2, 5}, Dtype::f32), all(device, {8, 5}, Dtype::f32);
+  comm::Counts const counts{2, 3, 0, 3};
+  {
+    auto const gather = ranks.named("gather").all_gather(mine, counts, all);
+    CHECK(gather->moved().sent == 3 * 40);
+    device.kernels().fill(1, mine);
+  }  // the destructor waits
+  ranks.named("scatter").reduce_scatter(all, counts, mine)->wait();
+  ranks.named("exchange").all_to_all(all, counts, all, counts)->wait();
+  ranks.named("sum").all_reduce(all, comm::Reduce::sum)->wait();
+  ranks.named("root").broadcast(mine, 0)->wait();
+  ranks.named("leaf").broadcast(mine, 3)->wait();
+  std::vector<std::pair<std::string, double>> found;
+  for (auto const& [label, sent] : device.transfers()) found.emplace_back(label, sent);
+  CHECK(found == std::vector<std::pair<std::string, double>>{{"gather", 120},
+                                                             {"scatter", 120},
+                                                             {"exchange", 120},
+                                                             {"sum", 240},
+                                                             {"root", 120},
+                                                             {"leaf", 0}});
+  auto const& stretches = device.stretches();
+  REQUIRE(stretches.size() == 13);
+  CHECK(stretches[0].starts == 0u);
+  CHECK(stretches[1].waits == 0u);
+  CHECK(stretches[1].work.size() == 1);
+  CHECK(stretches[2].starts == 1u);
+  CHECK(stretches[3].waits == 1u);
+  CHECK(stretches[3].work.empty());
 }

@@ -15,10 +15,11 @@ core::dry::Traits const traits{"nowhere", cache, true, 5000};
 
 Work sum(DryRunDevice const& device) {
   Work all;
-  for (auto const& [work, times] : device.work()) {
-    all.flops += work.flops * static_cast<double>(times);
-    all.bytes += work.bytes * static_cast<double>(times);
-  }
+  for (auto const& stretch : device.stretches())
+    for (auto const& [work, times] : stretch.work) {
+      all.flops += work.flops * static_cast<double>(times);
+      all.bytes += work.bytes * static_cast<double>(times);
+    }
   return all;
 }
 
@@ -128,4 +129,27 @@ TEST_CASE("dry-run kernels: conv2d and its backward passes -> FLOPs per weight a
   device.kernels().conv2d_backward_input(y, w, window, 2, core::Store::replace, x);
   device.kernels().conv2d_backward_weights(x, y, window, 2, w);
   CHECK(sum(device).flops == 3 * flops);
+}
+
+TEST_CASE("dry-run device: phases -> kernels by phase, with the sizes of products", "[dry]") {
+  DryRunDevice device(traits);
+  Tensor const a(device, {7, 10}, Dtype::f32), b(device, {11, 10}, Dtype::f32);
+  Tensor c(device, {7, 11}, Dtype::f32);
+  device.begin_phase("one");
+  for (int i = 0; i < 2; ++i) device.kernels().matmul(a, Transpose::no, b, Transpose::yes, 1, 0, c);
+  device.begin_phase("two");
+  Tensor d(device, {11, 10}, Dtype::f32);
+  device.kernels().matmul(c, Transpose::yes, a, Transpose::no, 1, 0, d);
+  device.kernels().relu(d, d);
+  auto const& stretches = device.stretches();
+  REQUIRE(stretches.size() == 3);
+  CHECK(stretches[1].phase == "one");
+  CHECK(stretches[1].work == core::dry::WorkCounts{{{2.0 * 7 * 11 * 10, 0, 7, 11, 10}, 2}});
+  CHECK(stretches[2].phase == "two");
+  CHECK(stretches[2].work ==
+        core::dry::WorkCounts{{{2.0 * 7 * 11 * 10, 0, 11, 10, 7}, 1}, {{}, 1}});
+  device.reset();
+  REQUIRE(device.stretches().size() == 1);
+  CHECK(device.stretches()[0].phase == "two");
+  CHECK(device.stretches()[0].work.empty());
 }

@@ -1,6 +1,7 @@
 #include "train/plan/plan.h"
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <iomanip>
 #include <iostream>
 #include <memory>
@@ -100,29 +101,47 @@ void print_traffic(std::ostream& out, StepPlan const& plan, int ranks) {
   row(out, "sum", bytes(sum));
 }
 
-void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int ranks) {
+/// The phases of a step in the order of their execution.
+constexpr std::array phases{"trunk forward", "head forward", "head backward", "trunk backward",
+                            "gradient norm", "head update",  "trunk update"};
+
+void print_compute(std::ostream& out, StepPlan const& plan, Rates const& rates,
+                   StepTime const& time) {
   core::dry::Work sum;
-  for (auto const& [work, times] : plan.work) {
-    sum.flops += work.flops * static_cast<double>(times);
-    sum.bytes += work.bytes * static_cast<double>(times);
-  }
-  out << "time of a step, at these rates\n";
+  int64_t kernels = 0;
+  for (auto const& stretch : plan.stretches)
+    for (auto const& [work, times] : stretch.work) {
+      sum.flops += work.flops * static_cast<double>(times);
+      sum.bytes += work.bytes * static_cast<double>(times);
+      kernels += times;
+    }
+  out << (plan.gpu ? "time of a step by a model of a GPU with these peaks, not measured\n"
+                   : "time of a step, at these rates\n");
   auto const rated = [&](char const* name, double amount, char const* unit, double rate) {
     row(out, core::join(name, ": ", written_quantity(amount, unit)),
         rate > 0 ? written_quantity(rate, core::join(unit, "/s")) : "rate unknown");
   };
   rated("products", sum.flops, "FLOP", rates.flops);
   rated("memory traffic", sum.bytes, "B", rates.memory);
-  auto const time = predicted_time(plan, rates, ranks);
-  row(out, "kernels, one after another", milliseconds(time.compute));
+  for (auto const* phase : phases) {
+    auto const found = time.phases.find(phase);
+    if (found != time.phases.end() && found->second > 0) row(out, phase, milliseconds(found->second));
+  }
+  row(out, core::join("kernels, one after another: ", kernels), milliseconds(time.compute));
+}
+
+void print_time(std::ostream& out, StepPlan const& plan, Rates const& rates, int ranks) {
+  auto const time = predicted_time(plan, rates);
+  print_compute(out, plan, rates, time);
   if (ranks == 1) return;
   if (rates.network == 0) {
     out << "  communication is not included; set its rate with --network\n";
     return;
   }
-  row(out, "communication", milliseconds(time.network));
-  row(out, "a step, without overlap", milliseconds(time.compute + time.network));
-  row(out, "a step, with full overlap", milliseconds(std::max(time.compute, time.network)));
+  row(out, "communication beside the kernels", "time", "waited");
+  for (auto const& [label, seconds, waited] : time.network)
+    row(out, label, milliseconds(seconds), milliseconds(waited));
+  row(out, "a step", milliseconds(time.step));
 }
 
 /// True if the target is a GPU and the experiment's steps are captured there.

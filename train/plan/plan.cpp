@@ -12,7 +12,7 @@ using core::dry::DryRunDevice;
 
 constexpr char const* images = "images and labels";
 
-/// Wraps a trunk to attribute the device's allocations to its forward and backward pass.
+/// Wraps a trunk to attribute the device's allocations and work to its forward and backward pass.
 class BookedTrunk final : public layers::Trunk {
  public:
   BookedTrunk(std::unique_ptr<layers::Trunk> trunk, DryRunDevice& device)
@@ -20,9 +20,11 @@ class BookedTrunk final : public layers::Trunk {
 
   core::Var forward(core::Tape& tape, core::Var const& x) override {
     device_.enter("trunk activations");
+    device_.begin_phase("trunk forward");
     auto const y = trunk_->forward(tape, x);
     return tape.record(y.value, [this, &tape, y](core::Tensor const& dy) {
       device_.enter("trunk gradients");
+      device_.begin_phase("trunk backward");
       tape.add_grad(y, dy);
     });
   }
@@ -45,18 +47,23 @@ class BookedHead final : public layers::Head {
   void set_step(layers::HeadStep const& step) override { head_->set_step(step); }
   core::Var loss(core::Tape& tape, core::Var const& x, core::Tensor const& labels,
                  comm::Counts const& counts) override {
-    enter();
-    return head_->loss(tape, x, labels, counts);
+    enter("head forward");
+    auto const mean = head_->loss(tape, x, labels, counts);
+    return tape.record(mean.value, [this, &tape, mean](core::Tensor const& seed) {
+      enter("head backward");
+      tape.add_grad(mean, seed);
+    });
   }
   core::Tensor gradient_scale() override { return head_->gradient_scale(); }
   void add_gradient_squared_norm(core::Tensor& sum) override {
-    enter();
+    enter("gradient norm");
     head_->add_gradient_squared_norm(sum);
   }
   void finish() override {
-    enter();
+    enter("head update");
     head_->finish();
     device_.enter("trunk gradients");
+    device_.begin_phase("trunk update");
   }
   layers::TopK top_k(core::Tensor const& x, comm::Counts const& counts, int k) override {
     return head_->top_k(x, counts, k);
@@ -67,7 +74,10 @@ class BookedHead final : public layers::Head {
   int64_t chunk(int64_t batch) const override { return head_->chunk(batch); }
 
  private:
-  void enter() { device_.enter("head: buffers of a chunk and of dX"); }
+  void enter(char const* phase) {
+    device_.enter("head: buffers of a chunk and of dX");
+    device_.begin_phase(phase);
+  }
 
   std::unique_ptr<layers::Head> head_;
   DryRunDevice& device_;
@@ -139,6 +149,7 @@ StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
   auto model = make_model(experiment, device, ranks, sizes.image, sizes.classes);
   StepPlan plan;
   describe(experiment, model, plan);
+  plan.gpu = !device.on_host();
   auto traffic_sizes = step_sizes(experiment, model, sizes.ranks);
   traffic_sizes.batch = experiment.data.global_batch_size;
   plan.traffic = traffic_by_formula(traffic_sizes);
@@ -155,13 +166,15 @@ StepPlan plan_step(Experiment experiment, PlanSizes const& sizes) {
     between_steps = device.memory().now;
     device.reset();
     device.enter(images);
+    device.begin_phase("");
     trainer.step(batch);
   }
   plan.peak = static_cast<int64_t>(device.memory().peak);
   plan.temporary = plan.peak - static_cast<int64_t>(between_steps);
   plan.parts_at_peak = named_parts(device.parts_at_peak());
   plan.peak_of_parts = named_parts(device.peak_of_parts());
-  plan.work = device.work();
+  plan.stretches = device.stretches();
+  plan.transfers = device.transfers();
   return plan;
 }
 
@@ -227,18 +240,6 @@ std::vector<Suggestion> suggestions(Experiment const& experiment, PlanSizes cons
     consider(core::join("--ranks ", 2 * sizes.ranks), [](auto&, auto& s) { s.ranks *= 2; });
   std::ranges::sort(all, {}, &Suggestion::peak);
   return all;
-}
-
-StepTime predicted_time(StepPlan const& plan, Rates const& rates, int ranks) {
-  auto const seconds = [](double amount, double rate) { return rate > 0 ? amount / rate : 0; };
-  StepTime time;
-  for (auto const& [work, times] : plan.work)
-    time.compute += static_cast<double>(times) *
-                    std::max(seconds(work.flops, rates.flops), seconds(work.bytes, rates.memory));
-  double sent = 0;
-  for (auto const& row : plan.traffic.rows()) sent += static_cast<double>(row.moved.sent);
-  time.network = seconds(sent / ranks, rates.network);
-  return time;
 }
 
 }  // namespace train

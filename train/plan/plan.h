@@ -23,12 +23,15 @@ struct StepPlan {
   core::dry::Parts peak_of_parts;  ///< peak bytes of each part, at any time in the step
   int64_t loader = 0;              ///< host memory of batches, prefetched and current, in bytes
   std::string head;                ///< summary of the head's strategy
-  core::Dtype dtype = core::Dtype::f32;     ///< dtype of the activations
-  int64_t features = 0;                     ///< D
-  int64_t chunk = 0;                        ///< classes per chunk of the head; 0: all
-  int64_t rows = 0;                         ///< rows that the head processes at a time
-  std::map<core::dry::Work, int64_t> work;  ///< number of kernels by FLOPs and bytes
-  comm::Traffic traffic;                    ///< traffic of a step, summed over ranks
+  core::Dtype dtype = core::Dtype::f32;  ///< dtype of the activations
+  int64_t features = 0;                  ///< D
+  int64_t chunk = 0;                     ///< classes per chunk of the head; 0: all
+  int64_t rows = 0;                      ///< rows that the head processes at a time
+  /// Kernels in order, by phases named as those of Trainer::phases; "" for those of the inputs.
+  std::vector<core::dry::Stretch> stretches;
+  std::vector<core::dry::Transfer> transfers;
+  comm::Traffic traffic;  ///< traffic of a step, summed over ranks
+  bool gpu = false;       ///< planned for a GPU
 };
 
 /// Plans a training step by a dry run.
@@ -48,18 +51,5 @@ struct Suggestion {
 /// Returns the changes that reduce the peak, each applied alone, sorted by their peak.
 std::vector<Suggestion> suggestions(Experiment const& experiment, PlanSizes const& sizes,
                                     int64_t peak);
-
-/// Speed of a machine: arithmetic in FLOP/s, memory and a rank's network in bytes/s; 0: unknown.
-struct Rates {
-  double flops = 0, memory = 0, network = 0;
-};
-
-/// Predicted time of a step in seconds. Unknown rates contribute no time.
-struct StepTime {
-  double compute = 0;  ///< sum over kernels of max(FLOPs / flops, bytes / memory)
-  double network = 0;  ///< bytes sent per rank / network
-};
-/// Predicts the time of a step on `ranks` ranks.
-StepTime predicted_time(StepPlan const& plan, Rates const& rates, int ranks);
 
 }  // namespace train

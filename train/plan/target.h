@@ -2,7 +2,7 @@
 #include <memory>
 #include <string>
 #include "core/device.h"
-#include "train/plan/plan.h"
+#include "train/plan/step_time.h"
 
 namespace train {
 
