@@ -15,6 +15,8 @@
 #include "train/plan/measure.h"
 #include "train/plan/product_rates.h"
 #include "train/trainer/optimizer.h"
+#include "train/trainer/step_graph.h"
+#include "train/trainer/trainer.h"
 
 namespace train {
 namespace {
@@ -81,7 +83,7 @@ class Rows {
   }
 };
 
-/// A head that is trained on one batch.
+/// A head that is trained on one batch, with steps captured as a graph where training does so.
 class HeadSteps {
  public:
   HeadSteps(BenchHead const& bench, core::Device& device, comm::Communicator& ranks)
@@ -90,7 +92,15 @@ class HeadSteps {
         device_(device),
         ranks_(ranks),
         mesh_(ranks, experiment_.head.shards.value_or(ranks.size())),
-        rows_(bench, device, ranks) {
+        rows_(bench, device, ranks),
+        dx_(core::empty_like(rows_.x)),
+        step_scalars_(device, {4}, core::Dtype::f64),
+        one_(device, {1}, core::accumulator(rows_.x.dtype())),
+        graph_(
+            device, [this](StepInputs const& inputs) { return run_step(inputs); },
+            experiment_.run.cuda_graph != CudaGraph::off &&
+                why_not_captured(experiment_, device).empty()) {
+    device.kernels().fill(1, one_);
     layers::Context const context{device, resolve(bench.precision, device), bench.seed, {}};
     head_ = make_sharded_head(context, experiment_, mesh_, bench.features, bench.classes);
   }
@@ -101,20 +111,15 @@ class HeadSteps {
 
   /// Runs a step and returns its loss, (1).
   Tensor step() {
-    auto const rule = update_rule(experiment_, {}, core::Role::weight);
-    auto const step_scalars =
-        core::make_step_scalars(device_, rule, experiment_.optimizer.lr, ++number_);
-    head_->set_step(head_step(experiment_, step_scalars, number_, experiment_.head.sampling.rate));
-    core::Tape tape;
-    auto const x = tape.input(rows_.x);
-    auto const loss = head_->loss(tape, x, rows_.y, rows_.counts);
-    Tensor seed = core::empty_like(loss.value);
-    device_.kernels().fill(1, seed);
-    tape.backward(loss, seed);
-    head_->finish();
-    dx_ = tape.grad(x);
-    return loss.value;
+    auto const numbers =
+        core::make_step_scalars(update_rule(experiment_, step_scalars_, core::Role::weight),
+                                experiment_.optimizer.lr, ++number_);
+    device_.upload(numbers.data(), step_scalars_);
+    return graph_.run({rows_.x, rows_.y, rows_.counts});
   }
+
+  bool warming_up() const { return graph_.warming_up(); }
+  bool captures() const { return graph_.captures(); }
 
   /// Runs a step and returns its time in seconds on the slowest rank.
   double timed_step() {
@@ -138,6 +143,17 @@ class HeadSteps {
   }
 
  private:
+  Tensor run_step(StepInputs const& inputs) {
+    head_->set_step(head_step(experiment_, step_scalars_, number_, experiment_.head.sampling.rate));
+    core::Tape tape;
+    auto const x = tape.input(inputs.images);
+    auto const loss = head_->loss(tape, x, inputs.labels, inputs.counts);
+    tape.backward(loss, one_);
+    head_->finish();
+    device_.copy(tape.grad(x), dx_);
+    return loss.value;
+  }
+
   BenchHead const& bench_;
   Experiment experiment_;
   core::Device& device_;
@@ -146,7 +162,9 @@ class HeadSteps {
   Rows rows_;
   int64_t number_ = 0;  ///< number of the current step, from 1
   std::unique_ptr<layers::ShardedHead> head_;
-  Tensor dx_;
+  Tensor dx_, step_scalars_;
+  Tensor one_;  ///< seed of backward
+  StepGraph graph_;
 };
 
 /// Returns a copy in f32.
@@ -189,6 +207,7 @@ struct Figures {
   double peak_bytes = 0;        ///< peak memory of tensors, on the rank that uses the most
   double process_bytes = 0;     ///< increase of process memory by the head and its steps, likewise
   double all_peak_bytes = 0, all_process_bytes = 0;  ///< sums over ranks
+  bool captured = false;                             ///< steps were replayed as a graph
   int64_t chunk = 0;
   int products = 0;  ///< matrix products B × C_r × D per step
   ProductRates rates;
@@ -197,8 +216,9 @@ struct Figures {
 Figures measure(BenchHead const& bench, core::Device& device, comm::Communicator& ranks) {
   double const before = process_memory().now;
   HeadSteps steps(bench, device, ranks);
-  for (int64_t i = 0; i < bench.warm_up; ++i) steps.step();
+  for (int64_t i = 0; i < bench.warm_up || steps.warming_up(); ++i) steps.step();
   Figures f;
+  f.captured = steps.captures();
   for (int64_t i = 0; i < bench.steps; ++i) f.seconds.push_back(steps.timed_step());
 
   double const taken = process_memory().peak - before;
@@ -257,6 +277,7 @@ void add(Json& all, BenchHead const& bench, Figures const& f, comm::Communicator
                        static_cast<double>(most) * static_cast<double>(bench.features);
   all["logits"] = f.products == 3 ? "store" : "recompute";
   all["chunk"] = f.chunk;
+  all["captured"] = f.captured;
   all["steps"] = bench.steps;
   all["ms_a_step"] = 1e3 * seconds;
   all["ms_of_steps"] = Json::array();
@@ -281,7 +302,8 @@ void print(Json const& f, std::ostream& out) {
       << ", batch size: " << f["batch"] << ", " << f["precision"].get<std::string>() << '\n'
       << number("ms_a_step") << " ms per step (median of " << f["steps"] << "), loss "
       << number("loss") << "; logits: " << f["logits"].get<std::string>()
-      << ", classes per chunk: " << f["chunk"] << "\n"
+      << ", classes per chunk: " << f["chunk"]
+      << (f["captured"].get<bool>() ? ", captured as a graph" : ", without a graph") << "\n"
       << "peak memory per rank: " << 1e-6 * number("peak_bytes")
       << " MB in tensors; increase of process memory: " << 1e-6 * number("process_bytes") << " MB\n"
       << "matrix products alone, in GFLOP/s per rank: X W^T " << number("gflops_logits") << ", G W "

@@ -15,23 +15,23 @@ using core::Transpose;
 constexpr int64_t side = 2048;  ///< size of the square product: 17 GFLOP, exceeds a core's cache
 constexpr double budget = 0.3;  ///< measuring time per result, in seconds
 
-/// Times of repeated calls in seconds: at least three, until the budget is spent. Two warm-up calls
-/// come first.
+/// Mean times in seconds of batches of calls: at least three, until the budget is spent. A batch
+/// takes at least 2 ms, so that the latency of a wait does not count. Two warm-up calls come first.
 template <class F>
 std::vector<double> times(core::Device& device, F const& call) {
   using Clock = std::chrono::steady_clock;
-  std::vector<double> all;
-  double spent = 0;
-  for (int warm_up = 2; std::ssize(all) < 3 || spent < budget; --warm_up) {
+  auto const timed = [&](int calls) {
     device.synchronize();
     auto const start = Clock::now();
-    call();
+    for (int i = 0; i < calls; ++i) call();
     device.synchronize();
-    double const taken = std::chrono::duration<double>(Clock::now() - start).count();
-    if (warm_up > 0) continue;
-    all.push_back(taken);
-    spent += taken;
-  }
+    return std::chrono::duration<double>(Clock::now() - start).count() / calls;
+  };
+  timed(1);
+  int const calls = static_cast<int>(std::clamp(2e-3 / timed(1), 1.0, 1000.0));
+  std::vector<double> all;
+  for (double spent = 0; std::ssize(all) < 3 || spent < budget; spent += calls * all.back())
+    all.push_back(timed(calls));
   return all;
 }
 

@@ -25,6 +25,10 @@ class StepGraph {
   /// same counts.
   core::Tensor run(StepInputs const& inputs);
 
+  /// True while steps are run to warm up for a capture.
+  bool warming_up() const { return record_ && !recording_; }
+  bool captures() const { return record_; }  ///< steps are captured after the warm-up
+
  private:
   core::Tensor rehearse(StepInputs const& inputs);
   void record(StepInputs const& like);
