@@ -20,7 +20,7 @@ from programs import CANNOT, Failed, add_python, launch, run, threads_of
 
 PEER = pathlib.Path(__file__).parent / "peers" / "head.py"
 ON_RANKS = ("loss_parallel", "partial_fc")
-PEERS = [*ON_RANKS, "plain", "compiled", "cce", "liger"]
+PEERS = [*ON_RANKS, "plain", "compiled", "cce", "liger", "quack"]
 ROUNDS = 3
 # Classes that no number of ranks divides. The learning rate is 1, so that differences show.
 SMALL = ["--classes", "1003", "--features", "32", "--batch", "24", "--steps", "3"]

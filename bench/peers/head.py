@@ -8,7 +8,8 @@
                   all-reduces of maxima, sums and targets, in-place softmax, manual gradients
   plain           nn.Linear and cross_entropy in one process
   compiled        the same with torch.compile
-  cce, liger      linear and loss in one kernel: Apple's cut-cross-entropy, Liger; GPU only
+  cce, liger, quack
+                  linear and loss in one function: Apple's cut-cross-entropy, Liger, QuACK; GPU only
 
 bf16 means autocast with f32 weights, or with --bf16-weights, weights and momentum in bf16. The
 optimizer is SGD with momentum, fused if this PyTorch supports it. The last line of the output has
@@ -235,9 +236,10 @@ class Compiled(Plain):
         self.loss_of = torch.compile(self.loss_of)
 
 
-def need_triton(name):
+def need_gpu(name):
+    """Returns a module whose kernels run on GPUs only."""
     if not torch.cuda.is_available():
-        cannot("its Triton kernels require a GPU; none was found")
+        cannot("its kernels require a GPU; none was found")
     try:
         return __import__(name, fromlist=["_"])
     except ImportError as missing:
@@ -246,7 +248,7 @@ def need_triton(name):
 
 class CutCrossEntropy(Plain):
     def loss_of(self, x, y):
-        function = need_triton("cut_cross_entropy").linear_cross_entropy
+        function = need_gpu("cut_cross_entropy").linear_cross_entropy
         with self.autocast():
             narrow = TORCH[self.a.precision]
             return function(x.to(narrow), self.head.weight.to(narrow), y, filter_eps=None)
@@ -256,7 +258,7 @@ class Liger(Plain):
     def __init__(self, *args):
         super().__init__(*args)
         name = "liger_kernel.transformers"
-        self.fused = need_triton(name).LigerFusedLinearCrossEntropyLoss()
+        self.fused = need_gpu(name).LigerFusedLinearCrossEntropyLoss()
 
     def loss_of(self, x, y):
         with self.autocast():
@@ -264,9 +266,21 @@ class Liger(Plain):
             return self.fused(self.head.weight.to(narrow), x.to(narrow), y)
 
 
+class Quack(Plain):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.fused = need_gpu("quack.linear_cross_entropy").chunked_linear_cross_entropy
+
+    def loss_of(self, x, y):
+        with self.autocast():
+            narrow = TORCH[self.a.precision]
+            return self.fused(x.to(narrow), self.head.weight.to(narrow), y)
+
+
 PEERS = {"loss_parallel": LossParallel, "partial_fc": PartialFc, "plain": Plain,
-         "compiled": Compiled, "cce": CutCrossEntropy, "liger": Liger}
-ALONE = ("plain", "compiled", "cce", "liger")  # peers that support one process only
+         "compiled": Compiled, "cce": CutCrossEntropy, "liger": Liger,
+         "quack": Quack}
+ALONE = ("plain", "compiled", "cce", "liger", "quack")  # peers that support one process only
 
 
 def process_memory(key):
