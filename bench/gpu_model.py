@@ -211,7 +211,8 @@ def without_splits(p, classes, batch):
 
 
 LADDER = [("before", now), ("1 chunks of 32,768", large_chunks),
-          ("1, if the library does not split k", without_splits), ("2 products timed", large_chunks),
+          ("1, if the library does not split k", without_splits),
+          ("2 products timed", large_chunks),
           ("3 bf16 copy, one merge", bf16_copy), ("4 E by one kernel, stored", stored_e),
           ("5 normalizer folded", folded), ("6 second stream", two_streams)]
 

@@ -125,7 +125,8 @@ void print_compute(std::ostream& out, StepPlan const& plan, Rates const& rates,
   rated("memory traffic", sum.bytes, "B", rates.memory);
   for (auto const* phase : phases) {
     auto const found = time.phases.find(phase);
-    if (found != time.phases.end() && found->second > 0) row(out, phase, milliseconds(found->second));
+    if (found != time.phases.end() && found->second > 0)
+      row(out, phase, milliseconds(found->second));
   }
   row(out, core::join("kernels, one after another: ", kernels), milliseconds(time.compute));
 }
