@@ -38,10 +38,10 @@ MemoryUse Memory::use() const {
 int64_t Memory::free() const {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total));
-  uint64_t reserved = 0, used = 0;
+  uint64_t reserved = 0;
   check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved));
-  check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used));
-  return static_cast<int64_t>(free + reserved - used);
+  std::scoped_lock const lock(mutex_);
+  return static_cast<int64_t>(free + std::max(reserved, uint64_t{tensors_}) - tensors_);
 }
 
 std::shared_ptr<std::byte> Memory::allocate(size_t bytes) {

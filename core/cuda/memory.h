@@ -16,13 +16,12 @@ class Memory : public std::enable_shared_from_this<Memory> {
 
   cudaStream_t stream() const { return stream_.get(); }
   MemoryUse use() const;
+  /// Bytes of the GPU that nobody uses, and those that the pool keeps after tensors were freed.
+  int64_t free() const;
 
   /// Allocates from the pool; between begin_capture and end_capture, from the memory of the graph.
   /// Throws: OutOfMemory.
   std::shared_ptr<std::byte> allocate(size_t bytes);
-
-  /// Memory of the GPU that is not in use, and freed memory that the pool keeps, in bytes.
-  int64_t free() const;
 
   /// Runs `work` and measures the memory that the graph captured next needs for it.
   void rehearse(std::function<void()> const& work);

@@ -35,6 +35,12 @@ core::ClassChunk ShardPass::chunk(ClassSet const& set, ClassWeights const& weigh
   return chunk;
 }
 
+/// Whether exponentials of all sets are stored as one matrix. On the CPU, oneDNN's fastest products
+/// take dense matrices only; sampled sets have their own weights anyway.
+bool ShardPass::one_matrix() const {
+  return !batch_.x.device().on_host() && !sets_.empty() && !sets_.front().sampled;
+}
+
 /// Number of columns of stored exponentials.
 int64_t ShardPass::columns() const {
   return sets_.empty() ? 0 : sets_.back().first + sets_.back().count - sets_.front().first;
@@ -42,7 +48,8 @@ int64_t ShardPass::columns() const {
 
 /// Stored exponentials of set i.
 Columns ShardPass::columns(size_t i) const {
-  return {stored_, sets_[i].first - sets_.front().first, sets_[i].count};
+  if (!one_matrix()) return stored_[i];
+  return {stored_[0], sets_[i].first - sets_.front().first, sets_[i].count};
 }
 
 /// Allocates what the first pass writes.
@@ -62,12 +69,13 @@ void ShardPass::begin_first_pass() {
   if (options_.store || options_.early_dx) reference_ = Tensor(device, {rows}, wide_);
   if (options_.early_dx) dx_ = filled(device, batch_.x.shape(), wide_, 0);
   if (!options_.store) return;
-  // Rows start at multiples of 128 bytes or more, and not at multiples of 4096 bytes, which would
-  // compete for the same places of a cache.
-  int64_t pitch = (columns() + 63) / 64 * 64;
-  if (pitch % 512 == 0) pitch += 64;
-  stored_ = Tensor(device, {rows, pitch}, batch_.x.dtype());
   converted_.resize(sets_.size());
+  auto const store = [&](int64_t width) {
+    stored_.push_back(Tensor(device, {rows, width}, batch_.x.dtype()));
+  };
+  // Rows start at multiples of 128 bytes or more.
+  if (one_matrix()) return store((columns() + 63) / 64 * 64);
+  for (auto const& set : sets_) store(set.count);
 }
 
 Tensor ShardPass::statistics() {
@@ -140,10 +148,10 @@ Tensor ShardPass::early_dx() {
 
 /// Converts the exponentials of all sets to the same references.
 void ShardPass::align() {
-  auto& kernels = stored_.device().kernels();
+  auto& kernels = batch_.x.device().kernels();
   Tensor none;
-  if (!sets_.front().sampled) {  // equal sets, except the last
-    Columns e(stored_, 0, columns());
+  if (one_matrix()) {  // of equal sets, except the last
+    Columns e(stored_[0], 0, columns());
     return kernels.softmax_align(rows_, sets_.front().count, tiles_, reference_, e, none);
   }
   for (int const round : {0, 1}) {  // the first finds the references, the second uses them
@@ -158,6 +166,15 @@ void ShardPass::align() {
   }
 }
 
+/// Sets the exponentials of targets.
+void ShardPass::set_targets() {
+  auto const set = [&](int64_t first, Columns e) {
+    e.device().kernels().softmax_targets(first, batch_.labels, rows_, factors_, e);
+  };
+  if (one_matrix()) return set(sets_.front().first, {stored_[0], 0, columns()});
+  for (size_t i = 0; i < sets_.size(); ++i) set(sets_[i].first, columns(i));
+}
+
 /// Prepares what the gradients of all sets share.
 void ShardPass::begin_second_pass() {
   if (x_) return;
@@ -169,8 +186,7 @@ void ShardPass::begin_second_pass() {
     factors_ = factors();
     x_ = clone(batch_.x);
     kernels.scale_rows(1, factors_, x_);
-    Columns e(stored_, 0, columns());
-    kernels.softmax_targets(sets_.front().first, batch_.labels, rows_, factors_, e);
+    set_targets();
   }
   if (!class_rows_.has_bias()) return;
   sums_ = filled(device, {batch_.x.size(0), 1}, batch_.x.dtype(), 1);
@@ -202,15 +218,14 @@ ShardPass::Gradient ShardPass::gradient(size_t i, ClassWeights const& weights,
 }
 
 bool ShardPass::add_whole_dx(Tensor& dx) {
-  // Sums over this many classes at once. On the CPU, products of a chunk find it in the cache.
+  // Sums over this many classes at once.
   constexpr int64_t most = 1 << 20;
   auto const w = class_rows_.whole();
-  if (!folded() || dx.device().on_host() || !w || sets_.empty() || sets_.front().sampled)
-    return false;
+  if (!folded() || !one_matrix() || !w) return false;
   begin_second_pass();
   for (int64_t begin = 0; begin < columns(); begin += most) {
     int64_t const end = std::min(begin + most, columns());
-    dx.device().kernels().matmul(Columns(stored_, begin, end - begin), Transpose::no,
+    dx.device().kernels().matmul(Columns(stored_[0], begin, end - begin), Transpose::no,
                                  w.rows(begin, end), Transpose::no, 1, 1, dx);
   }
   return true;

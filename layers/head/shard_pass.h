@@ -58,10 +58,12 @@ class ShardPass {
   void keep(size_t i, ClassWeights const& weights, core::Tensor const& z, core::Tensor& stats,
             core::Tensor& tiles, ChunkBuffers& buffers);
   bool folded() const { return options_.store && options_.plain; }
+  bool one_matrix() const;
   int64_t columns() const;
   core::Columns columns(size_t i) const;
   core::Tensor factors() const;
   void align();
+  void set_targets();
   void begin_second_pass();
   void convert(size_t i, ClassWeights const& weights);
 
@@ -76,7 +78,8 @@ class ShardPass {
   core::Tensor reference_;  ///< (B), Acc: reference of exponentials
   core::Tensor dx_;         ///< used if the first pass sums dX
 
-  core::Tensor stored_;          ///< exponentials (B, C_r), or gradients; rows may be padded
+  /// Exponentials, or gradients: one matrix (B, C_r) with padded rows, or one for each set.
+  std::vector<core::Tensor> stored_;
   std::vector<bool> converted_;  ///< sets whose exponentials were replaced by gradients
   core::Tensor factors_;         ///< (B), Acc: factors of exponentials
   core::Tensor x_, sums_;        ///< Gradient::x and sums; empty before the second pass

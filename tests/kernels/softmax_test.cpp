@@ -70,18 +70,19 @@ struct Passes {
   }
 };
 
-/// lse and factors per row; one row has factor 0 and lse NaN, which must not matter.
-Tensor some_rows(Device& device, Dtype dtype) {
-  return tests::tensor(device, {5, 4}, dtype, {9,   0.2, 0.01, -0.1,  //
-                                               31,  0.2, 0.01, -0.2,  //
-                                               NAN, 0,   0,    0,     //
-                                               10,  0.1, 0.02, 0.3,   //
-                                               9,   0.3, 0,    -0.1});
+/// lse and factors per row; one row has factor 0 and lse NaN, which must not matter. `lift`: logits
+/// that are higher than usual by this much.
+Tensor some_rows(Device& device, Dtype dtype, double lift = 0) {
+  return tests::tensor(device, {5, 4}, dtype, {9 + lift,  0.2, 0.01, -0.1,  //
+                                               31 + lift, 0.2, 0.01, -0.2,  //
+                                               NAN,       0,   0,    0,     //
+                                               10 + lift, 0.1, 0.02, 0.3,   //
+                                               9 + lift,  0.3, 0,    -0.1});
 }
 
-void agree(Gpu& gpu, Case const& c, Dtype dtype) {
+void agree(Gpu& gpu, Case const& c, Dtype dtype, double lift = 0) {
   Dtype const wide = c.z.dtype();
-  Tensor const before = seen(gpu.device, wide), rows = some_rows(gpu.device, wide);
+  Tensor const before = seen(gpu.device, wide), rows = some_rows(gpu.device, wide, lift);
   for (int64_t const margin : {0, 8}) {
     Passes const fast(gpu.kernels, c, before, rows, dtype, margin),
         moved(gpu.kernels, apart(c), before, rows, dtype, margin);
@@ -142,7 +143,7 @@ TEST_CASE("CUDA softmax passes: logits out of reach of their row's reference -> 
   for (size_t const at : {size_t{5000}, size_t{9000 + 8191}, size_t{18000 + 8192}}) z[at] += height;
   Case c{.z = tests::tensor(gpu.device, {5, 9000}, wide, z),
          .labels = integers(gpu.device, {5000, 4, -1, 0, 8999})};
-  agree(gpu, c, dtype);
+  agree(gpu, c, dtype, height);
 }
 
 TEST_CASE("CUDA softmax_align: any barrier removed -> wrong result in some order",
@@ -155,7 +156,7 @@ TEST_CASE("CUDA softmax_align: any barrier removed -> wrong result in some order
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] += i / 4096 % 2 ? 100 : 0;
     Case const c{.z = tests::tensor(gpu.device, z.shape(), Dtype::f32, numbers),
                  .labels = integers(gpu.device, {4, -1})};
-    Tensor const rows = some_rows(gpu.device, Dtype::f32).rows(0, 2);
+    Tensor const rows = some_rows(gpu.device, Dtype::f32, 100).rows(0, 2);
     auto const before = [&](Dtype dtype) { return begun(gpu.cpu, gpu.device, 2, dtype); };
     Passes const fast(gpu.kernels, c, before(Dtype::f32), rows, Dtype::f32),
         exact(gpu.cpu, rounded(c, Dtype::f64), before(Dtype::f64), tests::as(rows, Dtype::f64),
