@@ -35,14 +35,6 @@ cudaError_t upload(void* to, void const* from, size_t bytes, cudaStream_t stream
   return cudaSuccess;
 }
 
-cudaError_t download(void* to, void const* from, size_t bytes, cudaStream_t stream) {
-  if (stream->end.capture)
-    return invalidate(stream, cudaErrorStreamCaptureUnsupported, "a download in a capture");
-  enqueue(stream, "download", copy_work(to, from, bytes, false, true));
-  if (!locked(to)) wait_for(stream->end);
-  return cudaSuccess;
-}
-
 cudaError_t allocate_in_graph(void** memory, size_t bytes, cudaStream_t stream) {
   auto& graph = *stream->end.capture->graph;
   *memory = graph.memory.allocate(bytes, [stream](int node) { return precedes(stream, node); });
@@ -146,11 +138,19 @@ cudaError_t cudaFreeHost(void* memory) {
 
 cudaError_t cudaMemcpyAsync(void* to, void const* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  CALL;
-  if (auto const error = check_valid(stream)) return error;
-  if (kind == cudaMemcpyHostToDevice) return upload(to, from, bytes, stream);
-  if (kind == cudaMemcpyDeviceToHost) return download(to, from, bytes, stream);
-  enqueue(stream, "copy", copy_work(to, from, bytes, true, true));
+  Frontier copied;
+  {
+    CALL;
+    if (auto const error = check_valid(stream)) return error;
+    if (kind == cudaMemcpyHostToDevice) return upload(to, from, bytes, stream);
+    bool const down = kind == cudaMemcpyDeviceToHost;
+    if (down && stream->end.capture)
+      return invalidate(stream, cudaErrorStreamCaptureUnsupported, "a download in a capture");
+    enqueue(stream, down ? "download" : "copy", copy_work(to, from, bytes, !down, true));
+    if (!down || locked(to)) return cudaSuccess;
+    copied = stream->end;
+  }
+  wait_for(copied);  // memory that is not page-locked
   return cudaSuccess;
 }
 }
