@@ -42,7 +42,8 @@ CONFINED = [
     (r"CLI/", r"train/|bench/"), (r"catch2/", r"tests/"),
     (r"(cuda|cublas|cudnn)\w*\.h$",
      r"core/cuda/|core/dtype\.h|tests/kernels/|tests/(support/)?fake_cuda/"),
-    (r"nccl\.h$", r"comm/nccl|tests/(support/)?fake_cuda/"), (r"(ft2build\.h|freetype/)", r"train/"),
+    (r"nccl\.h$", r"comm/nccl|tests/(support/)?fake_cuda/"),
+    (r"(ft2build\.h|freetype/)", r"train/"),
     (r"png\.h$", r"train/|tests/"),
 ]
 # Phrases of comments, messages and pages, each with its replacement: docs/style.md.

@@ -26,7 +26,7 @@ enum class Order {
 
 struct Settings {
   Order order = Order::random;
-  uint64_t seed = 1;                ///< of Order::random, and of the order of a graph's nodes
+  uint64_t seed = 1;                ///< for Order::random, and for the order of a graph's nodes
   size_t memory = size_t{8} << 30;  ///< bytes of the GPU
 };
 
@@ -80,8 +80,8 @@ void fail_next(std::string const& call, int status);
 /// What has happened since the process began.
 struct Counts {
   int64_t work = 0, allocations = 0, graphs = 0, replays = 0;
-  int64_t nodes = 0;         ///< of the last graph
-  int64_t memory_nodes = 0;  ///< of them, allocations and frees
+  int64_t nodes = 0;         ///< nodes of the last graph
+  int64_t memory_nodes = 0;  ///< allocations and frees among them
 };
 Counts counts();
 

@@ -42,7 +42,7 @@ class GraphMemory {
   size_t bytes() const;
   std::map<std::byte*, Block> blocks_;
   bool mapped_ = false;
-  int replays_ = 0;  ///< that are queued or running
+  int replays_ = 0;  ///< queued or running replays
 };
 
 /// Allocates in the order of the stream from the GPU's pool. Returns null if the GPU has too little
@@ -50,13 +50,13 @@ class GraphMemory {
 void* pool_allocate(size_t bytes, CUstream_st* stream);
 /// Returns false if `memory` is not allocated from the pool.
 bool pool_free(void* memory, CUstream_st* stream);
-/// Gives memory of the pool that is freed, and whose free has run, back to the GPU.
+/// Returns memory of the pool that is freed, and whose free has run, to the GPU.
 void pool_trim();
 /// The stream is destroyed: a later one at its address is another stream.
 void forget_stream(CUstream_st const* stream);
 size_t pool_bytes();   ///< taken from the GPU
 size_t graph_bytes();  ///< taken from the GPU by all graphs
-/// Gives the memory of graphs that do not run back to the GPU.
+/// Returns the memory of graphs that do not run to the GPU.
 void trim_graphs();
 
 /// The turn of an allocation or free of `bytes` has come: [memory, memory + bytes) may be accessed,

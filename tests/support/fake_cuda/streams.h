@@ -55,7 +55,7 @@ using CapturePtr = std::shared_ptr<Capture>;
 struct Frontier {
   std::vector<OperationPtr> operations;
   CapturePtr capture;   ///< if the stream is, or the event was, captured
-  std::set<int> nodes;  ///< of the capture
+  std::set<int> nodes;  ///< nodes of the capture
 
   void add(Frontier const& other);
 };

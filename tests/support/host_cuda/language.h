@@ -153,9 +153,8 @@ struct Grid {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Grid const& grid, tests::host_cuda::Caller caller,
             A const&... arguments) {
-  tests::host_cuda::launch(
-      caller.stream,
-      {caller.at, grid.blocks, grid.threads, grid.shared, [=] { kernel(arguments...); }});
+  tests::host_cuda::launch(caller.stream, {caller.at, grid.blocks, grid.threads, grid.shared,
+                                           [=] { kernel(arguments...); }});
 }
 
 template <class T>
