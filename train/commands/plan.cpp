@@ -63,7 +63,7 @@ void print_memory(std::ostream& out, StepPlan const& plan, bool captures) {
   std::vector<std::pair<int64_t, std::string>> parts;
   int64_t others = plan.peak;
   for (auto const& [name, most] : plan.peak_of_parts)
-    if (most >= plan.peak / 1000) parts.emplace_back(most, name);
+    if (name != "other" && most >= plan.peak / 1000) parts.emplace_back(most, name);
   std::ranges::sort(parts, std::greater<>{});
   row(out, "memory of a rank", "at the peak", "at most");
   for (auto const& [most, name] : parts) {

@@ -87,7 +87,7 @@ TEST_CASE("predict: a run on two ranks -> classes, scores and embeddings match i
   auto const file = folder.file("tiny.yaml"), out = folder.file("run");
   auto const to = folder.file("classes"), embeddings = folder.file("embeddings");
   tests::write_file(file, tiny);
-  CHECK(on_two_ranks("train " + file + " run.out=" + out).code == 0);
+  CHECK(on_two_ranks("train " + file + " precision=f32 run.out=" + out).code == 0);
   auto const predict = "predict " + out + " --to " + to + " --top 2";
   auto const ran = on_two_ranks(predict + " --split train --embeddings " + embeddings);
   CHECK(ran.code == 0);

@@ -61,7 +61,7 @@ TEST_CASE("plan: an experiment -> memory, traffic and time; exit code 71 if it d
   CHECK(ran.code == 0);
   for (auto const* text :
        {"3 ranks, 10 classes, batch 4", "head weights", "trunk activations", "it fits into 1.00 MB",
-        "trunk gradients, all_reduce", "a step, without overlap"})
+        "trunk gradients, all_reduce", "communication beside the kernels"})
     CHECK(ran.says(text));
 
   auto const large =
