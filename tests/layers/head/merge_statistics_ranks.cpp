@@ -89,7 +89,8 @@ TEST_CASE("merge_statistics: either way -> bytes of docs/communication.md", "[ra
   CHECK(sent(StatisticsMerge::automatic) == sent(StatisticsMerge::gathered));
 }
 
-TEST_CASE("sharded head: statistics merged by rows -> equal to the dense head", "[ranks]") {
+TEST_CASE("sharded head: statistics merged by rows -> equal to the dense head",
+          "[ranks][thorough]") {
   for (int64_t const classes : {2, 50})
     for (auto const& loss :
          tests::losses(tests::softmax_case(classes, true, layers::Logits::store, 3)))

@@ -20,7 +20,7 @@ std::vector<int> shards_with_replicas() {
 }  // namespace
 
 TEST_CASE("replicas: every loss and option -> equal to the dense head on the global batch",
-          "[ranks][mesh]") {
+          "[ranks][mesh][thorough]") {
   for (int const shards : shards_with_replicas())
     for (auto const& c : tests::all_cases()) {
       if (c.options.classes != 7 || c.sampling_rate < 1) continue;

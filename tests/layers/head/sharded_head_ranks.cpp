@@ -12,7 +12,7 @@ TEST_CASE("sharded head: softmax on several ranks -> equal to the dense head", "
 }
 
 TEST_CASE("sharded head: every loss and option on several ranks -> equal to the dense head",
-          "[ranks]") {
+          "[ranks][thorough]") {
   for (auto const& c : tests::all_cases())
     tests::check_head(world(), device(), Dtype::f64, c, 1e-11);
 }
