@@ -109,7 +109,8 @@ TEST_CASE("all_to_all: own send and receive counts differ -> throws", "[ranks]")
 }
 
 // Hidden: 5.4 GB on each of two ranks.
-TEST_CASE("communicator: more than 2^31 bytes -> all_gather and all_to_all are correct", "[.big]") {
+TEST_CASE("communicator: more than 2^31 bytes -> all_gather and all_to_all are correct",
+          "[.big][thorough]") {
   comm::Communicator& world = tests::world();
   int64_t const total = (int64_t{1} << 31) + 12'345;
   Counts const counts = comm::split_evenly(total, world.size());

@@ -75,54 +75,55 @@ std::vector<float> losses_on_stand_in(train::Experiment const& experiment,
 }
 
 /// A cosine head with its usual scale amplifies rounding from step to step, unless the steps are
-/// tiny and batch norm sees enough rows.
+/// tiny and batch norm sees enough rows. So does batch norm over the two rows of a rank that
+/// accumulates.
 Settings cosine(std::string const& kind) {
   return {"head.kind=" + kind, "head.bias=false", "optimizer.lr=1.0e-5", "model.batch_norm=sync"};
 }
 
 std::vector<Settings> all_settings() {
-  return {{},
-          {"run.cuda_graph=off"},
-          {"head.logits=recompute"},
-          {"head.logits=store", "optimizer.max_grad_norm=0.5"},
-          {"optimizer.accumulation_steps=2"},
-          {"optimizer.max_grad_norm=0.5", "optimizer.accumulation_steps=2"},
-          {"head.passes=one"},
-          {"head.passes=one", "optimizer.max_grad_norm=0.5"},
-          {"head.label_smoothing=0.1", "head.z_loss=0.001"},
-          {"head.kind=row_parallel"},
-          {"head.sampling.rate=0.5"},
-          {"head.storage=bf16_moments"},
-          {"model.batch_norm=sync"},
-          {"model.dropout=0.2"},
-          {"model.trunk=conv", "model.features=auto"},
-          {"data.global_batch_size=13"},
-          {"data.global_batch_size=64"},
-          {"optimizer.kind=adam", "optimizer.lr=1.0e-4"},
-          {"optimizer.kind=lars"},
-          {"head.shards=1"},
-          {"precision=bf16"},
-          {"precision=bf16", "head.logits=recompute", "run.cuda_graph=off"},
-          cosine("normface"),
-          cosine("cosface"),
-          cosine("arcface"),
-          cosine("sphereface"),
-          cosine("combined"),
-          cosine("adaface"),
-          cosine("curricularface")};
+  return {
+      {},
+      {"run.cuda_graph=off"},
+      {"head.logits=recompute"},
+      {"head.logits=store", "optimizer.max_grad_norm=0.5"},
+      {"optimizer.accumulation_steps=2", "model.batch_norm=sync"},
+      {"optimizer.max_grad_norm=0.5", "optimizer.accumulation_steps=2", "model.batch_norm=sync"},
+      {"head.passes=one"},
+      {"head.passes=one", "optimizer.max_grad_norm=0.5"},
+      {"head.label_smoothing=0.1", "head.z_loss=0.001"},
+      {"head.kind=row_parallel"},
+      {"head.sampling.rate=0.5"},
+      {"head.storage=bf16_moments"},
+      {"model.batch_norm=sync"},
+      {"model.dropout=0.2"},
+      {"model.trunk=conv", "model.features=auto"},
+      {"data.global_batch_size=13"},
+      {"data.global_batch_size=64"},
+      {"optimizer.kind=adam", "optimizer.lr=1.0e-4"},
+      {"optimizer.kind=lars"},
+      {"head.shards=1"},
+      {"precision=bf16"},
+      {"precision=bf16", "head.logits=recompute", "run.cuda_graph=off"},
+      cosine("normface"),
+      cosine("cosface"),
+      cosine("arcface"),
+      cosine("sphereface"),
+      cosine("combined"),
+      cosine("adaface"),
+      cosine("curricularface")};
 }
 
-/// The settings of the stand-in for experiment number `i`: all orders on one rank, one of them on
-/// several, another for each experiment and number of ranks.
+/// The settings of the stand-in for experiment number `i`: two orders on one rank, one on several;
+/// neighboring experiments and numbers of ranks have different ones.
 std::vector<fake_cuda::Settings> stand_ins(size_t i) {
   using fake_cuda::Order;
   auto const ranks = static_cast<size_t>(tests::world().size());
   auto const seed =
       static_cast<uint64_t>(100 * i + 10 * ranks) + static_cast<uint64_t>(tests::world().rank());
-  std::vector<fake_cuda::Settings> const all{
-      {Order::random, seed}, {Order::lazy, seed}, {Order::eager, seed}, {Order::random, seed + 1}};
-  if (ranks == 1) return all;
-  return {all[(i + ranks) % all.size()]};
+  if (ranks == 1) return {{Order::random, seed}, {i % 2 == 0 ? Order::lazy : Order::eager, seed}};
+  Order const orders[]{Order::random, Order::lazy, Order::eager};
+  return {{orders[(i + ranks) % 3], seed}};
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ TEST_CASE("sharded head: every loss and option on several ranks -> equal to the 
     tests::check_head(world(), device(), Dtype::f64, c, 1e-11);
 }
 
-TEST_CASE("sharded head: 4099 classes on several ranks -> equal to the dense head", "[ranks]") {
+TEST_CASE("sharded head: 4099 classes on several ranks -> equal to the dense head",
+          "[ranks][thorough]") {
   for (auto const& c : tests::large_cases())
     tests::check_head(world(), device(), Dtype::f64, c, 1e-11);
 }

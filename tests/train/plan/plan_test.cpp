@@ -121,6 +121,7 @@ TEST_CASE("most_classes, suggestions: memory limit -> classes that fit; smaller 
           "[plan]") {
   auto const experiment = tests::large_head({});
   auto sizes = sizes_of(experiment);
+  sizes.device.on_host = true;  // small chunks
   int64_t const memory = 50'000'000;
   int64_t const most = train::most_classes(experiment, sizes, memory);
   sizes.classes = most;
