@@ -66,8 +66,8 @@ TEST_CASE("program: one rank hangs, eager or in a recorded step -> the other not
           "[failures]") {
   tests::TemporaryFolder const folder;
   int const rank = GENERATE(0, 1);
-  auto const [n, after, name] = GENERATE(table<int, int, std::string>(
-      {{3, 0, "on rank 0 of 2"}, {20, 1, "a recorded step"}}));
+  auto const [n, after, name] = GENERATE(
+      table<int, int, std::string>({{3, 0, "on rank 0 of 2"}, {20, 1, "a recorded step"}}));
   End const end = train(folder, at(n, "hang", rank) + ",after:" + std::to_string(after));
   INFO(end.ran.out);
   CHECK(end.ran.code == 75);
