@@ -6,7 +6,7 @@
 namespace train {
 namespace {
 
-// Constants of an H200, with their sources: bench/gpu_model.py.
+// Constants of an H200, with their sources: bench/gpu_kernels.py.
 constexpr double launch = 2e-6, latency = 1.5e-6, fill = 1e-6;
 constexpr double memory_share = 0.88, convolution_share = 0.70;
 constexpr double cache_read = 5.5e12, cache_write = 4.5e12, processor_write = 109e9;

@@ -75,8 +75,8 @@ TEST_CASE("gpu_kernel_time: kernels that move data -> a fixed cost and a share o
   CHECK(train::gpu_kernel_time({7.9e12, 4.3e9}, 0, 0) == Approx(3.5e-6));
 }
 
-TEST_CASE("gpu_kernel_time: products -> bench/gpu_model.py", "[plan]") {
-  // python3 -c 'from gpu_model import *; print(product(CENTRAL, ROWS, COLUMNS, DEPTH))' in bench
+TEST_CASE("gpu_kernel_time: products -> bench/gpu_kernels.py", "[plan]") {
+  // python3 -c 'from gpu_kernels import *; print(product(CENTRAL, ROWS, COLUMNS, DEPTH))' in bench
   CHECK(product(1024, 32768, 512) == Approx(67.51).epsilon(1e-3));
   CHECK(product(1024, 512, 32768) == Approx(60.87).epsilon(1e-3));
   CHECK(product(32768, 512, 1024) == Approx(59.83).epsilon(1e-3));
