@@ -5,7 +5,7 @@
 #include <cuda_runtime_api.h>
 #include "core/cuda/device.h"
 #include "core/cuda/input_stage.h"
-#include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/fake_cuda/under.h"
 #include "tests/support/reference.h"
 #include "tests/train/trainer/small_training.h"
 
@@ -18,25 +18,12 @@ namespace {
 
 constexpr int64_t mega = 1 << 20;
 
-/// A GPU with this much memory, until the end of the test.
-class SmallGpu {
- public:
-  explicit SmallGpu(int64_t bytes) : before_(fake_cuda::settings()) {
-    fake_cuda::finish();
-    auto now = before_;
-    now.memory = static_cast<size_t>(bytes);
-    fake_cuda::set(now);
-  }
-  ~SmallGpu() {
-    fake_cuda::finish();
-    fake_cuda::set(before_);
-  }
-  SmallGpu(SmallGpu const&) = delete;
-  SmallGpu& operator=(SmallGpu const&) = delete;
-
- private:
-  fake_cuda::Settings before_;
-};
+/// The settings, with this much memory.
+fake_cuda::Settings with_memory(int64_t bytes) {
+  auto settings = fake_cuda::settings();
+  settings.memory = static_cast<size_t>(bytes);
+  return settings;
+}
 
 /// Adds 1 to each of `sums` by way of `count` temporary tensors of different sizes, two of which
 /// are alive at a time.
@@ -74,7 +61,7 @@ TEST_CASE("capture: rehearsed work -> one allocation and one free in the graph",
   auto const work = [&] { add_ones(device, sums, 40); };
   device.rehearse(work);
   auto const graph = device.capture(work);
-  CHECK(fake_cuda::counts().memory_nodes == 2);
+  CHECK(fake_cuda::last_graph().memory == 2);
   for (int i = 0; i < 3; ++i) graph->replay();
   CHECK(all_are(4, sums));
 }
@@ -89,7 +76,7 @@ TEST_CASE("capture: more tensors than in the rehearsal -> nodes of their own", "
     Tensor const more(device, {5000}, core::Dtype::f32);
     add_ones(device, sums, 3);
   });
-  CHECK(fake_cuda::counts().memory_nodes > 2);
+  CHECK(fake_cuda::last_graph().memory > 2);
   graph->replay();
   graph->replay();
   CHECK(all_are(rehearsed ? 3 : 2, sums));
@@ -129,13 +116,13 @@ TEST_CASE("training: captured step -> one allocation and one free among its node
   Cuda device(0, {});
   tests::SmallTraining training(tests::small_experiment({"data.samples=120"}), device);
   for (int i = 0; i < 5; ++i) training.step();
-  CHECK(fake_cuda::counts().nodes > 100);
-  CHECK(fake_cuda::counts().memory_nodes == 2);
+  CHECK(fake_cuda::last_graph().all > 100);
+  CHECK(fake_cuda::last_graph().memory == 2);
 }
 
 TEST_CASE("memory: graph and eager work, each of which fits alone -> both run, in turn",
           "[memory]") {
-  SmallGpu const small(10 * mega);
+  fake_cuda::Under const small(with_memory(10 * mega));
   Cuda device(0, {});
   Tensor sums(device, {mega / 4}, core::Dtype::f32);  // 1 MiB
   device.kernels().fill(0, sums);
@@ -156,7 +143,7 @@ TEST_CASE("memory: graph and eager work, each of which fits alone -> both run, i
 }
 
 TEST_CASE("memory: exhausted beside a graph -> OutOfMemory names both parts", "[memory]") {
-  SmallGpu const small(10 * mega);
+  fake_cuda::Under const small(with_memory(10 * mega));
   Cuda device(0, {});
   Tensor sums(device, {mega / 4}, core::Dtype::f32);
   device.kernels().fill(0, sums);

@@ -6,8 +6,8 @@
 #include "comm/nccl/communicator.h"
 #include "comm/self.h"
 #include "core/cpu/device.h"
-#include "tests/support/fake_cuda/fake_cuda.h"
 #include "tests/support/fake_cuda/nccl.h"
+#include "tests/support/fake_cuda/under.h"
 #include "tests/support/reference.h"
 #include "train/evaluation/evaluate.h"
 #include "train/trainer/trainer.h"
@@ -212,8 +212,7 @@ TEST_CASE("nccl: a collective is not waited for -> its tensors' memory is used a
           "[nccl]") {
   Clean const clean;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    fake_cuda::finish();
-    fake_cuda::set({.order = fake_cuda::Order::random, .seed = seed});
+    fake_cuda::Under const under({.order = fake_cuda::Order::random, .seed = seed});
     Rank rank(seconds(60));
     {
       Tensor const mine = rank.ones();

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <thread>
 #include "core/cuda/handle.h"
-#include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/fake_cuda/under.h"
 
 namespace fake_cuda = tests::fake_cuda;
 using core::cuda::check;
@@ -13,28 +13,11 @@ using core::cuda::make_event;
 using core::cuda::make_stream;
 using core::cuda::Stream;
 using fake_cuda::Order;
+using fake_cuda::Under;
 
 namespace {
 
 using Texts = std::vector<std::string>;
-
-/// Applies settings while nothing is queued, and puts those of the process back.
-class Under {
- public:
-  explicit Under(fake_cuda::Settings const& now) : before_(fake_cuda::settings()) {
-    fake_cuda::finish();
-    fake_cuda::set(now);
-  }
-  ~Under() {
-    fake_cuda::finish();
-    fake_cuda::set(before_);
-  }
-  Under(Under const&) = delete;
-  Under& operator=(Under const&) = delete;
-
- private:
-  fake_cuda::Settings before_;
-};
 
 /// Adds `number` to a list when the work runs.
 void note(std::vector<int>& list, int number, Stream const& stream) {
@@ -294,7 +277,7 @@ TEST_CASE("stand-in for CUDA: memory of a graph -> NaN outside the nodes that ow
   check(cudaFreeAsync(again, stream.get()));
   auto const graph = end_capture(stream);
   CHECK(again == memory);  // the free precedes the allocation
-  CHECK(fake_cuda::counts().memory_nodes == 4);
+  CHECK(fake_cuda::last_graph().memory == 4);
   for (int i = 0; i < 2; ++i) check(cudaGraphLaunch(graph.get(), stream.get()));
   CHECK(std::isnan(download(kept, stream)));
   download(memory, stream);

@@ -4,7 +4,7 @@
 #include "comm/open.h"
 #include "core/cpu/device.h"
 #include "core/cuda/open.h"
-#include "tests/support/fake_cuda/fake_cuda.h"
+#include "tests/support/fake_cuda/under.h"
 #include "tests/support/ranks.h"
 #include "tests/support/reference.h"
 #include "train/data/loader.h"
@@ -65,13 +65,10 @@ std::vector<float> losses(train::Experiment const& experiment, core::Device& dev
 /// Losses on a GPU of the stand-in, opened for this training alone.
 std::vector<float> losses_on_stand_in(train::Experiment const& experiment,
                                       fake_cuda::Settings const& settings) {
-  fake_cuda::finish();
-  fake_cuda::set(settings);
+  fake_cuda::Under const under(settings);
   auto const device = core::cuda::open(0, {});
   auto const ranks = comm::open(tests::ranks().session, *device);
-  auto const result = losses(experiment, *device, *ranks);
-  fake_cuda::finish();
-  return result;
+  return losses(experiment, *device, *ranks);
 }
 
 /// Steps that do not amplify rounding: those of a cosine head with its usual scale do, and batch

@@ -77,12 +77,11 @@ void run_some();
 /// nothing else.
 void fail_next(std::string const& call, int status);
 
-/// What has happened since the process began.
-struct Counts {
-  int64_t work = 0, allocations = 0, graphs = 0, replays = 0;
-  int64_t nodes = 0;         ///< nodes of the last graph
-  int64_t memory_nodes = 0;  ///< allocations and frees among them
+/// Nodes of the graph that was captured last.
+struct Nodes {
+  int64_t all = 0;
+  int64_t memory = 0;  ///< allocations and frees
 };
-Counts counts();
+Nodes last_graph();
 
 }  // namespace tests::fake_cuda

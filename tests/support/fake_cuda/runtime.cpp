@@ -61,13 +61,12 @@ std::set<Capture*>& captures() {
   return *captures;
 }
 
-Counts& counted() {
-  static auto* const counts = new Counts;
-  return *counts;
+Nodes& nodes_of_last_graph() {
+  static auto* const nodes = new Nodes;
+  return *nodes;
 }
 
 void queue_operation(CUstream_st* stream, char const* what, std::function<Progress()> advance) {
-  ++counted().work;
   auto operation = std::make_shared<Operation>(Operation{what, std::move(advance), {}});
   operation->after = std::exchange(stream->end.operations, {operation});
   queue(std::move(operation));
@@ -106,9 +105,9 @@ void fail_next(std::string const& call, int status) {
   failures().emplace(call, static_cast<cudaError_t>(status));
 }
 
-Counts counts() {
+Nodes last_graph() {
   std::scoped_lock const lock(mutex());
-  return counted();
+  return nodes_of_last_graph();
 }
 
 }  // namespace tests::fake_cuda
@@ -118,7 +117,6 @@ using namespace tests::fake_cuda;
 extern "C" {
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return last_error; }
 
 char const* cudaGetErrorName(cudaError_t error) {
   switch (error) {

@@ -30,7 +30,7 @@ cudaError_t check_valid(CUstream_st const* stream);
 
 /// Captures in progress.
 std::set<Capture*>& captures();
-Counts& counted();
+Nodes& nodes_of_last_graph();
 
 /// Queues an operation on a stream that is not captured.
 void queue_operation(CUstream_st* stream, char const* what, std::function<Progress()> advance);

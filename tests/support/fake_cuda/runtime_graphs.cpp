@@ -38,12 +38,10 @@ cudaError_t finish_capture(Capture& capture) {
 }
 
 void count(Graph const& graph) {
-  auto& counts = counted();
-  ++counts.graphs;
-  counts.nodes = std::ssize(graph.nodes);
-  counts.memory_nodes = std::ranges::count_if(graph.nodes, [](Node const& node) {
+  auto const memory = std::ranges::count_if(graph.nodes, [](Node const& node) {
     return std::strcmp(node.what, "allocation") == 0 || std::strcmp(node.what, "free") == 0;
   });
+  nodes_of_last_graph() = {std::ssize(graph.nodes), memory};
 }
 
 }  // namespace
@@ -93,7 +91,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream) {
   if (auto const error = check_valid(stream)) return error;
   auto const graph = instance->graph;
   if (!graph->memory.map()) return fail(cudaErrorMemoryAllocation);
-  ++counted().replays;
   queue_operation(
       stream, "graph",
       [graph, frees = instance->frees_leaks, begun = false, run = replay(graph)]() mutable {

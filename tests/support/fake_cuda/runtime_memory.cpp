@@ -94,7 +94,6 @@ cudaError_t cudaMallocFromPoolAsync(void** memory, size_t bytes, cudaMemPool_t,
                                     cudaStream_t stream) {
   CALL;
   if (auto const error = check_valid(stream)) return error;
-  ++counted().allocations;
   if (stream->end.capture) return allocate_in_graph(memory, bytes, stream);
   *memory = pool_allocate(bytes, stream);
   return *memory != nullptr ? cudaSuccess : fail(cudaErrorMemoryAllocation);
